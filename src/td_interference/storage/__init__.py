@@ -1,0 +1,31 @@
+"""The project's HDF5 files; no other package knows a name inside one.
+
+Checkpoints, which need torch, are in `storage.checkpoints`, imported by name.
+"""
+
+from td_interference.storage.hdf5 import (
+    Arrays,
+    create,
+    opened,
+    parse_attributes,
+    read,
+    read_attributes,
+    write,
+)
+from td_interference.storage.tables import CHECKPOINTS, MEASUREMENTS, REPLAY, TABLES, Field, Table
+
+__all__ = [
+    "CHECKPOINTS",
+    "MEASUREMENTS",
+    "REPLAY",
+    "TABLES",
+    "Arrays",
+    "Field",
+    "Table",
+    "create",
+    "opened",
+    "parse_attributes",
+    "read",
+    "read_attributes",
+    "write",
+]

@@ -1,0 +1,125 @@
+"""Checkpoints in HDF5: a group per update step with the tensors of network and optimizer.
+
+Tensors are stored as plain arrays, never pickled, so a checkpoint from anywhere is safe to read.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+import torch
+from torch import Tensor
+
+from td_interference.errors import UserError
+from td_interference.storage.hdf5 import create, opened
+from td_interference.storage.tables import CHECKPOINTS
+
+Tensors = dict[str, Tensor]
+
+
+class Checkpoint(NamedTuple):
+    """The state of a training run after `update_step` updates."""
+
+    update_step: int
+    parameters: Tensors  # by the network's own names
+    frozen_parameters: Tensors  # of the network that gives the bootstrap values
+    optimizer: dict[int, Tensors]  # by position of the parameter; empty for plain SGD
+
+
+def _group_name(update_step: int) -> str:
+    return f"step_{update_step:09d}"
+
+
+def write_checkpoint(
+    path: Path | str, checkpoint: Checkpoint, attributes: Mapping[str, Any]
+) -> None:
+    """Write a file with one checkpoint."""
+    with create(path, CHECKPOINTS, attributes) as writer:
+        writer.append("update_step", np.array([checkpoint.update_step]))
+        group = _group_name(checkpoint.update_step)
+        for part, tensors in (
+            ("parameters", checkpoint.parameters),
+            ("frozen_parameters", checkpoint.frozen_parameters),
+        ):
+            for name, tensor in tensors.items():
+                writer.tensor(f"{group}/{part}/{name}", _array(tensor))
+        for position, state in checkpoint.optimizer.items():
+            for name, tensor in state.items():
+                writer.tensor(f"{group}/optimizer/{position}/{name}", _array(tensor))
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().cpu().contiguous().numpy()
+
+
+def merge_checkpoints(
+    path: Path | str, parts: Iterable[Path | str], attributes: Mapping[str, Any]
+) -> None:
+    """Write one file that holds the checkpoints of `parts`, in their order.
+
+    Raises:
+        UserError: If a part is not good.
+    """
+    steps = []
+    with create(path, CHECKPOINTS, attributes) as writer:
+        for part in parts:
+            with opened(part, CHECKPOINTS) as file:
+                for step in file["update_step"][()]:
+                    writer.copy_group(file, _group_name(step))
+                    steps.append(step)
+        writer.append("update_step", np.array(steps, dtype=np.int64))
+
+
+def checkpoint_steps(path: Path | str) -> list[int]:
+    """Return the update steps at which a file has checkpoints.
+
+    Raises:
+        UserError: If the file is not good.
+    """
+    with opened(path, CHECKPOINTS) as file:
+        return [int(step) for step in file["update_step"][()]]
+
+
+def read_checkpoint(path: Path | str, update_step: int) -> Checkpoint:
+    """Return the checkpoint taken after `update_step` updates.
+
+    Raises:
+        UserError: If the file is not good or has no such checkpoint.
+    """
+    with opened(path, CHECKPOINTS) as file:
+        group = file.get(_group_name(update_step))
+        if not isinstance(group, h5py.Group):
+            raise UserError(f"{path}: has no checkpoint of update step {update_step}")
+        optimizer = {
+            int(position): _tensors(group["optimizer"][position])
+            for position in group.get("optimizer", ())
+        }
+        return Checkpoint(
+            update_step,
+            _tensors(group["parameters"]),
+            _tensors(group["frozen_parameters"]),
+            optimizer,
+        )
+
+
+def _tensors(group: h5py.Group) -> Tensors:
+    return {name: torch.from_numpy(np.asarray(group[name][()])) for name in group}
+
+
+def check_parameters(path: Path | str, network: torch.nn.Module, parameters: Tensors) -> None:
+    """Compare a checkpoint's parameters with a network's.
+
+    Raises:
+        UserError: Names the first parameter that differs.
+    """
+    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in parameters.items()}
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            raise UserError(
+                f"{path}: holds another network: parameter {name} is "
+                f"{found.get(name, 'absent')} there, {expected.get(name, 'absent')} in this run's "
+                "network; use the checkpoints of this run, or train it again"
+            )

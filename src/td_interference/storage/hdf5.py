@@ -1,0 +1,240 @@
+"""Writing and reading HDF5 files of the project's tables.
+
+A file is written whole under a temporary name and then renamed; it is never opened for writing
+again. Data sets are compressed with gzip, which every HDF5 tool can read, and carry Fletcher-32
+checksums, so that a flipped bit is an error.
+"""
+
+import json
+import os
+import platform
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+# Readers take no locks: files never change once published, and network file systems that offer
+# no locks would refuse to open them at all.
+os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from td_interference.errors import UserError
+from td_interference.files import atomic_path
+from td_interference.storage.tables import REBUILD, TABLES, Table
+
+Arrays = dict[str, NDArray[Any]]
+
+_CHUNK_BYTES = 1 << 18  # about 32 frames: 1-10 ms for a random read, good compression
+_COMPRESSED = {"compression": "gzip", "compression_opts": 4, "fletcher32": True}
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions of what decides a result's bits."""
+    versions = {"python": platform.python_version()}
+    for package in ("td-interference", "torch", "numpy", "ale-py", "h5py"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "unknown"
+    return versions
+
+
+class Writer:
+    """Fills one file of a `Table`; rows may come in parts."""
+
+    def __init__(self, file: h5py.File, table: Table):
+        """Take an empty, open file."""
+        self._file, self._table = file, table
+
+    def append(self, name: str, rows: NDArray[Any]) -> None:
+        """Append `rows` to the data set `name` along its first dimension.
+
+        Raises:
+            ValueError: If the name, dtype or shape is not the table's.
+        """
+        field = self._table.fields.get(name)
+        if field is None:
+            raise ValueError(f"the table {self._table.name} has no field {name}")
+        fixed = [
+            (size, have)
+            for size, have in zip(field.dimensions, rows.shape, strict=True)
+            if isinstance(size, int)
+        ]
+        if rows.dtype != np.dtype(field.dtype) or any(size != have for size, have in fixed):
+            raise ValueError(f"{name}: expected {field}, got {rows.dtype} {rows.shape}")
+        if name in self._file:
+            dataset = self._file[name]
+            dataset.resize(len(dataset) + len(rows), axis=0)
+            dataset[len(dataset) - len(rows) :] = rows
+            return
+        row_bytes = max(1, rows[:1].nbytes)
+        chunk = (max(1, _CHUNK_BYTES // row_bytes), *(max(1, size) for size in rows.shape[1:]))
+        dataset = self._file.create_dataset(
+            name, data=rows, maxshape=(None, *rows.shape[1:]), chunks=chunk, **_COMPRESSED
+        )
+        dataset.attrs["unit"] = field.unit
+        dataset.attrs["description"] = field.description
+        dataset.attrs["dimensions"] = json.dumps(field.dimensions)
+
+    def tensor(self, name: str, array: NDArray[Any]) -> None:
+        """Write a tensor under a name of its own (in groups, outside the table's fields).
+
+        Not compressed: trained weights do not shrink.
+        """
+        # HDF5 has neither chunks nor checksums for scalars.
+        checked = {"chunks": True, "fletcher32": True} if array.size and array.ndim else {}
+        self._file.create_dataset(name, data=array, **checked)
+
+    def copy_group(self, source: h5py.File, name: str) -> None:
+        """Copy the group `name` of another file of the same table."""
+        source.copy(name, self._file)
+
+    def attribute(self, name: str, value: Any) -> None:
+        """Set a file attribute; mappings and lists are stored as JSON."""
+        plain = isinstance(value, str | int | float | bool)
+        self._file.attrs[name] = value if plain else json.dumps(value, sort_keys=True)
+
+
+@contextmanager
+def create(path: Path | str, table: Table, attributes: Mapping[str, Any]) -> Iterator[Writer]:
+    """Write a file of `table` that appears under `path` when the block ends well.
+
+    Args:
+        path: The file to create or replace.
+        table: Its kind.
+        attributes: Provenance: settings, seed, digests; the schema and versions are added.
+
+    Yields:
+        A writer for the data sets.
+
+    Raises:
+        ValueError: If a field of the table was not written.
+    """
+    with (
+        atomic_path(path) as temporary,
+        h5py.File(temporary, "w", libver=("earliest", "v110")) as file,
+    ):
+        writer = Writer(file, table)
+        for name, value in {
+            "schema": table.name,
+            "schema_version": table.version,
+            "title": table.title,
+            "library_versions": library_versions(),
+            **attributes,
+        }.items():
+            writer.attribute(name, value)
+        yield writer
+        missing = sorted(set(table.fields) - set(file))
+        if missing:
+            raise ValueError(f"{table.name} file without {', '.join(missing)}")
+
+
+def write(
+    path: Path | str,
+    table: Table,
+    arrays: Mapping[str, NDArray[Any]],
+    attributes: Mapping[str, Any],
+) -> None:
+    """Write a whole file of `table`; arrays are cast to the table's dtypes."""
+    with create(path, table, attributes) as writer:
+        for name, array in arrays.items():
+            writer.append(name, np.asarray(array).astype(table.fields[name].dtype, copy=False))
+
+
+@contextmanager
+def opened(path: Path | str, table: Table | None = None) -> Iterator[h5py.File]:
+    """Open a file for reading and check it against its table.
+
+    Args:
+        path: The file.
+        table: The kind it must be of; None for any kind of this project.
+
+    Yields:
+        The open file.
+
+    Raises:
+        UserError: If it is missing, damaged, foreign, of another kind or schema version.
+    """
+    path = Path(path)
+    way_out = REBUILD
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    try:
+        with h5py.File(path, "r") as file:
+            check(file, path, table)
+            yield file
+    except (OSError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: damaged or not HDF5 ({reason}); {way_out}") from None
+
+
+def check(file: h5py.File, path: Path, table: Table | None = None) -> Table:
+    """Compare an open file with its table; return the table.
+
+    Raises:
+        UserError: Names the file and what is wrong with it.
+    """
+    name = file.attrs.get("schema")
+    if not isinstance(name, str) or name not in TABLES:
+        raise UserError(f"{path}: not a file of td-interference (attribute 'schema' is {name!r})")
+    found = TABLES[name]
+    if table is not None and found != table:
+        raise UserError(f"{path}: holds {found.name}, but {table.name} is needed here")
+    written = file.attrs.get("schema_version")
+    if written != found.version:
+        raise UserError(
+            f"{path}: schema version {written}, this program reads {found.version}; {REBUILD}"
+        )
+    sizes: dict[str, int] = {}
+    for key, field in found.fields.items():
+        # A link would let a foreign file pull in others from the reader's disk.
+        if not isinstance(file.get(key, getlink=True), h5py.HardLink):
+            raise UserError(f"{path}: data set '{key}' is missing; {REBUILD}")
+        dataset = file[key]
+        is_dataset = isinstance(dataset, h5py.Dataset)
+        if not is_dataset or dataset.dtype != np.dtype(field.dtype):
+            raise UserError(f"{path}: '{key}' should be {field.dtype}; {REBUILD}")
+        agrees = len(dataset.shape) == len(field.dimensions) and all(
+            size == (dimension if isinstance(dimension, int) else sizes.setdefault(dimension, size))
+            for dimension, size in zip(field.dimensions, dataset.shape, strict=True)
+        )
+        if not agrees:
+            raise UserError(
+                f"{path}: '{key}' has shape {dataset.shape}, expected {field.dimensions}; {REBUILD}"
+            )
+    return found
+
+
+def read(path: Path | str, table: Table) -> Arrays:
+    """Return every data set of a file of `table`, in memory.
+
+    Raises:
+        UserError: If the file is not good.
+    """
+    with opened(path, table) as file:
+        return {name: file[name][()] for name in table.fields}
+
+
+def read_attributes(path: Path | str, table: Table | None = None) -> dict[str, Any]:
+    """Return a file's attributes, JSON ones parsed.
+
+    Raises:
+        UserError: If the file is not good.
+    """
+    with opened(path, table) as file:
+        return parse_attributes(file)
+
+
+def parse_attributes(file: h5py.File) -> dict[str, Any]:
+    """Return the attributes of an open file or group, JSON ones parsed."""
+    attributes = {}
+    for name, value in file.attrs.items():
+        plain = value.item() if isinstance(value, np.generic) else value
+        if isinstance(plain, str) and plain[:1] in ("{", "["):
+            plain = json.loads(plain)
+        attributes[name] = plain
+    return attributes

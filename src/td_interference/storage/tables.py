@@ -1,0 +1,142 @@
+"""Every kind of HDF5 file: the names in it, their dtypes, shapes, units, and schema versions."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Field(NamedTuple):
+    """One data set: its dtype, the name of each dimension (or its fixed size), unit, meaning."""
+
+    dtype: str
+    dimensions: tuple[str | int, ...]
+    unit: str
+    description: str
+
+
+class Table(NamedTuple):
+    """One kind of file."""
+
+    name: str
+    version: int
+    title: str
+    fields: Mapping[str, Field]
+
+
+_GAME_SCORE = "game score"
+REBUILD = "delete it and run snakemake again"  # what a user can do about a bad file
+
+REPLAY = Table(
+    "replay",
+    1,
+    "D*: whole episodes of an expert, one row per agent step in the order of play",
+    {
+        "frames": Field(
+            "uint8",
+            ("frame", 84, 84),
+            "pixel intensity, 0..255",
+            "Each screen once; an episode of L steps has L + 1 frames, and the observation of its "
+            "step t is the stack of its frames t-3 .. t (black before the first).",
+        ),
+        "action": Field("uint8", ("transition",), "index", "into the game's minimal action set"),
+        "reward": Field("float32", ("transition",), "sign of score", "raw_reward clipped by sign"),
+        "raw_reward": Field("float32", ("transition",), _GAME_SCORE, "score gained in the step"),
+        "terminated": Field("bool", ("transition",), "", "the game was over after the step"),
+        "truncated": Field("bool", ("transition",), "", "the recording was cut after the step"),
+        "monte_carlo_return": Field(
+            "float32", ("transition",), "discounted reward", "clipped rewards to the episode's end"
+        ),
+        "expert_q": Field(
+            "float32",
+            ("transition", "action"),
+            "discounted reward",
+            "Q*(s, .), the expert's expected value of each action",
+        ),
+        "episode_start": Field("int64", ("episode",), "transition", "first row of each episode"),
+        "episode_length": Field("int64", ("episode",), "agent steps", "rows of each episode"),
+        "episode_score": Field(
+            "float32", ("episode",), _GAME_SCORE, "undiscounted sum of raw_reward"
+        ),
+    },
+)
+
+CHECKPOINTS = Table(
+    "checkpoints",
+    1,
+    "States of one training run; a group per update step",
+    {"update_step": Field("int64", ("checkpoint",), "updates", "step after which it was taken")},
+)
+
+
+def _measurement(name: str, title: str, fields: Mapping[str, Field]) -> Table:
+    step = Field("int64", ("checkpoint",), "updates", "update step of each checkpoint")
+    return Table(name, 1, title, {"update_step": step, **fields})
+
+
+_OFFSET = Field("int64", ("offset",), "agent steps", "distance in the trajectory, 0 = the sample")
+_SEGMENT = Field("int64", ("segment",), "transition", "first anchor state of each segment")
+
+MEASUREMENTS = {
+    "stiffness": _measurement(
+        "stiffness",
+        "Cosine between the loss gradients at S_t and S_{t+offset} (paper, figure 5)",
+        {
+            "offset": _OFFSET,
+            "first_anchor": _SEGMENT,
+            "cosine": Field(
+                "float32",
+                ("checkpoint", "segment", "anchor", "offset"),
+                "cosine",
+                "NaN across an episode's end and where a gradient is exactly 0",
+            ),
+        },
+    ),
+    "gain": _measurement(
+        "gain",
+        "Pointwise loss before minus after one optimizer step (paper, figures 3, 4, 11)",
+        {
+            "offset": _OFFSET,
+            "gain": Field(
+                "float32",
+                ("checkpoint", "minibatch", "sample", "offset"),
+                "loss",
+                "at S_{t+offset}, for each S_t of the minibatch; NaN across an episode's end",
+            ),
+            "gain_unrelated": Field(
+                "float32",
+                ("checkpoint", "minibatch", "unrelated"),
+                "loss",
+                "at transitions drawn independently of the minibatch",
+            ),
+        },
+    ),
+    "singular_values": _measurement(
+        "singular_values",
+        "Singular values of the last hidden layer's weights, descending (paper, figures 12, 13)",
+        {"singular_value": Field("float32", ("checkpoint", "index"), "1", "descending")},
+    ),
+    "sign_variance": _measurement(
+        "sign_variance",
+        "Variance of sign(TD error) in windows of consecutive steps (paper, section 5.2)",
+        {
+            "sign_variance": Field(
+                "float32", ("checkpoint", "segment"), "1", "mean over the windows of a segment"
+            ),
+            "first_anchor": _SEGMENT,
+        },
+    ),
+    "function_interference": _measurement(
+        "function_interference",
+        "Inner products of output gradients, grad f(u) . grad f(v), u != v (paper, eq. 8)",
+        {
+            "function_interference": Field(
+                "float32",
+                ("checkpoint", "sample"),
+                "1",
+                "mean over all v != u of one sample u; its mean is the mean over pairs",
+            ),
+            "squared_norm": Field("float32", ("checkpoint", "sample"), "1", "of grad f(u)"),
+        },
+    ),
+}
+
+TABLES = {table.name: table for table in (REPLAY, CHECKPOINTS, *MEASUREMENTS.values())}
