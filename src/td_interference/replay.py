@@ -1,0 +1,165 @@
+"""D* in memory: minibatches of stacked observations, and windows along the trajectory.
+
+Each frame lies in memory once. Before every episode stand three black frames, so that the stack of
+any step is four neighbouring frames: one contiguous copy, and never one from another episode.
+"""
+
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from td_interference import storage
+from td_interference.screen import STACK
+
+
+class TransitionBatch(NamedTuple):
+    """N transitions (S_t, A_t, R_t, S_{t+1})."""
+
+    observation: Tensor  # uint8 [N, 4, 84, 84]
+    action: Tensor  # int64 [N], index into the minimal action set
+    reward: Tensor  # float32 [N], clipped by sign
+    next_observation: Tensor  # uint8 [N, 4, 84, 84]
+    terminated: Tensor  # bool [N], no bootstrap past this step
+    truncated: Tensor  # bool [N], recording cut here; bootstrap as usual
+
+
+class Window(NamedTuple):
+    """Transitions at offsets -k .. k in the trajectory around each of N transitions."""
+
+    index: Tensor  # int64 [N, 2k + 1]; where not valid, the window's own centre
+    valid: Tensor  # bool [N, 2k + 1]; False outside of the centre's episode
+
+
+class Replay:
+    """D*: whole episodes of one game, in the order of play.
+
+    Args:
+        arrays: The data sets of `storage.REPLAY`.
+        device: Where the tensors live.
+    """
+
+    def __init__(self, arrays: storage.Arrays, device: torch.device | str = "cpu"):
+        """See the class."""
+        self.device = torch.device(device)
+        self.episode_length: NDArray[np.int64] = arrays["episode_length"]
+        n_episodes = len(self.episode_length)
+        episode = np.repeat(np.arange(n_episodes), self.episode_length)
+        # Transition i of episode e shows frame i + e of the file: each episode before it ended
+        # with one frame more than it has transitions.
+        padding = STACK - 1
+        newest = np.arange(len(episode)) + episode + padding * (episode + 1)
+
+        frames = arrays["frames"]
+        padded = torch.zeros(
+            (len(frames) + padding * n_episodes, *frames.shape[1:]), dtype=torch.uint8
+        )
+        target = np.arange(len(frames)) + padding * (
+            np.repeat(np.arange(n_episodes), self.episode_length + 1) + 1
+        )
+        padded.numpy()[target] = frames
+        padded = padded.to(self.device)
+        self._shape = (STACK, *frames.shape[1:])
+        self._stacks = padded.as_strided(
+            (len(padded) - padding, STACK * padded[0].numel()), (padded[0].numel(), 1)
+        )
+        self._oldest = self._tensor(newest - padding)
+
+        self.action = self._tensor(arrays["action"]).long()
+        self.reward = self._tensor(arrays["reward"])
+        self.terminated = self._tensor(arrays["terminated"])
+        self.truncated = self._tensor(arrays["truncated"])
+        self.monte_carlo_return = self._tensor(arrays["monte_carlo_return"])
+        self.expert_q = self._tensor(arrays["expert_q"])
+        self.episode = self._tensor(episode)
+
+    def _tensor(self, array: NDArray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+
+    @classmethod
+    def load(cls, path: Path | str, device: torch.device | str = "cpu") -> Self:
+        """Read a D* file.
+
+        Raises:
+            UserError: If the file is not a good one.
+        """
+        return cls(storage.read(path, storage.REPLAY), device)
+
+    def __len__(self) -> int:
+        """Number of transitions."""
+        return len(self.action)
+
+    @property
+    def n_actions(self) -> int:
+        """Size of the game's minimal action set."""
+        return self.expert_q.shape[1]
+
+    def observation(self, index: Tensor) -> Tensor:
+        """Return S_t of each transition: [N] int64 to uint8 [N, 4, 84, 84]."""
+        return self._stacks.index_select(0, self._oldest[index]).view(-1, *self._shape)
+
+    def next_observation(self, index: Tensor) -> Tensor:
+        """Return S_{t+1} of each transition, also past an episode's last step; as `observation`."""
+        return self._stacks.index_select(0, self._oldest[index] + 1).view(-1, *self._shape)
+
+    def transitions(self, index: Tensor) -> TransitionBatch:
+        """Return the transitions at `index`, [N] int64."""
+        return TransitionBatch(
+            self.observation(index),
+            self.action[index],
+            self.reward[index],
+            self.next_observation(index),
+            self.terminated[index],
+            self.truncated[index],
+        )
+
+    def draw(self, n: int, generator: np.random.Generator) -> Tensor:
+        """Return `n` indices drawn uniformly over transitions, int64 [n].
+
+        Args:
+            n: How many, with replacement.
+            generator: On the CPU, so that every machine draws the same.
+        """
+        return torch.from_numpy(generator.integers(0, len(self), n)).to(self.device)
+
+    def window(self, index: Tensor, half_width: int) -> Window:
+        """Return the transitions at offsets -half_width .. half_width around each of `index`.
+
+        Args:
+            index: Centres, int64 [N].
+            half_width: k, in agent steps.
+        """
+        offset = torch.arange(-half_width, half_width + 1, device=self.device)
+        around = index[:, None] + offset
+        inside = (around >= 0) & (around < len(self))
+        around = around.clamp(0, len(self) - 1)
+        valid = inside & (self.episode[around] == self.episode[index][:, None])
+        return Window(torch.where(valid, around, index[:, None]), valid)
+
+    def segments(self, n_segments: int, anchors: int, generator: np.random.Generator) -> Tensor:
+        """Return first anchors of stretches of consecutive steps for windowed measurements.
+
+        A segment is `anchors` consecutive transitions of one episode. Starts are drawn uniformly,
+        with replacement, among those with all anchors in one episode.
+
+        Args:
+            n_segments: How many to draw.
+            anchors: Anchor states of each segment; episodes shorter than this are left out.
+            generator: On the CPU.
+
+        Returns:
+            int64 [n_segments].
+
+        Raises:
+            ValueError: If no episode is as long as a segment.
+        """
+        starts = torch.arange(len(self) - anchors + 1, device=self.device)
+        fits = self.episode[starts] == self.episode[starts + anchors - 1]
+        candidates = starts[fits]
+        if not len(candidates):
+            raise ValueError(f"no episode has {anchors} steps")
+        drawn = torch.from_numpy(generator.integers(0, len(candidates), n_segments))
+        return candidates[drawn.to(self.device)]
