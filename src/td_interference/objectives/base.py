@@ -1,0 +1,80 @@
+"""What all objectives share: a network, a frozen network, a prediction, a target, a loss."""
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from td_interference.grid import RunSpec
+from td_interference.losses import pointwise_loss
+from td_interference.networks import initialise
+from td_interference.replay import Replay
+from td_interference.seeds import torch_generator
+
+
+class BaseObjective(ABC):
+    """One objective on one D*: J(u) = ℓ(target(u) - prediction(u)) for each transition u.
+
+    Args:
+        run: The run's settings.
+        replay: D*; the objective's tensors live on its device.
+    """
+
+    def __init__(self, run: RunSpec, replay: Replay):
+        """See the class."""
+        self.run, self.replay = run, replay
+        self._loss = pointwise_loss(run.loss)
+        network = self.make_network()
+        initialise(network, torch_generator(run.random_stream, "initial_weights"))
+        self.network = network.to(replay.device)
+        self.frozen_network = copy.deepcopy(self.network).requires_grad_(False)
+
+    @abstractmethod
+    def make_network(self) -> nn.Module:
+        """Return the network to train, its weights not yet drawn."""
+
+    @abstractmethod
+    def prediction(self, outputs: Tensor, index: Tensor) -> Tensor:
+        """Return what is pulled towards the target.
+
+        Args:
+            outputs: Of the network at S_t, [N, n_outputs].
+            index: The transitions, int64 [N].
+
+        Returns:
+            V(S_t) or Q(S_t, A_t), [N].
+        """
+
+    @abstractmethod
+    def target(self, index: Tensor) -> Tensor:
+        """Return the td_target of each transition, [N], detached."""
+
+    def synchronise(self) -> None:
+        """Copy the network to the frozen network and recompute what hangs on it."""
+        self.frozen_network.load_state_dict(self.network.state_dict())
+        self.frozen_network_changed()
+
+    def frozen_network_changed(self) -> None:  # noqa: B027 - most objectives keep nothing
+        """Recompute what hangs on the frozen network, for objectives that keep such."""
+
+    def before_update(self, update_step: int) -> None:
+        """Prepare the update that follows `update_step` updates: move the frozen network."""
+        if update_step % self.run.frozen_period == 0:
+            self.synchronise()
+
+    def restore(
+        self, parameters: Mapping[str, Tensor], frozen_parameters: Mapping[str, Tensor]
+    ) -> None:
+        """Put both networks where a checkpoint or resume state left them."""
+        self.network.load_state_dict(parameters)
+        self.frozen_network.load_state_dict(frozen_parameters)
+        self.frozen_network_changed()
+
+    def td_error(self, outputs: Tensor, index: Tensor) -> Tensor:
+        """Return δ = target - prediction of each transition, [N]."""
+        return self.target(index) - self.prediction(outputs, index)
+
+    def loss(self, outputs: Tensor, index: Tensor) -> Tensor:
+        """Return the pointwise losses J(u) = ℓ(δ), [N]; no mean over the minibatch."""
+        return self._loss(self.td_error(outputs, index))

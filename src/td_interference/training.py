@@ -1,0 +1,221 @@
+"""The loop of everything that learns from a fixed D*: updates, checkpoints, resume."""
+
+import logging
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import torch
+
+from td_interference import objectives
+from td_interference.errors import UserError
+from td_interference.files import atomic_path, sha256
+from td_interference.grid import RunSpec
+from td_interference.objectives.base import BaseObjective
+from td_interference.optimizers import make_optimizer
+from td_interference.progress import Progress
+from td_interference.replay import Replay
+from td_interference.resume import ResumeState
+from td_interference.seeds import numpy_generator
+from td_interference.storage.checkpoints import (
+    Checkpoint,
+    merge_checkpoints,
+    write_checkpoint,
+)
+
+logger = logging.getLogger(__name__)
+
+_CURVE_POINTS = 100  # rows of the learning curve
+_CURVE_COLUMNS = ("loss", "prediction", "target")
+
+
+def run_optimizer(run: RunSpec, network: torch.nn.Module) -> torch.optim.Optimizer:
+    """Return the optimizer that `run` trains `network` with."""
+    return make_optimizer(
+        run.optimizer,
+        network.parameters(),
+        learning_rate=run.learning_rate,
+        weight_decay=run.weight_decay,
+        momentum=run.momentum,
+    )
+
+
+def update(
+    objective: BaseObjective, optimizer: torch.optim.Optimizer, index: torch.Tensor
+) -> torch.Tensor:
+    """Take one optimizer step on the mean pointwise loss of the transitions `index`.
+
+    Args:
+        objective: Network and targets.
+        optimizer: Over the network's parameters.
+        index: The minibatch, int64 [N].
+
+    Returns:
+        Loss, prediction and target before the step, each the mean over the minibatch; [3].
+    """
+    outputs = objective.network(objective.replay.observation(index))
+    loss = objective.loss(outputs, index).mean()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    with torch.no_grad():
+        prediction, target = objective.prediction(outputs, index), objective.target(index)
+        return torch.stack([loss, prediction.mean(), target.mean()])
+
+
+class Trainer:
+    """One training run under way.
+
+    Args:
+        run: What to train.
+        replay: D* of the run's game and seed.
+    """
+
+    def __init__(self, run: RunSpec, replay: Replay):
+        """See the class."""
+        self.run = run
+        self.objective: BaseObjective = objectives.load(run.objective)(run, replay)
+        self.optimizer = run_optimizer(run, self.objective.network)
+        self.minibatches = numpy_generator(run.random_stream, "minibatches")
+        self.update_step = 0
+        self.curve: list[dict[str, float]] = []
+        self._sums = torch.zeros(len(_CURVE_COLUMNS), device=replay.device)
+        self._summed = 0
+
+    def advance(self) -> None:
+        """Do one update.
+
+        Raises:
+            UserError: If the loss is no longer finite.
+        """
+        self.objective.before_update(self.update_step)
+        index = self.objective.replay.draw(self.run.minibatch, self.minibatches)
+        self._sums += update(self.objective, self.optimizer, index)
+        self._summed += 1
+        self.update_step += 1
+        period = max(1, self.run.steps // _CURVE_POINTS)
+        if self.update_step % period == 0 or self.update_step == self.run.steps:
+            self._add_to_curve()
+
+    def _add_to_curve(self) -> None:
+        # Looked at here and not at each update: on a GPU every look waits for the device.
+        means = (self._sums / self._summed).tolist()
+        if not all(map(math.isfinite, means)):
+            raise UserError(
+                f"{self.run.run_id}: the loss is not finite before update step {self.update_step} "
+                f"(learning rate {self.run.learning_rate:g}); lower 'learning_rates'"
+            )
+        self.curve.append(
+            {"update_step": self.update_step, **dict(zip(_CURVE_COLUMNS, means, strict=True))}
+        )
+        self._sums = torch.zeros_like(self._sums)
+        self._summed = 0
+
+    def checkpoint(self) -> Checkpoint:
+        """Return the present state as a checkpoint."""
+        optimizer = self.optimizer.state_dict()["state"]
+        return Checkpoint(
+            self.update_step,
+            dict(self.objective.network.state_dict()),
+            dict(self.objective.frozen_network.state_dict()),
+            {position: optimizer_tensors(state) for position, state in optimizer.items()},
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that decides the rest of the run."""
+        return {
+            "update_step": self.update_step,
+            "network": self.objective.network.state_dict(),
+            "frozen_network": self.objective.frozen_network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "minibatches": self.minibatches.bit_generator.state,
+            "curve": self.curve,
+            "sums": self._sums,
+            "summed": self._summed,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go back to where `state_dict` was called."""
+        self.update_step = state["update_step"]
+        self.objective.restore(state["network"], state["frozen_network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.minibatches.bit_generator.state = state["minibatches"]
+        self.curve = state["curve"]
+        self._sums = state["sums"].to(self._sums.device)
+        self._summed = state["summed"]
+
+
+def optimizer_tensors(state: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """Return the tensors of one parameter's optimizer state (SGD keeps a None without momentum)."""
+    return {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
+
+
+def restore_optimizer(
+    optimizer: torch.optim.Optimizer, state: Mapping[int, Mapping[str, torch.Tensor]]
+) -> None:
+    """Put an optimizer where a checkpoint left it, so that its next step is the run's own.
+
+    Args:
+        optimizer: As `run_optimizer` makes it.
+        state: Tensors by position of the parameter; not changed by later steps.
+    """
+    copies = {
+        position: {name: tensor.clone() for name, tensor in tensors.items()}
+        for position, tensors in state.items()
+    }
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": copies, "param_groups": groups})
+
+
+def train(
+    run: RunSpec,
+    replay_path: Path,
+    checkpoints_path: Path,
+    curve_path: Path,
+    state_directory: Path,
+    *,
+    device: torch.device,
+    resume_interval: float,
+) -> None:
+    """Train one run from D* and write its checkpoints and learning curve.
+
+    A killed run goes on from its resume state with the same bits (on a CPU).
+
+    Args:
+        run: What to train.
+        replay_path: The D* file.
+        checkpoints_path: HDF5 to write.
+        curve_path: CSV to write: update_step, and loss, prediction and target, each the mean over
+            the minibatches since the row before.
+        state_directory: For the resume state and the checkpoints on the way; removed at the end.
+        device: Where to train.
+        resume_interval: Seconds between two resume states.
+
+    Raises:
+        UserError: If D* is bad or training diverges.
+    """
+    replay = Replay.load(replay_path, device)
+    trainer = Trainer(run, replay)
+    description = {"run": run.to_dict(), "run_id": run.run_id, "replay": sha256(replay_path)}
+    resume = ResumeState(state_directory, description, resume_interval)
+    if (state := resume.load()) is not None:
+        trainer.load_state_dict(state)
+
+    def part(step: int) -> Path:
+        return state_directory / f"checkpoint-{step}.h5"
+
+    job = f"train_run {run.run_id}"
+    with Progress(job, run.steps, "updates", state_directory, trainer.update_step) as progress:
+        while trainer.update_step < run.steps:
+            trainer.advance()
+            if trainer.update_step in run.checkpoints:
+                write_checkpoint(part(trainer.update_step), trainer.checkpoint(), description)
+            if resume.due():
+                resume.save(trainer.state_dict())
+            progress.advance()
+    merge_checkpoints(checkpoints_path, map(part, run.checkpoints), description)
+    with atomic_path(curve_path) as temporary:
+        pl.DataFrame(trainer.curve).write_csv(temporary)
+    resume.remove()
