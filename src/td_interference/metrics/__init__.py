@@ -1,0 +1,45 @@
+"""Metrics: what is measured at a checkpoint. One file each; `METRICS` names them.
+
+To add one: a module with `measure(subject, settings)`, its table in `storage.tables`, and an entry
+here. The registry imports nothing heavy, so the Snakefile can read it.
+"""
+
+import importlib
+from collections.abc import Callable
+from typing import NamedTuple
+
+
+class MetricEntry(NamedTuple):
+    """One metric."""
+
+    name: str  # of its module, its table and its settings
+    modules: tuple[str, ...]  # of the package; a change in one makes its measurements stale
+
+
+_GRADIENTS = ("gradients/gram.py", "gradients/layers.py", "gradients/per_sample.py")
+
+METRICS = (
+    MetricEntry("stiffness", ("metrics/stiffness.py", *_GRADIENTS)),
+    MetricEntry("gain", ("metrics/gain.py",)),
+    MetricEntry("singular_values", ("metrics/singular_values.py",)),
+    MetricEntry("sign_variance", ("metrics/sign_variance.py",)),
+    MetricEntry("function_interference", ("metrics/function_interference.py", *_GRADIENTS)),
+)
+
+
+def entry(name: str) -> MetricEntry:
+    """Return the entry called `name`.
+
+    Raises:
+        KeyError: If the registry has no such name.
+    """
+    return {entry.name: entry for entry in METRICS}[name]
+
+
+def load(name: str) -> Callable:
+    """Return the function `measure` of `metrics/<name>.py`, imported on demand.
+
+    Raises:
+        KeyError: If the registry has no such name.
+    """
+    return importlib.import_module(f"{__name__}.{entry(name).name}").measure

@@ -1,0 +1,37 @@
+"""Function interference: inner products of output gradients (paper, eq. 8)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from td_interference.gradients import gram, per_sample_gradients
+from td_interference.metrics.subject import Subject
+from td_interference.storage import Arrays
+
+
+def measure(subject: Subject, settings: Mapping[str, Any]) -> Arrays:
+    """Return the mean of ∇f(u)·∇f(v) over all v != u, for states u and v drawn from D*.
+
+    f is the network's largest output (paper, below eq. 8), so V itself where there is one output.
+
+    Args:
+        subject: The checkpoint.
+        settings: "samples" to draw.
+
+    Returns:
+        "function_interference" [samples] and "squared_norm" [samples].
+    """
+    replay = subject.replay
+    index = replay.draw(settings["samples"], subject.generator("function_interference"))
+    inner_products = gram(
+        per_sample_gradients(
+            subject.objective.network,
+            replay.observation(index),
+            lambda outputs: outputs.amax(dim=1),
+        )
+    )
+    squared_norm = inner_products.diagonal()
+    others = (inner_products.sum(dim=1) - squared_norm) / (len(index) - 1)
+    return {
+        "function_interference": others.cpu().numpy(),
+        "squared_norm": squared_norm.cpu().numpy(),
+    }

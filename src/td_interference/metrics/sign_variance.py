@@ -1,0 +1,38 @@
+"""Sign variance: how incoherent nearby TD errors are (paper, section 5.2, figure 6)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from td_interference.metrics.subject import Subject
+from td_interference.storage import Arrays
+
+
+@torch.no_grad()
+def measure(subject: Subject, settings: Mapping[str, Any]) -> Arrays:
+    """Return the variance of sign(δ) in windows of consecutive steps.
+
+    The variance is that of the window's own values (divided by the window's length), 0 where all
+    signs agree, at most 1; each segment's windows are averaged.
+
+    Args:
+        subject: The checkpoint.
+        settings: "segments" to look at, their length "steps_per_segment", and the "window".
+
+    Returns:
+        "first_anchor" [segments] and "sign_variance" [segments].
+    """
+    replay, objective = subject.replay, subject.objective
+    n_steps = settings["steps_per_segment"]
+    first = replay.segments(settings["segments"], n_steps, subject.generator("sign_variance"))
+    variances = []
+    for start in first:
+        index = torch.arange(start, start + n_steps, device=replay.device)
+        td_error = objective.td_error(objective.network(replay.observation(index)), index)
+        windows = td_error.sign().unfold(0, settings["window"], 1)
+        variances.append(windows.var(dim=1, correction=0).mean())
+    return {
+        "first_anchor": first.cpu().numpy(),
+        "sign_variance": torch.stack(variances).cpu().numpy(),
+    }

@@ -1,0 +1,51 @@
+"""Stiffness: cosine between the loss gradients of nearby states (paper, section 5.1, figure 5)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from td_interference.gradients import cosines, per_sample_gradients
+from td_interference.metrics.subject import Subject
+from td_interference.storage import Arrays
+
+
+def measure(subject: Subject, settings: Mapping[str, Any]) -> Arrays:
+    """Return cos(∇J(S_t), ∇J(S_{t+x})) over all parameters, for anchors S_t and offsets x.
+
+    Anchors come in segments of consecutive states, whose windows overlap: each gradient is taken
+    once and serves all the windows it stands in.
+
+    Args:
+        subject: The checkpoint.
+        settings: "anchors" in all, "anchors_per_segment", and "half_width" of the windows.
+
+    Returns:
+        "offset" [2k + 1], "first_anchor" [segments], and "cosine" [segments, anchors of a segment,
+        2k + 1], NaN across an episode's end and where a gradient is exactly zero.
+    """
+    replay, objective = subject.replay, subject.objective
+    half_width, n_anchors = settings["half_width"], settings["anchors_per_segment"]
+    n_segments = settings["anchors"] // n_anchors
+    first_anchors = replay.segments(n_segments, n_anchors, subject.generator("stiffness"))
+    measured = []
+    for first in first_anchors:
+        anchor = torch.arange(first, first + n_anchors, device=replay.device)
+        window = replay.window(anchor, half_width)
+        low, high = window.index.min(), window.index.max()
+        index = torch.arange(low, high + 1, device=replay.device)
+        gradients = per_sample_gradients(
+            objective.network,
+            replay.observation(index),
+            # The lambda is called before the loop goes on to the next index.
+            lambda outputs, index=index: objective.loss(outputs, index),
+        )
+        among_all = cosines(gradients)
+        cosine = among_all[(anchor - low)[:, None], window.index - low]
+        measured.append(torch.where(window.valid, cosine, torch.nan).cpu().numpy())
+    return {
+        "offset": np.arange(-half_width, half_width + 1),
+        "first_anchor": first_anchors.cpu().numpy(),
+        "cosine": np.stack(measured),
+    }
