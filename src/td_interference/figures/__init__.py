@@ -1,0 +1,69 @@
+"""Figures: one file each; `FIGURES` names them with the tables they draw.
+
+To add one: a module with `plot(tables, context)` and `data(tables)`, and an entry here. The
+registry imports nothing heavy, so the Snakefile can read it.
+"""
+
+import importlib
+from types import ModuleType
+from typing import NamedTuple
+
+
+class FigureEntry(NamedTuple):
+    """One figure."""
+
+    name: str  # of the files a user asks for: results/<name>.pdf
+    module: str  # of td_interference.figures
+    tables: tuple[str, ...]  # that it draws, in tables.TABLES
+    caption: str  # {resampled} says what the intervals resample
+    shared: tuple[str, ...] = ("lines_by_lambda",)  # modules of this package it is made with
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """Modules of this package whose change makes the figure stale."""
+        return (self.module, *self.shared)
+
+
+FIGURES = (
+    FigureEntry(
+        "fig5",
+        "fig05_stiffness_by_lambda",
+        ("stiffness_by_lambda",),
+        "Cosine similarity between the loss gradients at S_t (offset 0) and at neighbouring states "
+        "of its episode, after TD(λ) policy evaluation. Lines: mean over runs; shaded: 95% "
+        "bootstrap interval of that mean, resampling {resampled}.",
+    ),
+    FigureEntry(
+        "fig11",
+        "fig11_gain_by_lambda",
+        ("gain_by_lambda",),
+        "Gain: pointwise TD(λ) loss before minus after one real optimizer step, at states around "
+        "those of the step's minibatch (offset 0). Lines: mean over runs; shaded: 95% bootstrap "
+        "interval of that mean, resampling {resampled}.",
+    ),
+    FigureEntry(
+        "fig13",
+        "fig13_singular_values_by_lambda",
+        ("singular_values_by_lambda",),
+        "Singular values of the last hidden layer's weights after TD(λ) policy evaluation. Lines: "
+        "mean over runs; shaded: 95% bootstrap interval of that mean, resampling {resampled}.",
+    ),
+)
+
+
+def entry(name: str) -> FigureEntry:
+    """Return the entry called `name`.
+
+    Raises:
+        KeyError: If the registry has no such name.
+    """
+    return {entry.name: entry for entry in FIGURES}[name]
+
+
+def load(name: str) -> ModuleType:
+    """Return the module of the figure called `name`, imported on demand.
+
+    Raises:
+        KeyError: If the registry has no such name.
+    """
+    return importlib.import_module(f"{__name__}.{entry(name).module}")

@@ -1,0 +1,28 @@
+"""Figure 5: cosine between gradients against temporal offset, one line per λ."""
+
+from collections.abc import Mapping
+
+import polars as pl
+from matplotlib.figure import Figure
+
+from td_interference.figures.lines_by_lambda import plot_lines
+
+
+def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """Return the plotted numbers: game, lambda, offset, mean, low, high, n."""
+    return tables["stiffness_by_lambda"]
+
+
+def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
+    """Return the figure; `title` states scale, games and runs."""
+    figure = plot_lines(
+        data(tables),
+        "offset",
+        title=title,
+        x_label="offset x (agent steps)",
+        y_label="cosine of ∇J(S$_t$) and ∇J(S$_{t+x}$)",
+        y_scale="linear",
+    )
+    for axes in figure.axes:
+        axes.axhline(0, color="0.6", lw=0.5, zorder=0)
+    return figure

@@ -1,0 +1,25 @@
+"""Figure 13: singular values of the last hidden layer, one line per λ."""
+
+from collections.abc import Mapping
+
+import polars as pl
+from matplotlib.figure import Figure
+
+from td_interference.figures.lines_by_lambda import plot_lines
+
+
+def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """Return the plotted numbers: game, lambda, index, mean, low, high, n."""
+    return tables["singular_values_by_lambda"]
+
+
+def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
+    """Return the figure; `title` states scale, games and runs."""
+    return plot_lines(
+        data(tables),
+        "index",
+        title=title,
+        x_label="index of the singular value",
+        y_label="singular value",
+        y_scale="log",
+    )

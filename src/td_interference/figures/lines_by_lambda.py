@@ -1,0 +1,48 @@
+"""The picture that figures 5, 11 and 13 share: one line and one band for each λ."""
+
+import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from td_interference.figures import style
+
+
+def plot_lines(
+    table: pl.DataFrame, axis: str, *, title: str, x_label: str, y_label: str, y_scale: str
+) -> Figure:
+    """Return one line per λ: the mean against `axis`, with its interval as a shaded band.
+
+    Each game has a panel of its own.
+
+    Args:
+        table: Columns game, lambda, `axis`, mean, low, high, n.
+        axis: Column of the horizontal axis.
+        title: Over the picture: scale, games, number of runs.
+        x_label: With unit.
+        y_label: With unit.
+        y_scale: "linear" or "log".
+    """
+    games = table["game"].unique().sort().to_list()
+    figure, panels = style.new_figure(len(games))
+    figure.suptitle(title, x=0.02, ha="left")
+    for game, axes in zip(games, panels, strict=True):
+        axes.set_yscale(y_scale)
+        axes.set_ylabel(y_label)
+        if len(games) > 1:
+            axes.set_title(game.replace("_", " "), loc="left")
+        _plot_game(axes, table.filter(pl.col("game") == game), axis)
+    panels[-1].set_xlabel(x_label)
+    return figure
+
+
+def _plot_game(axes: Axes, table: pl.DataFrame, axis: str) -> None:
+    lambdas = table["lambda"].unique().sort().to_list()
+    colours = style.ordered_colours(len(lambdas))
+    ends = []
+    for lambda_, colour in zip(lambdas, colours, strict=True):
+        line = table.filter(pl.col("lambda") == lambda_).sort(axis)
+        axes.fill_between(line[axis], line["low"], line["high"], color=colour, alpha=0.25, lw=0)
+        axes.plot(line[axis], line["mean"], color=colour)
+        ends.append(line["mean"][-1])
+    axes.set_xlim(table[axis].min(), table[axis].max())
+    style.label_ends(axes, ends, [f"λ = {lambda_:g}" for lambda_ in lambdas], colours)

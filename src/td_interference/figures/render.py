@@ -1,0 +1,67 @@
+"""From tables to the three files of a figure: PDF, PNG, CSV."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import polars as pl
+
+from td_interference import figures
+from td_interference.errors import UserError
+from td_interference.figures import style
+from td_interference.files import atomic_path
+from td_interference.statistics import resampling_note
+
+
+def make_figure(
+    name: str,
+    table_paths: Mapping[str, Path | str],
+    scale: str,
+    pdf_path: Path | str,
+    png_path: Path | str,
+    csv_path: Path | str,
+) -> None:
+    """Draw one figure; the CSV holds the plotted numbers.
+
+    Args:
+        name: Of the figure, in `figures.FIGURES`.
+        table_paths: The Parquet file of each table it draws.
+        scale: Of the runs, stated in the picture.
+        pdf_path: File to write.
+        png_path: File to write.
+        csv_path: File to write.
+
+    Raises:
+        UserError: If a table cannot be read.
+    """
+    tables = {table: _read(path) for table, path in table_paths.items()}
+    module = figures.load(name)
+    data: pl.DataFrame = module.data(tables)
+    n_runs = data["n"].min()
+    games = ", ".join(game.replace("_", " ") for game in data["game"].unique().sort())
+    title = f"{games} · {scale} scale · {n_runs} run{'s' if n_runs != 1 else ''} per line"
+    with style.applied():
+        figure = module.plot(tables, title)
+        caption = figures.entry(name).caption.format(
+            resampled=resampling_note(n_runs, "the states or minibatches measured")
+        )
+        # No dates inside: the same numbers give the same bytes.
+        with atomic_path(pdf_path) as temporary:
+            figure.savefig(
+                temporary, format="pdf", metadata={"CreationDate": None, "Subject": caption}
+            )
+        with atomic_path(png_path) as temporary:
+            figure.savefig(
+                temporary, format="png", dpi=style.PNG_DPI, metadata={"Description": caption}
+            )
+    with atomic_path(csv_path) as temporary:
+        data.write_csv(temporary)
+
+
+def _read(path: Path | str) -> pl.DataFrame:
+    try:
+        return pl.read_parquet(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"{path}: not a readable table ({reason}); delete it and run snakemake again"
+        ) from None

@@ -1,0 +1,99 @@
+"""Intervals: how sure a mean over runs is. Knows numbers only; never imports torch."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+# Below this many runs, resampling runs alone gives intervals that mean little: 3 runs have only
+# 10 distinct resamples. Then anchor states are resampled within the drawn runs as well.
+ENOUGH_RUNS = 5
+
+
+class Interval(NamedTuple):
+    """A mean with its bootstrap interval, elementwise; all of one shape."""
+
+    mean: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+
+def mean_over_runs(
+    runs: Sequence[NDArray[Any]],
+    *,
+    confidence: float,
+    resamples: int,
+    generator: np.random.Generator,
+) -> Interval:
+    """Return the mean over runs of each run's mean over its units, with a percentile bootstrap.
+
+    With at least `ENOUGH_RUNS` runs the runs are resampled. With fewer, runs are resampled and
+    then units within each drawn run (two stages). With one run only its units are.
+
+    Args:
+        runs: One array per run, [units, ...]; a unit is what was drawn independently within a run
+            (a segment of anchor states, a minibatch). NaN marks what was not measured.
+        confidence: Of the interval, e.g. 0.95.
+        resamples: Bootstrap resamples.
+        generator: For the resampling.
+
+    Returns:
+        Intervals of shape [...]; NaN where no run measured anything.
+    """
+    run_means = np.stack([_mean_of_units(run) for run in runs])
+    if len(runs) >= ENOUGH_RUNS:
+        return _over_runs(run_means, confidence, resamples, generator)
+    draws = np.empty((resamples, *run_means.shape[1:]))
+    for draw in range(resamples):
+        chosen = generator.integers(0, len(runs), len(runs))
+        draws[draw] = _mean([_mean_of_units(_resampled(runs[run], generator)) for run in chosen])
+    tail = (1 - confidence) / 2
+    low, high = np.nanquantile(draws, (tail, 1 - tail), axis=0)
+    return Interval(_mean(run_means), low, high)
+
+
+def _resampled(units: NDArray[Any], generator: np.random.Generator) -> NDArray[Any]:
+    return units[generator.integers(0, len(units), len(units))]
+
+
+def _mean_of_units(units: NDArray[Any]) -> NDArray[np.float64]:
+    return _mean(np.asarray(units, dtype=np.float64))
+
+
+def _mean(values: Any) -> NDArray[np.float64]:
+    """Mean over the first axis of what is not NaN; NaN, without a warning, where all are."""
+    values = np.asarray(values)
+    known = ~np.isnan(values)
+    n = known.sum(axis=0)
+    total = np.where(known, values, 0.0).sum(axis=0)
+    return np.divide(total, n, out=np.full(total.shape, np.nan), where=n > 0)
+
+
+def _over_runs(
+    run_means: NDArray[np.float64],
+    confidence: float,
+    resamples: int,
+    generator: np.random.Generator,
+) -> Interval:
+    result = stats.bootstrap(
+        (run_means,),
+        np.mean,
+        axis=0,
+        n_resamples=resamples,
+        confidence_level=confidence,
+        method="percentile",
+        rng=generator,
+    ).confidence_interval
+    return Interval(run_means.mean(axis=0), result.low, result.high)
+
+
+def resampling_note(n_runs: int, unit: str) -> str:
+    """Say in words, for a caption, what `mean_over_runs` resamples.
+
+    Args:
+        n_runs: Runs behind each mean.
+        unit: Plural name of the units within a run.
+    """
+    return "runs" if n_runs >= ENOUGH_RUNS else f"runs and, within them, {unit}"
