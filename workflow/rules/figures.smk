@@ -1,0 +1,50 @@
+rule make_figure:
+    input:
+        tables=figure_tables,
+        code=figure_code,
+    output:
+        pdf=report(
+            "results/{scale}/figures/{figure}.pdf",
+            caption="../report/figure.rst",
+            category="Figures",
+        ),
+        png="results/{scale}/figures/{figure}.png",
+        csv="results/{scale}/figures/{figure}.csv",
+    log:
+        "results/{scale}/logs/make_figure/{figure}.log",
+    benchmark:
+        "results/{scale}/benchmarks/make_figure/{figure}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        tables=figure_table_names,
+        caption=figure_caption,
+    script:
+        "../scripts/make_figure.py"
+
+
+# A user asks for results/fig5.pdf; it is the figure of the scale the configuration names.
+rule publish:
+    input:
+        pdf=expand("results/{scale}/figures/{{figure}}.pdf", scale=PLAN.scale),
+        png=expand("results/{scale}/figures/{{figure}}.png", scale=PLAN.scale),
+        csv=expand("results/{scale}/figures/{{figure}}.csv", scale=PLAN.scale),
+    output:
+        pdf="results/{figure}.pdf",
+        png="results/{figure}.png",
+        csv="results/{figure}.csv",
+    log:
+        expand("results/{scale}/logs/publish/{{figure}}.log", scale=PLAN.scale),
+    localrule: True
+    conda:
+        "../../environment.yml"
+    threads: 1
+    params:
+        scale=PLAN.scale,
+    shell:
+        "(cp {input.pdf} {output.pdf} && cp {input.png} {output.png}"
+        " && cp {input.csv} {output.csv}) 2> {log}"

@@ -1,0 +1,24 @@
+rule measure_run:
+    input:
+        replay=replay_of_run,
+        checkpoints="results/{scale}/runs/{run_id}/checkpoints.h5",
+        code=metric_code,
+    output:
+        measurement="results/{scale}/metrics/{metric}/{run_id}.h5",
+    log:
+        "results/{scale}/logs/measure_run/{metric}/{run_id}.log",
+    benchmark:
+        "results/{scale}/benchmarks/measure_run/{metric}/{run_id}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=240,
+    params:
+        run=run_settings,
+        settings=metric_settings,
+        device=PLAN.config["device"],
+        state="results/{scale}/state/measure_run/{metric}/{run_id}",
+    script:
+        "../scripts/measure_run.py"

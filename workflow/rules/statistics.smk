@@ -1,0 +1,29 @@
+rule compute_table:
+    input:
+        measurements=table_measurements,
+        code=table_code,
+    output:
+        parquet="results/{scale}/tables/{table}.parquet",
+        csv="results/{scale}/tables/{table}.csv",
+    log:
+        "results/{scale}/logs/compute_table/{table}.log",
+    benchmark:
+        "results/{scale}/benchmarks/compute_table/{table}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        runs=table_runs,
+        statistics=PLAN.config["statistics"],
+    script:
+        "../scripts/compute_table.py"
+
+
+rule all_tables:
+    input:
+        expand(
+            "results/{scale}/tables/{table}.csv", scale=PLAN.scale, table=TABLE_NAMES
+        ),

@@ -1,0 +1,23 @@
+rule train_run:
+    input:
+        replay=replay_of_run,
+    output:
+        checkpoints="results/{scale}/runs/{run_id}/checkpoints.h5",
+        learning_curve="results/{scale}/runs/{run_id}/learning_curve.csv",
+    log:
+        "results/{scale}/logs/train_run/{run_id}.log",
+    benchmark:
+        "results/{scale}/benchmarks/train_run/{run_id}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=1440,
+    params:
+        run=run_settings,
+        device=PLAN.config["device"],
+        resume_interval=PLAN.config["resume_interval"],
+        state="results/{scale}/state/train_run/{run_id}",
+    script:
+        "../scripts/train_run.py"

@@ -1,0 +1,19 @@
+"""Rule ``make_figure``: one figure from its tables."""
+
+from typing import TYPE_CHECKING
+
+from td_interference.figures.render import make_figure
+from td_interference.jobs import job
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with job(snakemake.log[0]):
+    make_figure(
+        snakemake.wildcards.figure,
+        dict(zip(snakemake.params.tables, snakemake.input.tables, strict=True)),
+        snakemake.wildcards.scale,
+        snakemake.output.pdf,
+        snakemake.output.png,
+        snakemake.output.csv,
+    )
