@@ -1,0 +1,36 @@
+# make results/fig5.pdf               one figure, at the scale config.yaml names
+# make results/fig5.pdf SCALE=smoke   the same at another scale
+# make test                           lint and all tests
+# make bench                          benchmarks
+# The first call sets up .venv from requirements.lock.
+
+PYTHON ?= python3
+CORES ?= all
+VENV := .venv
+SCALE ?=
+
+.PHONY: test bench setup FORCE
+
+results/%: setup FORCE
+	$(VENV)/bin/snakemake --cores $(CORES) $(if $(SCALE),--config scale=$(SCALE)) $@
+
+test: setup
+	$(VENV)/bin/python -m pytest
+
+bench: setup
+	$(VENV)/bin/python benchmarks/gram_engine.py
+	$(VENV)/bin/python benchmarks/training.py
+	$(VENV)/bin/python benchmarks/replay.py
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "error: $(PYTHON) is older than 3.11; call make PYTHON=python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
+	  --no-deps --no-build-isolation --editable .
+	touch $@
+
+FORCE:

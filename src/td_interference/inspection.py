@@ -1,0 +1,127 @@
+"""What a person wants to know of an HDF5 file at a glance."""
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import matplotlib.image
+import numpy as np
+from numpy.typing import NDArray
+
+from td_interference import storage
+from td_interference.errors import UserError
+from td_interference.files import atomic_path
+
+Facts = dict[str, str]
+
+
+def summarise(path: Path | str) -> tuple[str, Facts]:
+    """Return a title and facts, in the order to show them, of any file of the project.
+
+    Raises:
+        UserError: If the file is not good.
+    """
+    with storage.opened(path) as file:
+        attributes = storage.parse_attributes(file)
+        size = Path(path).stat().st_size
+        facts = {"size": f"{size / 1e6:.1f} MB on disk"}
+        if attributes["schema"] == storage.REPLAY.name:
+            facts |= _replay_facts(file, attributes, size)
+        elif attributes["schema"] == storage.CHECKPOINTS.name:
+            facts |= _checkpoint_facts(file)
+        else:
+            facts |= _measurement_facts(file)
+        for name in ("run_id", "expert_sha256", "replay", "checkpoints"):
+            if name in attributes:
+                facts[name] = str(attributes[name])
+        for name in ("settings", "library_versions"):
+            if name in attributes:
+                facts[name] = ", ".join(f"{key} {value}" for key, value in attributes[name].items())
+        return attributes["title"], facts
+
+
+def _replay_facts(file: h5py.File, attributes: dict[str, Any], size: int) -> Facts:
+    n = len(file["action"])
+    score, length = file["episode_score"][()], file["episode_length"][()]
+    expert_value = file["expert_q"][()].max(axis=1)
+    monte_carlo = file["monte_carlo_return"][()]
+    actions = np.bincount(file["action"][()], minlength=file["expert_q"].shape[1]) / n
+    return {
+        "game": f"{attributes.get('game')}, seed {attributes.get('seed')}",
+        "transitions": f"{n:,} in {len(score):,} episodes ({size / n:,.0f} bytes each)",
+        "frames": f"{len(file['frames']):,}, each stored once",
+        "episode score": f"mean {score.mean():,.0f}, from {score.min():,.0f} to {score.max():,.0f}",
+        "episode length": f"mean {length.mean():,.0f} agent steps, "
+        f"from {length.min():,} to {length.max():,}",
+        "episode ends": f"{file['terminated'][()].sum():,} terminated, "
+        f"{file['truncated'][()].sum():,} truncated",
+        "rewards": f"{np.mean(file['reward'][()] != 0):.1%} of the steps are rewarded",
+        "Monte-Carlo return": _range(monte_carlo),
+        "max Q*": f"{_range(expert_value)}; "
+        f"correlation with the return {_correlation(expert_value, monte_carlo):.2f}",
+        "actions": ", ".join(f"{index}: {share:.0%}" for index, share in enumerate(actions)),
+    }
+
+
+def _checkpoint_facts(file: h5py.File) -> Facts:
+    steps = file["update_step"][()]
+    sizes: list[int] = []
+    first = next(name for name in file if name.startswith("step_"))
+    file[first]["parameters"].visititems(
+        lambda _, item: sizes.append(item.size) if isinstance(item, h5py.Dataset) else None
+    )
+    return {
+        "update steps": ", ".join(f"{step:,}" for step in steps),
+        "parameters": f"{sum(sizes):,} in {len(sizes)} tensors",
+    }
+
+
+def _measurement_facts(file: h5py.File) -> Facts:
+    return {
+        name: f"{'x'.join(map(str, dataset.shape))}, {_range(dataset[()])} "
+        f"{dataset.attrs['unit']}: {dataset.attrs['description']}"
+        for name, dataset in file.items()
+    }
+
+
+def _range(values: NDArray[Any]) -> str:
+    known = values[np.isfinite(values)]
+    if not known.size:
+        return "all NaN"
+    return f"mean {known.mean():.4g}, from {known.min():.4g} to {known.max():.4g}"
+
+
+def _correlation(a: NDArray[Any], b: NDArray[Any]) -> float:
+    return float(np.corrcoef(a, b)[0, 1]) if a.std() > 0 and b.std() > 0 else float("nan")
+
+
+def write_montage(
+    path: Path | str, png_path: Path | str, *, rows: int = 4, columns: int = 6
+) -> None:
+    """Draw frames of D*'s best episode, evenly spaced in time, from left to right and down.
+
+    Args:
+        path: A D* file.
+        png_path: File to write.
+        rows: Of the montage.
+        columns: Of the montage.
+
+    Raises:
+        UserError: If the file is no D*, or the picture is not to be a PNG.
+    """
+    if Path(png_path).suffix.lower() != ".png":
+        raise UserError(f"{png_path}: the montage is a PNG; give it a name that ends in .png")
+    with storage.opened(path, storage.REPLAY) as file:
+        length = file["episode_length"][()]
+        best = int(file["episode_score"][()].argmax())
+        first = int((length[:best] + 1).sum())  # an episode has one frame more than steps
+        chosen = np.linspace(first, first + length[best], rows * columns).astype(int)
+        frames = np.stack([file["frames"][index] for index in chosen])
+    height, width = frames.shape[1:]
+    bordered = np.full((len(frames), height + 2, width + 2), 255, dtype=np.uint8)
+    bordered[:, 1:-1, 1:-1] = frames
+    sheet = bordered.reshape(rows, columns, height + 2, width + 2).swapaxes(1, 2)
+    sheet = sheet.reshape(rows * (height + 2), columns * (width + 2))
+    sheet = sheet.repeat(2, axis=0).repeat(2, axis=1)  # 84 pixels are small on today's screens
+    with atomic_path(png_path) as temporary:
+        matplotlib.image.imsave(temporary, sheet, cmap="gray", vmin=0, vmax=255, format="png")
