@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from td_interference import config as configuration
 from td_interference.agents.settings import ExpertSettings
+from td_interference.environments.roms import check_game
 from td_interference.grid import RunSpec, all_runs, expand_grid, replay_spec
 
 
@@ -63,4 +64,8 @@ def make_plan(user: Mapping[str, Any], workflow_directory: Path | str) -> Plan:
         UserError: If the configuration is wrong.
     """
     config = configuration.complete(user, workflow_directory)
-    return Plan(config, all_runs(config))
+    plan = Plan(config, all_runs(config))
+    for game in plan.games:
+        check_game(game)
+        plan.expert(game)  # checks what joins several of the expert's keys
+    return plan

@@ -1,14 +1,24 @@
 """Rule ``train_expert``: Rainbow on one game, evaluated against a random agent."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from td_interference.agents.settings import ExpertSettings
-from td_interference.agents.train_expert import train_expert
+from td_interference.agents.train_expert import ExpertOutputs, train_expert
 from td_interference.device import resolve_device
 from td_interference.jobs import job
+from td_interference.resume import ResumeState
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
+settings, state = snakemake.params.expert, Path(snakemake.params.state)
 with job(snakemake.log[0], snakemake.threads):
-    train_expert(ExpertSettings(**snakemake.params.expert))
+    train_expert(
+        ExpertSettings(**settings),
+        ExpertOutputs(*map(Path, snakemake.output[:3]), tuple(map(Path, snakemake.output[3:]))),
+        ResumeState(state, settings, snakemake.params.resume_interval),
+        progress_directory=state,
+        device=str(resolve_device(snakemake.params.device)),
+        threads=snakemake.threads,
+    )

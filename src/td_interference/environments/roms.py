@@ -1,0 +1,50 @@
+"""Which games there are. Needs ale_py's list of ROMs alone, so that a dry run can ask."""
+
+import difflib
+import functools
+import warnings
+from pathlib import Path
+
+from ale_py import roms
+
+from td_interference.errors import UserError
+
+_LIST_OF_GAMES = "https://ale.farama.org/environments/complete_list/"
+
+
+@functools.cache
+def games() -> tuple[str, ...]:
+    """Return the names of all games, sorted."""
+    return tuple(sorted(roms.get_all_rom_ids()))
+
+
+def check_game(game: str) -> None:
+    """Check that `game` is the name of one.
+
+    Raises:
+        UserError: If it is not; names the closest.
+    """
+    if game not in games():
+        close = difflib.get_close_matches(game.lower().replace(" ", "_"), games(), n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(close)}? " if close else ""
+        raise UserError(f"game: unknown name {game!r}; {hint}All names: {_LIST_OF_GAMES}")
+
+
+def rom_path(game: str) -> Path:
+    """Return the file of a game's ROM.
+
+    Raises:
+        UserError: No game has this name, or its ROM file is missing or damaged.
+    """
+    check_game(game)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            path = roms.get_rom_path(game)
+    except OSError as error:
+        raise UserError(
+            f"game: the ROM of {game!r} cannot be read ({error}); reinstall ale-py, or correct "
+            "the environment variable ALE_ROMS_DIR"
+        ) from error
+    assert path is not None, "ale_py lists the game, so it gives a path"
+    return path

@@ -1,0 +1,231 @@
+"""Objective, update and loop of policy evaluation, and its resume after kill -9."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from td_interference.errors import UserError
+from td_interference.files import sha256
+from td_interference.grid import RunSpec
+from td_interference.losses import capped, pointwise_loss, squared
+from td_interference.networks import initialise, last_hidden_layer, q_network, value_network
+from td_interference.objectives.td_lambda import Objective
+from td_interference.optimizers import OPTIMIZERS, make_optimizer
+from td_interference.returns import lambda_return
+from td_interference.storage.checkpoints import checkpoint_steps, read_checkpoint
+from td_interference.training import Trainer, restore_optimizer, run_optimizer, train, update
+
+
+def varied(run, **over) -> RunSpec:
+    return RunSpec.from_dict({**run.to_dict(), **over})
+
+
+def test_losses_by_hand():
+    td_error = torch.tensor([-3.0, -0.5, 0.0, 0.5, 3.0])
+    assert squared(td_error).tolist() == [9, 0.25, 0, 0.25, 9]
+    assert capped(td_error).tolist() == [3, 0.25, 0, 0.25, 3]
+    with pytest.raises(UserError, match="'huber' is not one of capped, squared"):
+        pointwise_loss("huber")
+
+
+def test_paper_network_has_the_paper_shapes():
+    network = q_network(9)
+    assert last_hidden_layer(network).weight.shape == (512, 9216)
+    assert sum(parameter.numel() for parameter in network.parameters()) == 4_801_705
+    pixels = torch.randint(0, 256, (2, 4, 84, 84), dtype=torch.uint8)
+    assert network(pixels).shape == (2, 9) and value_network()(pixels).shape == (2, 1)
+    torch.testing.assert_close(network(pixels), network(pixels.float()), rtol=1e-5, atol=1e-6)
+
+
+def test_initial_weights_fill_their_range_and_follow_the_seed():
+    network = initialise(value_network(8), torch.Generator().manual_seed(1))
+    again = initialise(value_network(8), torch.Generator().manual_seed(1))
+    for module, twin in zip(network.modules(), again.modules(), strict=True):
+        if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
+            area = module.weight[0, 0].numel()
+            k = (6 / (sum(module.weight.shape[:2]) * area)) ** 0.5
+            assert 0.9 * k < module.weight.abs().max() <= k
+            assert not module.bias.any() and torch.equal(module.weight, twin.weight)
+
+
+def test_target_is_the_lambda_return_of_the_frozen_network(run, replay, arrays):
+    objective = Objective(run, replay)
+    objective.synchronise()
+    index = torch.arange(len(replay))
+    with torch.no_grad():
+        value = objective.frozen_network(replay.next_observation(index))[:, 0].numpy()
+    expected = lambda_return(
+        arrays["reward"],
+        value,
+        arrays["terminated"],
+        arrays["episode_length"],
+        gamma=run.gamma,
+        lambda_=run.lambda_,
+    )
+    np.testing.assert_allclose(objective.target(index), expected, rtol=1e-4, atol=1e-5)
+    # The terminal step bootstraps nothing, the truncated one bootstraps V.
+    terminal, truncated = 39, 64
+    assert objective.target(torch.tensor([terminal])) == pytest.approx(arrays["reward"][terminal])
+    assert objective.target(torch.tensor([truncated])) == pytest.approx(
+        arrays["reward"][truncated] + run.gamma * value[truncated], rel=1e-4
+    )
+
+
+def test_targets_move_only_when_the_frozen_network_is_copied(run, replay):
+    trainer = Trainer(varied(run, frozen_period=5), replay)
+    index = torch.arange(len(replay))
+    seen = []
+    for _ in range(11):
+        trainer.advance()
+        seen.append(trainer.objective.target(index).clone())
+    changed = [not torch.equal(a, b) for a, b in zip(seen, seen[1:], strict=False)]
+    # Copies come before updates 1, 6 and 11.
+    assert changed == [False] * 4 + [True] + [False] * 4 + [True]
+
+
+def test_td_error_is_target_minus_prediction(run, replay):
+    objective = Objective(run, replay)
+    objective.synchronise()
+    index = torch.tensor([3, 50])
+    outputs = torch.tensor([[1.0], [2.0]])
+    expected = objective.target(index) - torch.tensor([1.0, 2.0])
+    assert torch.equal(objective.td_error(outputs, index), expected)
+    assert torch.equal(objective.loss(outputs, index), capped(expected))
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_checkpointed_optimizer_takes_the_step_the_run_would_take(run, replay, tmp_path, name):
+    """The measured step is the step taken: momenta survive the file."""
+    run = varied(run, optimizer=name, steps=9, checkpoints=(8, 9), frozen_period=100)
+    trainer = Trainer(run, replay)
+    for _ in range(8):
+        trainer.advance()
+    checkpoint = trainer.checkpoint()
+    checkpoint = checkpoint._replace(
+        parameters={n: t.clone() for n, t in checkpoint.parameters.items()},
+        optimizer={
+            p: {n: t.clone() for n, t in s.items()} for p, s in checkpoint.optimizer.items()
+        },
+    )
+    state = trainer.minibatches.bit_generator.state
+    trainer.advance()
+    other = Objective(run, replay)
+    other.restore(checkpoint.parameters, checkpoint.frozen_parameters)
+    optimizer = run_optimizer(run, other.network)
+    restore_optimizer(optimizer, checkpoint.optimizer)
+    generator = np.random.default_rng()
+    generator.bit_generator.state = state
+    update(other, optimizer, replay.draw(run.minibatch, generator))
+    for taken, measured in zip(
+        trainer.objective.network.parameters(), other.network.parameters(), strict=True
+    ):
+        assert torch.equal(taken, measured)
+
+
+def test_adam_is_the_textbook_adam_in_float64():
+    """The fused optimizer against its definition, with L2 added to the gradient."""
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.nn.Parameter(torch.rand(7, generator=generator, dtype=torch.float64))
+    expected = weight.detach().clone()
+    arguments = {"learning_rate": 0.01, "weight_decay": 0.1, "momentum": 0.0}
+    optimizer = make_optimizer("adam", [weight], **arguments)
+    m, v = torch.zeros(7, dtype=torch.float64), torch.zeros(7, dtype=torch.float64)
+    for t in range(1, 6):
+        gradient = torch.rand(7, generator=generator, dtype=torch.float64) - 0.5
+        weight.grad = gradient.clone()
+        optimizer.step()
+        g = gradient + 0.1 * expected
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+        step = (m / (1 - 0.9**t)) / ((v / (1 - 0.999**t)).sqrt() + 1e-8)
+        expected = expected - 0.01 * step
+    torch.testing.assert_close(weight.detach(), expected, rtol=1e-12, atol=1e-12)
+
+
+def run_training(run, replay_path, directory, interval=1e9):
+    train(
+        run,
+        replay_path,
+        directory / "checkpoints.h5",
+        directory / "learning_curve.csv",
+        directory / "state",
+        device=torch.device("cpu"),
+        resume_interval=interval,
+    )
+
+
+def test_training_writes_checkpoints_and_curve_and_forgets_its_state(run, replay_path, tmp_path):
+    run_training(run, replay_path, tmp_path)
+    assert checkpoint_steps(tmp_path / "checkpoints.h5") == [6, 12]
+    curve = pl.read_csv(tmp_path / "learning_curve.csv")
+    assert curve.columns == ["update_step", "loss", "prediction", "target"]
+    assert curve["update_step"].to_list() == list(range(1, 13))
+    assert not (tmp_path / "state").exists()
+    first, last = (read_checkpoint(tmp_path / "checkpoints.h5", step) for step in (6, 12))
+    assert not torch.equal(first.parameters["1.weight"], last.parameters["1.weight"])
+    # The frozen network at step 6 is the copy of step 5, at step 12 that of step 10.
+    assert not torch.equal(first.frozen_parameters["1.weight"], first.parameters["1.weight"])
+
+
+def test_learning_lowers_the_loss(run, replay_path, tmp_path):
+    run = varied(run, steps=150, checkpoints=(150,), frozen_period=50, lambda_=1.0, hidden=4)
+    run_training(run, replay_path, tmp_path)
+    loss = pl.read_csv(tmp_path / "learning_curve.csv")["loss"]
+    assert loss[-20:].mean() < 0.5 * loss[:5].mean()
+
+
+def test_divergence_stops_with_step_and_learning_rate(run, replay_path, tmp_path):
+    diverging = varied(run, learning_rate=1e30, optimizer="sgd", loss="squared")
+    with pytest.raises(
+        UserError, match=r"not finite before update step \d+ \(learning rate 1e\+30"
+    ):
+        run_training(diverging, replay_path, tmp_path)
+    assert not (tmp_path / "checkpoints.h5").exists()
+
+
+_SCRIPT = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+import torch
+torch.set_num_threads(1)
+from test_training import run_training
+from td_interference.grid import RunSpec
+run_training(RunSpec.from_dict({run!r}), Path({replay!r}), Path({directory!r}), interval=0.0)
+"""
+
+
+def test_killed_training_goes_on_with_the_same_bits(run, replay_path, tmp_path, request):
+    run = varied(run, steps=400, checkpoints=(100, 400), frozen_period=90)
+    torch_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        (tmp_path / "whole").mkdir()
+        run_training(run, replay_path, tmp_path / "whole")
+    finally:
+        torch.set_num_threads(torch_threads)
+    killed = tmp_path / "killed"
+    killed.mkdir()
+    script = _SCRIPT.format(
+        tests=str(request.path.parent),
+        run=run.to_dict(),
+        replay=str(replay_path),
+        directory=str(killed),
+    )
+    process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 60
+    while not (killed / "state" / "checkpoint-100.h5").exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (killed / "checkpoints.h5").exists() and (killed / "state" / "state.pt").exists()
+    finished = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=120)
+    assert finished.returncode == 0, finished.stderr.decode()
+    for name in ("checkpoints.h5", "learning_curve.csv"):
+        assert sha256(killed / name) == sha256(tmp_path / "whole" / name)
