@@ -50,8 +50,10 @@ def mean_over_runs(
         chosen = generator.integers(0, len(runs), len(runs))
         draws[draw] = _mean([_mean_of_units(_resampled(runs[run], generator)) for run in chosen])
     tail = (1 - confidence) / 2
-    low, high = np.nanquantile(draws, (tail, 1 - tail), axis=0)
-    return Interval(_mean(run_means), low, high)
+    bounds = np.full((2, *draws.shape[1:]), np.nan)
+    measured = ~np.isnan(draws).all(axis=0)
+    bounds[:, measured] = np.nanquantile(draws[:, measured], (tail, 1 - tail), axis=0)
+    return Interval(_mean(run_means), bounds[0], bounds[1])
 
 
 def _resampled(units: NDArray[Any], generator: np.random.Generator) -> NDArray[Any]:

@@ -1,0 +1,231 @@
+"""Metrics against slow twins: one autograd call per sample, one hand-made step."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from td_interference import metrics, storage
+from td_interference.errors import UserError
+from td_interference.grid import RunSpec
+from td_interference.metrics.measuring import measure_run
+from td_interference.metrics.subject import Subject
+from td_interference.training import Trainer, train, update
+
+SETTINGS = {
+    "stiffness": {"anchors": 20, "anchors_per_segment": 10, "half_width": 6},
+    "gain": {"minibatches": 3, "half_width": 4, "unrelated": 5},
+    "singular_values": {},
+    "sign_variance": {"segments": 6, "steps_per_segment": 12, "window": 5},
+    "function_interference": {"samples": 12},
+}
+
+
+@pytest.fixture(scope="module")
+def subject(replay):
+    """A run a few updates old, in the middle of training."""
+    spec = RunSpec(
+        game="ms_pacman",
+        task="policy_evaluation",
+        objective="td_lambda",
+        lambda_=0.9,
+        loss="capped",
+        gamma=0.99,
+        hidden=2,
+        optimizer="adam",
+        learning_rate=1e-3,
+        weight_decay=1e-4,
+        momentum=0.9,
+        minibatch=8,
+        steps=30,
+        frozen_period=10,
+        checkpoints=(25,),
+        seed=0,
+    )
+    trainer = Trainer(spec, replay)
+    for _ in range(25):
+        trainer.advance()
+    return Subject(spec, trainer.objective, copy.deepcopy(trainer.checkpoint()))
+
+
+def gradient(subject, transition, value):
+    """∇value of one transition over all parameters, by one autograd call."""
+    index = torch.tensor([transition])
+    outputs = subject.objective.network(subject.replay.observation(index))
+    parts = torch.autograd.grad(
+        value(outputs, index).sum(), list(subject.objective.network.parameters())
+    )
+    return torch.cat([part.flatten() for part in parts]).double()
+
+
+def test_stiffness_is_the_cosine_of_single_gradients(subject):
+    measured = metrics.load("stiffness")(subject, SETTINGS["stiffness"])
+    assert measured["offset"].tolist() == list(range(-6, 7))
+    assert measured["cosine"].shape == (2, 10, 13)
+    episode = subject.replay.episode
+    for segment, first in enumerate(measured["first_anchor"]):
+        for anchor, column in ((0, 0), (0, 7), (3, 6), (9, 12), (5, 1)):
+            here = int(first) + anchor
+            there = here + int(measured["offset"][column])
+            cosine = measured["cosine"][segment, anchor, column]
+            inside = 0 <= there < len(subject.replay) and episode[there] == episode[here]
+            if not inside:
+                assert np.isnan(cosine)
+                continue
+            a, b = (gradient(subject, t, subject.objective.loss) for t in (here, there))
+            expected = (a @ b / (a.norm() * b.norm())).item()
+            assert cosine == pytest.approx(expected, abs=1e-4)
+    at_zero = measured["cosine"][:, :, 6]
+    np.testing.assert_allclose(at_zero[~np.isnan(at_zero)], 1, atol=1e-5)
+
+
+def test_gain_is_loss_before_minus_after_the_step(subject):
+    settings = {"minibatches": 1, "half_width": 4, "unrelated": 5}
+    before_measuring = copy.deepcopy(subject.objective.network.state_dict())
+    measured = metrics.load("gain")(subject, settings)
+    for name, tensor in subject.objective.network.state_dict().items():
+        assert torch.equal(tensor, before_measuring[name]), "measuring must not train"
+
+    objective, replay = subject.objective, subject.replay
+    generator = subject.generator("gain")
+    minibatch = replay.draw(subject.run.minibatch, generator)
+    unrelated = replay.draw(5, generator)
+
+    def loss(transition):
+        index = torch.tensor([transition])
+        with torch.no_grad():
+            return objective.loss(objective.network(replay.observation(index)), index).item()
+
+    before = [loss(t) for t in range(len(replay))]
+    update(objective, subject.optimizer(), minibatch)
+    after = [loss(t) for t in range(len(replay))]
+    subject.restore_network()
+    gain = np.array(before) - np.array(after)
+    for sample, centre in enumerate(minibatch.tolist()):
+        for column, offset in enumerate(range(-4, 5)):
+            value = measured["gain"][0, sample, column]
+            there = centre + offset
+            if 0 <= there < len(replay) and replay.episode[there] == replay.episode[centre]:
+                assert value == pytest.approx(gain[there], abs=2e-5)
+            else:
+                assert np.isnan(value)
+    np.testing.assert_allclose(measured["gain_unrelated"][0], gain[unrelated.numpy()], atol=2e-5)
+    assert measured["gain"][0, :, 4].mean() > 0  # a step lowers the loss it was taken on
+
+
+def test_small_steps_gain_learning_rate_times_interference(replay, subject):
+    """The identity behind the paper: gain → α ρ as α shrinks (eq. 11 to 13), here for SGD."""
+    spec = RunSpec.from_dict(
+        {
+            **subject.run.to_dict(),
+            "optimizer": "sgd",
+            "learning_rate": 1e-5,
+            "weight_decay": 0.0,
+            "minibatch": 1,
+            "loss": "squared",
+            "lambda_": 1.0,
+        }
+    )
+    trainer = Trainer(spec, replay)
+    objective = trainer.objective
+    objective.synchronise()
+    objective.network.double()
+
+    def outputs(index):
+        return objective.network(replay.observation(index).double())
+
+    a, b = torch.tensor([10]), torch.tensor([12])
+    single = {}
+    for key, index in (("a", a), ("b", b)):
+        loss = objective.loss(outputs(index), index).sum()
+        single[key] = torch.autograd.grad(loss, list(objective.network.parameters()))
+    interference = sum((x * y).sum() for x, y in zip(single["a"], single["b"], strict=True))
+    before = objective.loss(outputs(a), a).item()
+    with torch.no_grad():
+        for parameter, step in zip(objective.network.parameters(), single["b"], strict=True):
+            parameter -= spec.learning_rate * step
+    gain = before - objective.loss(outputs(a), a).item()
+    assert gain == pytest.approx(spec.learning_rate * interference.item(), rel=0.02)
+
+
+def test_singular_values_are_those_of_the_matrix(subject):
+    weight = subject.objective.network[-3].weight
+    values = metrics.load("singular_values")(subject, {})["singular_value"]
+    eigenvalues = torch.linalg.eigvalsh(weight.double() @ weight.double().T).flip(0)
+    np.testing.assert_allclose(values**2, eigenvalues.detach(), rtol=1e-4, atol=1e-6)
+
+
+def test_sign_variance_by_loops(subject):
+    measured = metrics.load("sign_variance")(subject, SETTINGS["sign_variance"])
+    objective, replay = subject.objective, subject.replay
+    for first, value in zip(measured["first_anchor"], measured["sign_variance"], strict=True):
+        index = torch.arange(int(first), int(first) + 12)
+        with torch.no_grad():
+            td_error = objective.td_error(objective.network(replay.observation(index)), index)
+        signs = np.sign(td_error.numpy())
+        variances = [np.var(signs[start : start + 5]) for start in range(8)]
+        assert value == pytest.approx(np.mean(variances), abs=1e-6)
+
+
+def test_function_interference_is_the_mean_over_pairs(subject):
+    measured = metrics.load("function_interference")(subject, SETTINGS["function_interference"])
+    index = subject.replay.draw(12, subject.generator("function_interference"))
+    gradients = [
+        gradient(subject, t, lambda outputs, _: outputs.max(dim=1).values) for t in index.tolist()
+    ]
+    pairs = [a @ b for i, a in enumerate(gradients) for j, b in enumerate(gradients) if i != j]
+    mean = measured["function_interference"].mean()
+    assert mean == pytest.approx(torch.stack(pairs).mean().item(), rel=1e-4)
+    norms = [float(g @ g) for g in gradients]
+    np.testing.assert_allclose(measured["squared_norm"], norms, rtol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def trained(subject, replay_path, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("run")
+    spec = RunSpec.from_dict({**subject.run.to_dict(), "steps": 4, "checkpoints": [2, 4]})
+    train(
+        spec,
+        replay_path,
+        directory / "checkpoints.h5",
+        directory / "curve.csv",
+        directory / "state",
+        device=torch.device("cpu"),
+        resume_interval=60,
+    )
+    return spec, directory / "checkpoints.h5"
+
+
+@pytest.mark.parametrize("metric", SETTINGS)
+def test_every_metric_writes_its_table(trained, replay_path, tmp_path, metric):
+    spec, checkpoints = trained
+    measure_run(
+        metric,
+        SETTINGS[metric],
+        spec,
+        replay_path,
+        checkpoints,
+        tmp_path / "m.h5",
+        device=torch.device("cpu"),
+    )
+    read = storage.read(tmp_path / "m.h5", storage.MEASUREMENTS[metric])
+    assert read["update_step"].tolist() == [2, 4]
+    attributes = storage.read_attributes(tmp_path / "m.h5")
+    assert attributes["run"] == spec.to_dict() and attributes["settings"] == SETTINGS[metric]
+
+
+def test_checkpoints_of_another_network_are_refused(trained, replay_path, tmp_path):
+    spec, checkpoints = trained
+    wider = RunSpec.from_dict({**spec.to_dict(), "hidden": 4})
+    with pytest.raises(UserError, match=r"checkpoints\.h5: holds another network"):
+        measure_run(
+            "singular_values",
+            {},
+            wider,
+            replay_path,
+            checkpoints,
+            tmp_path / "m.h5",
+            device=torch.device("cpu"),
+        )
+    assert not (tmp_path / "m.h5").exists()
