@@ -37,7 +37,6 @@ def play_episodes(
     *,
     n_threads: int,
     device: torch.device,
-    progress: Progress,
 ) -> Iterator[Episode]:
     """Yield finished episodes in the order in which they began, without end.
 
@@ -48,7 +47,6 @@ def play_episodes(
         spec: How to play.
         n_threads: Of the emulator.
         device: Where the network is.
-        progress: Advanced by each agent step of each copy.
     """
     environments = AtariEnvironments(
         AtariSettings(
@@ -87,7 +85,6 @@ def play_episodes(
             episode.expert_q.append(q[copy])
             episode.terminated = bool(step.terminated[copy])
             episode.truncated = bool(step.truncated[copy])
-        progress.advance(n)
         while in_order and (in_order[0].terminated or in_order[0].truncated):
             yield in_order.pop(0)
 
@@ -126,15 +123,14 @@ def collect_replay(
     name = f"collect_replay {spec.game}-seed{spec.seed}"
     with (
         storage.create(replay_path, storage.REPLAY, attributes) as writer,
-        Progress(name, spec.transitions, "agent steps", progress_directory) as progress,
+        Progress(name, spec.transitions, "transitions", progress_directory) as progress,
     ):
         n_transitions = 0
-        for episode in play_episodes(
-            network, spec, n_threads=n_threads, device=device, progress=progress
-        ):
+        for episode in play_episodes(network, spec, n_threads=n_threads, device=device):
             for field_name, rows in _rows(episode, n_transitions, spec.gamma).items():
                 writer.append(field_name, rows)
             n_transitions += len(episode.action)
+            progress.advance(len(episode.action))
             if n_transitions >= spec.transitions:
                 break
 

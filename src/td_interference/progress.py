@@ -8,6 +8,7 @@ file that `td-interference status` reads on any executor.
 import json
 import logging
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -77,6 +78,8 @@ class Progress:
         self._say()
         if self.directory is not None and kind is None:
             (self.directory / FILE_NAME).unlink(missing_ok=True)
+            with suppress(OSError):  # not empty: a resume state lies there too
+                self.directory.rmdir()
 
     def advance(self, steps: int = 1) -> None:
         """Count `steps` more, and say a line if it is time for one."""

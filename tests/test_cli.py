@@ -1,0 +1,82 @@
+"""The command line: what a person reads, and one line on bad input."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from td_interference.cli import app
+from td_interference.progress import Progress
+
+ROOT = Path(__file__).parent.parent
+RUNNER = CliRunner(env={"COLUMNS": "200"})
+
+
+def cli(*arguments):
+    """Run the command as a person does; return exit code, output, errors."""
+    command = [sys.executable, "-c", "from td_interference.cli import main; main()", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_inspect_tells_what_a_replay_holds(replay_path):
+    output = RUNNER.invoke(app, ["inspect", str(replay_path)]).output
+    for fact in ("125 in 3 episodes", "2 terminated, 1 truncated", "ms_pacman, seed 0", "max Q*"):
+        assert fact in output
+
+
+def test_inspect_draws_frames(replay_path, arrays, tmp_path):
+    result = RUNNER.invoke(
+        app, ["inspect", str(replay_path), "--montage", str(tmp_path / "frames.png")]
+    )
+    assert result.exit_code == 0
+    with Image.open(tmp_path / "frames.png") as picture:
+        assert picture.size == (6 * 86 * 2, 4 * 86 * 2)
+        best = int(arrays["episode_score"].argmax())
+        first = int((arrays["episode_length"][:best] + 1).sum())
+        assert picture.getpixel((2, 2))[0] == arrays["frames"][first, 0, 0]
+
+
+def test_plan_lists_the_runs():
+    output = RUNNER.invoke(app, ["plan", "--scale", "smoke", "--directory", str(ROOT)]).output
+    assert "ms_pacman-td_lambda1-adam-lr0.0001-h8-seed1" in output
+
+
+def test_status_shows_running_jobs(tmp_path):
+    state = tmp_path / "smoke" / "state" / "train_run" / "some-run"
+    with pytest.raises(KeyboardInterrupt), Progress(
+        "train_run some-run", 10, "updates", state, interval=0
+    ) as progress:
+        progress.advance(4)
+        raise KeyboardInterrupt
+    output = RUNNER.invoke(app, ["status", str(tmp_path)]).output
+    assert "train_run some-run" in output and "4/10 updates (40%)" in output
+    with Progress("train_run some-run", 10, "updates", state, interval=0) as progress:
+        progress.advance(10)
+    assert "no job is running" in RUNNER.invoke(app, ["status", str(tmp_path)]).output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["inspect", "absent.h5"], "absent.h5: no such file"),
+        (["inspect", "README.md"], "README.md: damaged or not HDF5"),
+        (["plan", "--scale", "huge"], "'huge' is not one of smoke, laptop, paper"),
+        (["plan", "--directory", "/nowhere"], "config.yaml: no such file"),
+        (
+            ["measure", "stifness", "--checkpoints", "c", "--replay", "r", "--output", "o"],
+            "unknown metric 'stifness'",
+        ),
+        (
+            ["measure", "gain", "--checkpoints", "c.h5", "--replay", "r", "--output", "o"],
+            "c.h5: no such file",
+        ),
+    ],
+)
+def test_bad_input_gives_one_line(arguments, message):
+    code, _, errors = cli(*arguments)
+    assert code == 1 and message in errors
+    assert errors.startswith("error: ") and errors.count("\n") == 1

@@ -1,0 +1,204 @@
+"""The rules of the house: pins agree, registries match files, imports point one way."""
+
+import ast
+import importlib
+import inspect
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from td_interference import config, figures, metrics, objectives, storage, tables
+from td_interference.agents.settings import ExpertSettings
+from td_interference.grid import ReplaySpec, RunSpec
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "src" / "td_interference"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def normalised(name):
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def pins(lines):
+    matches = (re.match(r"\s*(?:- )?([\w.-]+)==([\w.+]+)\s*$", line) for line in lines)
+    return {normalised(match[1]): match[2] for match in matches if match}
+
+
+def test_lock_environment_and_pyproject_agree():
+    lock = pins((ROOT / "requirements.lock").read_text().splitlines())
+    conda = pins((ROOT / "environment.yml").read_text().splitlines())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    direct = [*project["dependencies"], *project["optional-dependencies"]["test"]]
+    assert {normalised(name) for name in direct} == set(conda)
+    assert {name: lock.get(name) for name in conda} == conda
+
+
+def test_lock_is_exact_and_has_no_urls():
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    requirements = [line for line in lines if line and not line.startswith("#")]
+    assert len(requirements) == len(pins(requirements))
+    assert "://" not in "".join(requirements)
+
+
+def test_installed_versions_are_the_locked_ones():
+    from importlib.metadata import version
+
+    lock = pins((ROOT / "requirements.lock").read_text().splitlines())
+    for name in ("torch", "snakemake", "ale-py", "h5py", "polars"):
+        assert version(name).split("+")[0] == lock[name]
+
+
+def stems(folder):
+    return {path.stem for path in (PACKAGE / folder).glob("*.py")} - {"__init__"}
+
+
+def test_registries_match_files():
+    assert set(objectives.OBJECTIVES) | {"base"} == stems("objectives")
+    assert {entry.name for entry in metrics.METRICS} | {"measuring", "subject"} == stems("metrics")
+    assert {entry.name for entry in metrics.METRICS} == set(storage.MEASUREMENTS)
+    drawn = {module for entry in figures.FIGURES for module in entry.modules}
+    assert drawn | {"render", "style"} == stems("figures")
+    for entry in tables.TABLES:
+        assert callable(tables.load(entry.name)) and entry.metric in storage.MEASUREMENTS
+    for entry in metrics.METRICS:
+        assert callable(metrics.load(entry.name))
+        assert all((PACKAGE / module).is_file() for module in entry.modules)
+    for entry in figures.FIGURES:
+        assert callable(figures.load(entry.name).plot)
+        assert set(entry.tables) <= {table.name for table in tables.TABLES}
+
+
+LAYERS = [  # a module may import from its own layer and those above it in this list
+    {"errors", "screen", "files", "seeds", "config", "progress", "resume", "device", "grid"},
+    {"storage", "losses", "optimizers", "returns", "statistics"},
+    {"networks", "replay", "environments"},
+    {"objectives", "gradients", "agents"},
+    {"collect", "training", "planning"},
+    {"metrics"},
+    {"tables"},
+    {"figures"},
+    {"inspection", "jobs", "cli"},
+]
+
+
+def layer(name):
+    return next(number for number, names in enumerate(LAYERS) if name in names)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_one_way(path):
+    own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    if own == "__init__":
+        return
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("td_interference"):
+            inner = node.module.split(".")[1:2] or [alias.name for alias in node.names]
+            for name in inner:
+                assert layer(name) <= layer(own), f"{own} imports {name}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_modules_are_short(path):
+    assert len(path.read_text().splitlines()) <= 300
+
+
+@pytest.mark.parametrize("path", (ROOT / "workflow" / "scripts").glob("*.py"), ids=lambda p: p.stem)
+def test_scripts_are_thin(path):
+    text = path.read_text()
+    assert len(text.splitlines()) <= 32
+    assert not any(isinstance(node, ast.FunctionDef) for node in ast.walk(ast.parse(text)))
+
+
+def test_hdf5_names_stay_in_storage():
+    """Only storage opens HDF5 files; the rest goes through its tables."""
+    users = {path.relative_to(PACKAGE).parts[0] for path in MODULES if "import h5py" in path.read_text()}
+    assert users <= {"storage", "inspection.py"}
+
+
+def test_what_the_snakefile_imports_is_light():
+    heavy = "{'torch', 'polars', 'matplotlib', 'scipy', 'h5py'} & set(sys.modules)"
+    code = f"import sys, td_interference.planning, td_interference.figures, td_interference.tables\
+, td_interference.metrics\nassert not {heavy}, {heavy}"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_statistics_and_figures_do_without_torch():
+    code = "import sys, td_interference.tables.by_lambda, td_interference.figures.render, \
+td_interference.jobs\nassert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def schema_nodes(node, path=""):
+    yield path, node
+    for name, below in (node.get("properties") or {}).items():
+        yield from schema_nodes(below, f"{path}.{name}")
+    for name, below in (node.get("$defs") or {}).items():
+        yield from schema_nodes(below, f"{path}.{name}")
+
+
+def test_schema_is_closed_and_described():
+    schema = config.read_yaml(ROOT / "workflow" / "schemas" / "config.schema.yaml")
+    for path, node in schema_nodes(schema):
+        if node.get("type") == "object":
+            assert node["additionalProperties"] is False, path
+        if path.count(".") > 0 and "$ref" not in node and path != ".experiment":
+            assert node.get("description"), path
+
+
+def test_schema_and_records_have_the_same_keys():
+    schema = config.read_yaml(ROOT / "workflow" / "schemas" / "config.schema.yaml")
+    shared = {"game", "gamma", "max_frames_per_episode", "evaluation_repeat_action_probability"}
+    fields = set(inspect.signature(ExpertSettings).parameters)
+    assert set(schema["properties"]["expert"]["properties"]) == fields - shared
+    replay = set(inspect.signature(ReplaySpec).parameters) - {"game", "seed"}
+    environment = schema["properties"]["environment"]["properties"]
+    assert set(schema["properties"]["replay"]["properties"]) | set(environment) == replay
+    run = set(inspect.signature(RunSpec).parameters)
+    assert {"steps", "minibatch", "frozen_period", "loss", "checkpoints"} <= run
+
+
+def test_every_module_has_a_first_sentence():
+    for path in MODULES:
+        name = ".".join(path.relative_to(ROOT / "src").with_suffix("").parts)
+        module = importlib.import_module(name.removesuffix(".__init__"))
+        assert module.__doc__ and module.__doc__.splitlines()[0].rstrip().endswith((".", ":", ";")) or (
+            module.__doc__
+        ), name
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["ruff", "check", "."],
+        ["ruff", "format", "--check", "."],
+        ["snakefmt", "--check", "Snakefile", "workflow"],
+        ["snakemake", "--lint"],
+        ["mypy"],
+    ],
+    ids=lambda command: " ".join(command),
+)
+def test_linters_are_clean(command):
+    executable = Path(sys.executable).parent / command[0]
+    done = subprocess.run([executable, *command[1:]], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_nothing_of_one_machine_is_in_the_tree():
+    files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    for name in files.stdout.splitlines():
+        path = ROOT / name
+        assert path.stat().st_size < 5_000_000, name
+        if path.suffix in {".py", ".md", ".yaml", ".yml", ".lock", ".smk", ".toml"}:
+            hosts = re.findall(r"/home/\w+|/root/|python" + r"hosted", path.read_text())
+            assert not hosts, f"{name}: {hosts}"
+
+
+def test_yaml_files_parse():
+    for path in [*ROOT.glob("*.yml"), *ROOT.glob("*.yaml"), ROOT / "CITATION.cff"]:
+        assert yaml.safe_load(path.read_text())
