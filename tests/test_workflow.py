@@ -1,0 +1,264 @@
+"""The whole workflow at smoke scale through `make`, and what Snakemake then finds to redo."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from td_interference import storage
+from td_interference.agents.expert_file import load_expert
+from td_interference.replay import Replay
+from td_interference.storage.checkpoints import checkpoint_steps
+
+ROOT = Path(__file__).parent.parent
+FIGURES = ("fig5", "fig11", "fig13")
+N_RUNS = 4  # two λ, two seeds
+BIN = Path(sys.executable).parent
+
+
+def call(command, directory, **over):
+    environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    return subprocess.run(
+        command,
+        cwd=directory,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        **over,
+    )
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A copy of the tracked files in an empty directory, with all figures made by `make`."""
+    directory = tmp_path_factory.mktemp("project")
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    for name in listed.stdout.splitlines():
+        target = directory / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, target, follow_symlinks=False)
+    # The environment is the one the tests run in; `make` then finds it ready.
+    ready = Path(sys.prefix) / ".ready"
+    if not ready.exists():
+        pytest.skip("the tests run in an environment that `make` did not set up")
+    targets = [f"results/{figure}.pdf" for figure in FIGURES]
+    done = call(["make", *targets, "SCALE=smoke", "CORES=2", f"VENV={sys.prefix}"], directory)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-5000:]
+    (directory / "make.log").write_text(done.stdout + done.stderr)
+    return directory
+
+
+def planned(project, *arguments, targets=("results/fig5.pdf",)):
+    """What `snakemake -n` would do: jobs by rule."""
+    done = call(["snakemake", "-n", *targets, "--config", "scale=smoke", *arguments], project)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = re.findall(r"^(\w+)\s+(\d+)$", done.stdout + done.stderr, flags=re.MULTILINE)
+    return {rule: int(count) for rule, count in rows if rule != "total"}
+
+
+@pytest.mark.workflow
+def test_every_product_is_there_and_good(project):
+    results = project / "results"
+    for figure in FIGURES:
+        for kind in ("pdf", "png", "csv"):
+            assert (results / f"{figure}.{kind}").stat().st_size > 0
+            published = (results / f"{figure}.{kind}").read_bytes()
+            assert published == (results / "smoke" / "figures" / f"{figure}.{kind}").read_bytes()
+    figure = pl.read_csv(results / "fig5.csv")
+    assert figure.columns == ["game", "lambda", "offset", "mean", "low", "high", "n"]
+    assert figure["offset"].unique().sort().to_list() == list(range(-30, 31))
+    assert figure["n"].unique().to_list() == [2]
+    smoke = results / "smoke"
+    _, settings = load_expert(smoke / "experts" / "ms_pacman" / "expert.safetensors")
+    assert settings.game == "ms_pacman"
+    assert pl.read_csv(smoke / "experts" / "ms_pacman" / "evaluation.csv")["agent"].n_unique() == 2
+    for seed in (0, 1):
+        replay = Replay.load(smoke / "replay" / f"ms_pacman-seed{seed}.h5")
+        assert len(replay) >= 1500 and replay.n_actions == 9
+    runs = sorted((smoke / "runs").iterdir())
+    assert len(runs) == N_RUNS
+    for run in runs:
+        assert checkpoint_steps(run / "checkpoints.h5") == [100, 200]
+        assert pl.read_csv(run / "learning_curve.csv")["update_step"][-1] == 200
+    for metric in ("stiffness", "gain", "singular_values"):
+        for path in (smoke / "metrics" / metric).iterdir():
+            storage.read(path, storage.MEASUREMENTS[metric])
+    assert not list(smoke.glob("state/**/*.pt")), "resume states are removed after success"
+    assert list(smoke.glob("logs/train_run/*.log")), "each job has its log"
+
+
+@pytest.mark.workflow
+def test_a_person_waiting_sees_progress(project):
+    said = (project / "make.log").read_text()
+    assert re.search(r"train_run \S+: 200/200 updates \[.*updates/s\]", said)
+    assert re.search(r"train_expert .*agent steps/s\]", said)
+
+
+@pytest.mark.workflow
+def test_a_second_call_does_nothing_in_ten_seconds(project):
+    started = time.monotonic()
+    done = call(["make", "results/fig5.pdf", "SCALE=smoke", f"VENV={sys.prefix}"], project)
+    assert done.returncode == 0 and time.monotonic() - started < 10
+    assert "Nothing to be done" in done.stdout + done.stderr
+    assert planned(project, targets=[f"results/{figure}.pdf" for figure in FIGURES]) == {}
+
+
+def edited(path, text="\n# edited\n"):
+    """Edit a file; return a function that undoes it, modification time and all."""
+    before, status = path.read_bytes(), path.stat()
+
+    def undo():
+        path.write_bytes(before)
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+    path.write_text(path.read_text() + text)
+    return undo
+
+
+@pytest.mark.workflow
+@pytest.mark.parametrize(
+    ("module", "jobs"),
+    [
+        ("figures/fig05_stiffness_by_lambda.py", {"make_figure": 1, "publish": 1}),
+        ("figures/fig11_gain_by_lambda.py", {"make_figure": 1, "publish": 1}),
+        ("figures/style.py", {"make_figure": 3, "publish": 3}),
+        (
+            "metrics/stiffness.py",
+            {"measure_run": N_RUNS, "compute_table": 1, "make_figure": 1, "publish": 1},
+        ),
+        ("training.py", {}),  # dear stages go by their settings, not by their code
+    ],
+)
+def test_edited_code_redoes_what_hangs_on_it(project, module, jobs):
+    undo = edited(project / "src" / "td_interference" / module)
+    try:
+        assert planned(project, targets=[f"results/{figure}.pdf" for figure in FIGURES]) == jobs
+    finally:
+        undo()
+
+
+@pytest.mark.workflow
+def test_a_touched_script_redoes_nothing(project):
+    undo = edited(project / "workflow" / "scripts" / "train_expert.py")
+    try:
+        assert planned(project) == {}
+    finally:
+        undo()
+
+
+@pytest.mark.workflow
+@pytest.mark.parametrize(
+    ("over", "jobs"),
+    [
+        # two new λ for two seeds each; λ = 1 and everything before it stay
+        (
+            "experiments={td_lambda: {lambdas: [0.5, 0.9, 1]}}",
+            {"train_run": 4, "measure_run": 4, "compute_table": 1, "make_figure": 1, "publish": 1},
+        ),
+        # a third seed plays its own D*
+        (
+            "experiments={td_lambda: {seeds: 3}}",
+            {
+                "collect_replay": 1,
+                "train_run": 2,
+                "measure_run": 2,
+                "compute_table": 1,
+                "make_figure": 1,
+                "publish": 1,
+            },
+        ),
+        # fewer λ redo the table alone
+        (
+            "experiments={td_lambda: {lambdas: [1]}}",
+            {"compute_table": 1, "make_figure": 1, "publish": 1},
+        ),
+        (
+            "metrics={stiffness: {anchors: 40}}",
+            {"measure_run": 4, "compute_table": 1, "make_figure": 1, "publish": 1},
+        ),
+        ("metrics={gain: {minibatches: 3}}", {}),  # figure 5 does not draw it
+        ("resume_interval=5", {}),
+    ],
+)
+def test_changed_settings_redo_what_they_decide(project, over, jobs):
+    assert planned(project, over) == jobs
+
+
+@pytest.mark.workflow
+def test_deleted_intermediates_redo_what_hangs_on_them(project, tmp_path):
+    measurement = next((project / "results" / "smoke" / "metrics" / "stiffness").iterdir())
+    shutil.move(measurement, tmp_path)
+    try:
+        assert planned(project) == {
+            "measure_run": 1,
+            "compute_table": 1,
+            "make_figure": 1,
+            "publish": 1,
+        }
+    finally:
+        shutil.move(tmp_path / measurement.name, measurement)
+
+
+@pytest.mark.workflow
+def test_scales_do_not_disturb_each_other(project):
+    other = call(["snakemake", "-n", "results/fig5.pdf", "--config", "scale=laptop"], project)
+    assert "train_expert" in other.stdout + other.stderr
+    assert planned(project) == {}
+
+
+@pytest.mark.workflow
+@pytest.mark.parametrize(
+    ("over", "message"),
+    [
+        ("replai={}", "'replai' is unknown; did you mean 'replay'?"),
+        ("experiments={td_lambda: {lambdas: [2]}}", "2 is greater than the maximum of 1"),
+        ("experiments={td_lambda: {games: [ms_pacmann]}}", "did you mean ms_pacman"),
+    ],
+)
+def test_wrong_settings_stop_before_the_first_job(project, over, message):
+    done = call(["snakemake", "results/fig5.pdf", "--cores", "1", "--config", over], project)
+    said = done.stdout + done.stderr
+    assert done.returncode != 0 and message in said and "Traceback" not in said
+
+
+@pytest.mark.workflow
+def test_a_damaged_replay_stops_its_job_with_one_line_and_loses_nothing(project, tmp_path):
+    replay = project / "results" / "smoke" / "replay" / "ms_pacman-seed0.h5"
+    measurement = project / "results/smoke/metrics/stiffness"
+    measurement /= "ms_pacman-td_lambda0-adam-lr0.0001-h8-seed0.h5"
+    shutil.copy2(replay, tmp_path)
+    shutil.copy2(measurement, tmp_path)
+    measurement.unlink()
+    status = replay.stat()
+    with replay.open("r+b") as file:
+        file.truncate(status.st_size // 2)
+    os.utime(replay, ns=(status.st_atime_ns, status.st_mtime_ns))
+    try:
+        target = str(measurement.relative_to(project))
+        done = call(["snakemake", target, "--cores", "1", "--config", "scale=smoke"], project)
+        said = done.stdout + done.stderr
+        assert done.returncode != 0 and "Traceback" not in said
+        assert re.search(r"^error: .*ms_pacman-seed0\.h5: damaged", said, flags=re.MULTILINE)
+        assert not measurement.exists() and replay.exists()
+    finally:
+        shutil.copy2(tmp_path / replay.name, replay)
+        shutil.copy2(tmp_path / measurement.name, measurement)
+
+
+def test_paper_scale_plans(tmp_path):
+    done = call(
+        ["snakemake", "-n", "--quiet", "results/fig5.pdf", "--config", "scale=paper"]
+        + ["--directory", str(tmp_path), "--configfile", str(ROOT / "config.yaml")]
+        + ["--snakefile", str(ROOT / "Snakefile")],
+        ROOT,
+    )
+    assert done.returncode == 0, done.stderr
