@@ -12,7 +12,7 @@ SCALE ?=
 .PHONY: test bench setup FORCE
 
 results/%: setup FORCE
-	$(VENV)/bin/snakemake --cores $(CORES) $(if $(SCALE),--config scale=$(SCALE)) $@
+	$(VENV)/bin/snakemake $@ --cores $(CORES) $(if $(SCALE),--config scale=$(SCALE))
 
 test: setup
 	$(VENV)/bin/python -m pytest

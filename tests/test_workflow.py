@@ -255,10 +255,7 @@ def test_a_damaged_replay_stops_its_job_with_one_line_and_loses_nothing(project,
 
 
 def test_paper_scale_plans(tmp_path):
-    done = call(
-        ["snakemake", "-n", "--quiet", "results/fig5.pdf", "--config", "scale=paper"]
-        + ["--directory", str(tmp_path), "--configfile", str(ROOT / "config.yaml")]
-        + ["--snakefile", str(ROOT / "Snakefile")],
-        ROOT,
-    )
+    command = ["snakemake", "-n", "--quiet", "results/fig5.pdf", "--directory", str(tmp_path)]
+    command += ["--configfile", str(ROOT / "config.yaml"), "--config", "scale=paper"]
+    done = call([*command, "--snakefile", str(ROOT / "Snakefile")], ROOT)
     assert done.returncode == 0, done.stderr

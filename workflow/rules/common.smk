@@ -18,6 +18,10 @@ try:
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
+# What decides how a job runs but not what comes out (device, resume_interval) reaches scripts
+# through `config`, not through `params`, whose change would make results stale.
+config.update(PLAN.config)
+
 FIGURE_NAMES = [entry.name for entry in figures.FIGURES]
 TABLE_NAMES = [entry.name for entry in tables.TABLES]
 METRIC_NAMES = [entry.name for entry in metrics.METRICS]

@@ -21,8 +21,6 @@ rule train_expert:
         runtime=1440,
     params:
         expert=expert_settings,
-        device=PLAN.config["device"],
-        resume_interval=PLAN.config["resume_interval"],
         state="results/{scale}/state/train_expert/{game}",
     script:
         "../scripts/train_expert.py"

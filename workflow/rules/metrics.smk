@@ -18,7 +18,6 @@ rule measure_run:
     params:
         run=run_settings,
         settings=metric_settings,
-        device=PLAN.config["device"],
         state="results/{scale}/state/measure_run/{metric}/{run_id}",
     script:
         "../scripts/measure_run.py"

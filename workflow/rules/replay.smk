@@ -15,7 +15,6 @@ rule collect_replay:
         runtime=240,
     params:
         replay=replay_settings,
-        device=PLAN.config["device"],
         state="results/{scale}/state/collect_replay/{game}-seed{seed}",
     script:
         "../scripts/collect_replay.py"

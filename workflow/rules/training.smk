@@ -16,8 +16,6 @@ rule train_run:
         runtime=1440,
     params:
         run=run_settings,
-        device=PLAN.config["device"],
-        resume_interval=PLAN.config["resume_interval"],
         state="results/{scale}/state/train_run/{run_id}",
     script:
         "../scripts/train_run.py"

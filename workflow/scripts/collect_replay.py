@@ -17,6 +17,6 @@ with job(snakemake.log[0], snakemake.threads):
         snakemake.input.expert,
         snakemake.output.replay,
         n_threads=snakemake.threads,
-        device=resolve_device(snakemake.params.device),
+        device=resolve_device(snakemake.config["device"]),
         progress_directory=Path(snakemake.params.state),
     )

@@ -19,6 +19,6 @@ with job(snakemake.log[0], snakemake.threads):
         snakemake.input.replay,
         snakemake.input.checkpoints,
         snakemake.output.measurement,
-        device=resolve_device(snakemake.params.device),
+        device=resolve_device(snakemake.config["device"]),
         progress_directory=Path(snakemake.params.state),
     )

@@ -17,8 +17,8 @@ with job(snakemake.log[0], snakemake.threads):
     train_expert(
         ExpertSettings(**settings),
         ExpertOutputs(*map(Path, snakemake.output[:3]), tuple(map(Path, snakemake.output[3:]))),
-        ResumeState(state, settings, snakemake.params.resume_interval),
+        ResumeState(state, settings, snakemake.config["resume_interval"]),
         progress_directory=state,
-        device=str(resolve_device(snakemake.params.device)),
+        device=str(resolve_device(snakemake.config["device"])),
         threads=snakemake.threads,
     )

@@ -18,6 +18,6 @@ with job(snakemake.log[0], snakemake.threads):
         Path(snakemake.output.checkpoints),
         Path(snakemake.output.learning_curve),
         Path(snakemake.params.state),
-        device=resolve_device(snakemake.params.device),
-        resume_interval=snakemake.params.resume_interval,
+        device=resolve_device(snakemake.config["device"]),
+        resume_interval=snakemake.config["resume_interval"],
     )

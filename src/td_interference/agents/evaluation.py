@@ -1,0 +1,121 @@
+"""How good an agent is: scores of whole episodes, with an interval."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import stats
+
+from td_interference.agents.expert_file import expected_q
+from td_interference.agents.rainbow_network import RainbowNetwork
+from td_interference.environments.atari import AtariEnvironments, AtariSettings
+
+Policy = Callable[[NDArray[np.uint8]], NDArray[np.integer]]  # [N, 4, 84, 84] -> [N] actions
+
+
+class EpisodeScore(NamedTuple):
+    """One whole episode."""
+
+    score: int  # undiscounted sum of raw rewards
+    agent_steps: int
+    truncated: bool  # cut by `max_frames_per_episode`
+
+
+class Interval(NamedTuple):
+    """A mean and its 95% bootstrap interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def greedy_policy(
+    network: RainbowNetwork, epsilon: float, generator: np.random.Generator
+) -> Policy:
+    """Return the policy that takes the action of the largest expected value.
+
+    Args:
+        network: The expert; its mean weights count.
+        epsilon: Probability of a uniformly random action instead.
+        generator: Source of the random actions.
+    """
+    random = random_policy(network.n_actions, generator)
+
+    def act(observation: NDArray[np.uint8]) -> NDArray[np.int64]:
+        best = expected_q(network, torch.from_numpy(observation)).argmax(1).numpy()
+        explore = generator.random(len(best)) < epsilon
+        return np.where(explore, random(observation), best)
+
+    return act
+
+
+def random_policy(n_actions: int, generator: np.random.Generator) -> Policy:
+    """Return the policy that takes each action with the same probability."""
+    return lambda observation: generator.integers(n_actions, size=len(observation))
+
+
+def play_episodes(
+    policy: Policy,
+    settings: AtariSettings,
+    n_episodes: int,
+    n_environments: int,
+    seed: int,
+    n_threads: int = 1,
+    advance: Callable[[int], None] = lambda episodes: None,
+) -> list[EpisodeScore]:
+    """Play whole episodes in several environments at once.
+
+    The episodes that count are the first `n_episodes` begun, not the first to end, which would
+    favour short ones.
+
+    Args:
+        policy: Who plays.
+        settings: The game.
+        n_episodes: Episodes.
+        n_environments: Environments that step together.
+        seed: Seed of the emulators.
+        n_threads: Threads of the emulators.
+        advance: Told the number of episodes that ended, after each step where some did.
+
+    Returns:
+        The episodes in the order in which they began.
+    """
+    n_environments = min(n_environments, n_episodes)
+    # A restart would cut episodes; none can last longer than this evaluation's limit.
+    no_restart = n_episodes * settings.max_frames_per_episode
+    environments = AtariEnvironments(
+        settings, n_environments, seed, n_threads, restart_period=no_restart
+    )
+    episode = np.arange(n_environments)  # which one each environment plays
+    begun = n_environments
+    score = np.zeros(n_environments, dtype=np.int64)
+    length = np.zeros(n_environments, dtype=np.int64)
+    done: dict[int, EpisodeScore] = {}
+    while len(done) < n_episodes:
+        step = environments.step(policy(environments.observation))
+        score += step.raw_reward
+        length += step.valid
+        ended = np.flatnonzero((step.terminated | step.truncated) & (episode < n_episodes))
+        for n in ended:
+            done[int(episode[n])] = EpisodeScore(
+                int(score[n]), int(length[n]), bool(step.truncated[n])
+            )
+            episode[n], begun = begun, begun + 1
+            score[n] = length[n] = 0
+        if len(ended):
+            advance(len(ended))
+    environments.close()
+    return [done[n] for n in range(n_episodes)]
+
+
+def bootstrap_interval(scores: list[EpisodeScore], generator: np.random.Generator) -> Interval:
+    """Return the mean score and its 95% interval, by the percentile bootstrap over episodes."""
+    values = np.array([episode.score for episode in scores], dtype=np.float64)
+    if len(values) < 2:
+        return Interval(float(values.mean()), float("nan"), float("nan"))
+    result = stats.bootstrap(
+        (values,), np.mean, n_resamples=9999, method="percentile", rng=generator
+    ).confidence_interval
+    return Interval(float(values.mean()), float(result.low), float(result.high))

@@ -1,0 +1,131 @@
+"""What the training of an expert leaves for people: two tables and one picture."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import polars
+from matplotlib.figure import Figure
+
+from td_interference.agents.evaluation import EpisodeScore, Interval
+from td_interference.files import atomic_path
+
+
+class TrainingEpisode(NamedTuple):
+    """One row of the learning curve: an episode of training, when it ended."""
+
+    agent_step: int  # agent steps of all environments so far
+    update_step: int
+    episode_return: int  # undiscounted sum of raw rewards
+    episode_steps: int  # agent steps
+    truncated: bool  # cut by the time limit or a restart of the emulators
+    loss: float | None  # mean over the updates since the row before, nats; None if there were none
+
+
+class Evaluation(NamedTuple):
+    """Both agents of an evaluation, under the same stickiness and limits."""
+
+    expert: Sequence[EpisodeScore]
+    expert_interval: Interval
+    random: Sequence[EpisodeScore]
+    random_interval: Interval
+
+    @property
+    def verdict(self) -> str:
+        """One sentence that compares the two intervals."""
+        expert, random = self.expert_interval, self.random_interval
+        if expert.low > random.high:
+            comparison = "better than random: the intervals do not overlap"
+        elif expert.high < random.low:
+            comparison = "WORSE than random: the intervals do not overlap"
+        else:
+            comparison = "not clearly better than random: the intervals overlap, or one is unknown"
+        return (
+            f"expert {_text(expert)} over {len(self.expert)} episodes, "
+            f"random {_text(random)} over {len(self.random)}; {comparison}"
+        )
+
+
+def write_learning_curve(path: Path | str, curve: Sequence[TrainingEpisode]) -> None:
+    """Write one row per training episode, as CSV, atomically."""
+    schema = {
+        "agent_step": polars.Int64,
+        "update_step": polars.Int64,
+        "episode_return": polars.Int64,
+        "episode_steps": polars.Int64,
+        "truncated": polars.Boolean,
+        "loss": polars.Float64,
+    }
+    with atomic_path(path) as temporary:
+        polars.DataFrame(curve, schema=schema, orient="row").write_csv(temporary)
+
+
+def write_evaluation(path: Path | str, evaluation: Evaluation) -> None:
+    """Write one row per evaluation episode, with its agent's mean and interval, as CSV."""
+    rows = []
+    for agent, scores, interval in (
+        ("expert", evaluation.expert, evaluation.expert_interval),
+        ("random", evaluation.random, evaluation.random_interval),
+    ):
+        rows += [
+            {
+                "agent": agent,
+                "episode": number,
+                **episode._asdict(),
+                "mean_score": interval.mean,
+                "mean_score_low": interval.low,
+                "mean_score_high": interval.high,
+            }
+            for number, episode in enumerate(scores)
+        ]
+    with atomic_path(path) as temporary:
+        polars.DataFrame(rows).write_csv(temporary)
+
+
+def draw(title: str, curve: Sequence[TrainingEpisode], evaluation: Evaluation) -> Figure:
+    """Draw the learning curve, and beside it both agents' evaluation.
+
+    Args:
+        title: Of the picture, e.g. the game.
+        curve: Training episodes; those cut short are left out of the returns.
+        evaluation: Scores and intervals.
+    """
+    figure = Figure(figsize=(9, 3), layout="constrained")
+    returns, losses, scores = figure.subplots(1, 3)
+    whole = [row for row in curve if not row.truncated]
+    returns.plot([row.agent_step for row in whole], [row.episode_return for row in whole], ".")
+    returns.set(xlabel="agent steps", ylabel="training episode's score", title=title)
+    learned = [row for row in curve if row.loss is not None]
+    losses.plot([row.update_step for row in learned], [row.loss for row in learned])
+    losses.set(xlabel="updates", ylabel="KL divergence (nats)", title="loss")
+    for place, (episodes, interval) in enumerate(
+        (
+            (evaluation.random, evaluation.random_interval),
+            (evaluation.expert, evaluation.expert_interval),
+        )
+    ):
+        scores.plot([place] * len(episodes), [e.score for e in episodes], ".", color="0.7")
+        if interval.low <= interval.mean <= interval.high:
+            error = [[interval.mean - interval.low], [interval.high - interval.mean]]
+            scores.errorbar([place + 0.15], [interval.mean], error, fmt="o", capsize=4)
+    scores.set(
+        xlim=(-0.5, 1.5),
+        xticks=[0, 1],
+        xticklabels=["random", "expert"],
+        ylabel="score",
+        title="evaluation, 95% intervals",
+    )
+    return figure
+
+
+def write_picture(paths: Sequence[Path | str], figure: Figure) -> None:
+    """Write a picture in each of the formats that the paths' suffixes name."""
+    for path in map(Path, paths):
+        # Without dates, equal pictures are equal files.
+        metadata = {"CreationDate": None} if path.suffix == ".pdf" else {}
+        with atomic_path(path) as temporary:
+            figure.savefig(temporary, dpi=150, metadata=metadata)
+
+
+def _text(interval: Interval) -> str:
+    return f"{interval.mean:.0f} [{interval.low:.0f}, {interval.high:.0f}]"

@@ -1,0 +1,305 @@
+"""Training the Atari expert: act, store, learn, evaluate, and survive being killed.
+
+Where an exact resume comes from: parameters, optimizer, priorities and generators are saved as
+they are; emulators and stored frames are brought back by playing the saved actions again.
+"""
+
+import logging
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from td_interference.agents import evaluation, expert_report
+from td_interference.agents.expert_file import new_network, save_expert
+from td_interference.agents.expert_report import Evaluation, TrainingEpisode
+from td_interference.agents.prioritized_replay import PrioritizedReplay
+from td_interference.agents.rainbow import RainbowLearner
+from td_interference.agents.rainbow_network import to_pixels
+from td_interference.agents.settings import ExpertSettings
+from td_interference.environments.atari import AtariEnvironments, AtariSettings
+from td_interference.errors import UserError
+from td_interference.progress import Progress
+from td_interference.resume import ResumeState
+from td_interference.seeds import numpy_generator, seed_for, torch_generator
+
+logger = logging.getLogger(__name__)
+
+
+class ExpertOutputs(NamedTuple):
+    """Where the results go."""
+
+    weights: Path  # .safetensors
+    learning_curve: Path  # .csv
+    evaluation: Path  # .csv
+    pictures: tuple[Path, ...]  # .png, .pdf
+
+
+def train_expert(
+    settings: ExpertSettings,
+    outputs: ExpertOutputs,
+    resume: ResumeState | None = None,
+    progress_directory: Path | None = None,
+    device: str = "cpu",
+    threads: int = 1,
+) -> Evaluation:
+    """Train an expert, evaluate it and a random agent, and write the results.
+
+    On a CPU the outputs depend on `settings` and `threads` alone, however often the job was
+    killed and resumed.
+
+    Args:
+        settings: Hyperparameters.
+        outputs: Files to write.
+        resume: Where to go on from and to save to; None to do neither.
+        progress_directory: Where the heartbeat file goes; None for no file.
+        device: Of the networks.
+        threads: CPU threads of torch, and of the emulators, which work at the same time.
+
+    Returns:
+        The evaluation.
+
+    Raises:
+        UserError: The game is unknown, or the loss became infinite or not a number.
+    """
+    threads_before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    _keep_freed_memory()
+    try:
+        training = ExpertTraining(settings, device, threads)
+        state = resume.load() if resume is not None else None
+        if state is not None:
+            training.load_state_dict(state)
+        job = f"train_expert {settings.game} seed {settings.seed}"
+        n_episodes = settings.evaluation_episodes + settings.random_episodes
+        with Progress(
+            job, settings.training_steps, "agent steps", progress_directory, training.agent_step
+        ) as progress:
+            while not training.finished:
+                progress.advance(training.step())
+                if resume is not None and resume.due():
+                    resume.save(training.state_dict())
+        if resume is not None:
+            resume.save(training.state_dict())  # a job killed from here on only evaluates again
+        with Progress(f"{job}: evaluation", n_episodes, "episodes", progress_directory) as progress:
+            result = _evaluate(settings, training.learner, threads, progress)
+    finally:
+        torch.set_num_threads(threads_before)
+    expert_report.write_learning_curve(outputs.learning_curve, training.curve)
+    expert_report.write_evaluation(outputs.evaluation, result)
+    picture = expert_report.draw(f"{settings.game}, seed {settings.seed}", training.curve, result)
+    expert_report.write_picture(outputs.pictures, picture)
+    save_expert(outputs.weights, training.learner.online, settings)
+    logger.info("%s: %s", job, result.verdict)
+    if resume is not None:
+        resume.remove()
+    return result
+
+
+class ExpertTraining:
+    """The state of a training and its one step.
+
+    Args:
+        settings: Hyperparameters.
+        device: Of the networks.
+        threads: Of the emulators.
+    """
+
+    def __init__(self, settings: ExpertSettings, device: str = "cpu", threads: int = 1):
+        """See the class."""
+        run = _run(settings)
+        self.settings = settings
+        self.agent_step = 0
+        self.curve: list[TrainingEpisode] = []
+        game = AtariSettings(
+            settings.game,
+            settings.training_repeat_action_probability,
+            max_frames_per_episode=settings.max_frames_per_episode,
+        )
+        rows = settings.replay_capacity // settings.n_environments
+        self._environments = AtariEnvironments(
+            game,
+            settings.n_environments,
+            seed_for(run, "training_environments"),
+            threads,
+            settings.restart_period,
+            kept_periods=math.ceil(rows / (settings.restart_period + 1)),
+        )
+        self._memory = self._new_memory(first_row=0)
+        network = new_network(settings, torch_generator(run, "initial_weights")).to(device)
+        self.learner = RainbowLearner(settings, network, torch_generator(run, "update_noise"))
+        self._device = device
+        self._acting_noise = torch_generator(run, "acting_noise")
+        self._exploration = numpy_generator(run, "exploration")
+        self._minibatches = numpy_generator(run, "minibatches")
+        self._score = np.zeros(settings.n_environments, dtype=np.int64)
+        self._length = np.zeros(settings.n_environments, dtype=np.int64)
+        self._losses: list[float] = []
+
+    @property
+    def finished(self) -> bool:
+        """Whether all agent steps were taken."""
+        return self.agent_step >= self.settings.training_steps
+
+    def step(self) -> int:
+        """Act once in each environment; learn meanwhile from what is stored already.
+
+        Returns:
+            Agent steps taken.
+
+        Raises:
+            UserError: The loss became infinite or not a number.
+        """
+        observation = self._environments.observation
+        actions = self._act(observation)
+        self._environments.send(actions)
+        for _ in range(self._updates_due()):
+            self._update()
+        answer = self._environments.receive()
+        self._memory.append(observation, actions, answer)
+        self.agent_step += self.settings.n_environments
+        self._score += answer.raw_reward
+        self._length += answer.valid
+        for n in np.flatnonzero(answer.terminated | answer.truncated):
+            self.curve.append(
+                TrainingEpisode(
+                    self.agent_step,
+                    self.learner.update_step,
+                    int(self._score[n]),
+                    int(self._length[n]),
+                    bool(answer.truncated[n]),
+                    float(np.mean(self._losses)) if self._losses else None,
+                )
+            )
+            self._score[n] = self._length[n] = 0
+            self._losses.clear()
+        return self.settings.n_environments
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that `load_state_dict` needs to go on with the same bits."""
+        return {
+            "agent_step": self.agent_step,
+            "curve": [tuple(row) for row in self.curve],
+            "environments": self._environments.state_dict(),
+            "memory": self._memory.state_dict(),
+            "learner": self.learner.state_dict(),
+            "acting_noise": self._acting_noise.get_state(),
+            "exploration": self._exploration.bit_generator.state,
+            "minibatches": self._minibatches.bit_generator.state,
+            "score": self._score.tolist(),
+            "length": self._length.tolist(),
+            "losses": list(self._losses),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state_dict` of a training with the same settings."""
+        self.agent_step = state["agent_step"]
+        self.curve = [TrainingEpisode(*row) for row in state["curve"]]
+        logger.info("playing the stored actions again to bring back emulators and frames")
+        self._memory = self._new_memory(first_row=state["environments"]["first_step"])
+        for before, actions, step in self._environments.play_again(state["environments"]):
+            self._memory.append(before, actions, step)
+        self._memory.load_state_dict(state["memory"])
+        self.learner.load_state_dict(state["learner"])
+        self._acting_noise.set_state(state["acting_noise"])
+        self._exploration.bit_generator.state = state["exploration"]
+        self._minibatches.bit_generator.state = state["minibatches"]
+        self._score = np.array(state["score"], dtype=np.int64)
+        self._length = np.array(state["length"], dtype=np.int64)
+        self._losses = list(state["losses"])
+
+    def _new_memory(self, first_row: int) -> PrioritizedReplay:
+        settings = self.settings
+        return PrioritizedReplay(
+            settings.replay_capacity,
+            settings.n_environments,
+            settings.n_step,
+            settings.gamma,
+            settings.priority_exponent,
+            settings.life_loss_terminal,
+            first_row,
+        )
+
+    @torch.no_grad()
+    def _act(self, observation: np.ndarray) -> np.ndarray:
+        if self.agent_step < self.settings.learning_starts:
+            return self._exploration.integers(
+                self._environments.n_actions, size=self.settings.n_environments
+            )
+        online = self.learner.online
+        pixels = to_pixels(torch.from_numpy(observation).to(self._device))
+        noise = online.sample_noise(self._acting_noise)
+        return online.action_values(pixels, noise).argmax(1).cpu().numpy()
+
+    def _updates_due(self) -> int:
+        """Updates that bring their number up to `updates_per_step` per agent step."""
+        steps = self.agent_step + self.settings.n_environments - self.settings.learning_starts
+        return max(0, math.floor(steps * self.settings.updates_per_step) - self.learner.update_step)
+
+    def _update(self) -> None:
+        settings = self.settings
+        done = min(1.0, self.agent_step / settings.training_steps)
+        exponent = settings.priority_weight_start * (1 - done) + done
+        batch = self._memory.sample(settings.minibatch, exponent, self._minibatches)
+        losses = self.learner.update(batch.to(self._device))
+        loss = float(losses.mean())
+        if not math.isfinite(loss):
+            raise UserError(
+                f"expert {settings.game}: the loss is {loss} at update step "
+                f"{self.learner.update_step} (agent step {self.agent_step}) with "
+                f"learning_rate {settings.learning_rate}; lower learning_rate"
+            )
+        self._memory.update_priorities(batch.index, losses)
+        self._losses.append(loss)
+
+
+def _evaluate(
+    settings: ExpertSettings, learner: RainbowLearner, threads: int, progress: Progress
+) -> Evaluation:
+    run = _run(settings)
+    game = AtariSettings(
+        settings.game,
+        settings.evaluation_repeat_action_probability,
+        max_frames_per_episode=settings.max_frames_per_episode,
+    )
+    policies = {
+        "expert": evaluation.greedy_policy(
+            learner.online, settings.evaluation_epsilon, numpy_generator(run, "expert_policy")
+        ),
+        "random": evaluation.random_policy(
+            learner.online.n_actions, numpy_generator(run, "random_policy")
+        ),
+    }
+    episodes = {"expert": settings.evaluation_episodes, "random": settings.random_episodes}
+    scores, intervals = {}, {}
+    for agent, policy in policies.items():
+        scores[agent] = evaluation.play_episodes(
+            policy,
+            game,
+            episodes[agent],
+            settings.evaluation_environments,
+            seed_for(run, f"{agent}_evaluation_environments"),
+            threads,
+            progress.advance,
+        )
+        intervals[agent] = evaluation.bootstrap_interval(
+            scores[agent], numpy_generator(run, f"{agent}_bootstrap")
+        )
+    return Evaluation(scores["expert"], intervals["expert"], scores["random"], intervals["random"])
+
+
+def _run(settings: ExpertSettings) -> str:
+    return f"expert-{settings.game}-seed{settings.seed}"
+
+
+def _keep_freed_memory() -> None:
+    """Have the C library keep freed memory instead of giving it back to the kernel.
+
+    An update allocates and frees tensors of some MB. glibc maps such blocks from the kernel one
+    by one, each page zeroed again (3,000 page faults per update, 5 ms of 18), until a larger
+    block was freed once: then it serves all smaller ones from its heap.
+    """
+    just_below_32_mib = 8 * 2**20 - 4096
+    torch.empty(just_below_32_mib, dtype=torch.float32)

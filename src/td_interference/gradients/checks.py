@@ -1,0 +1,94 @@
+"""Checks that per-sample gradients exist; each refuses in one line a network that has none."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from td_interference.errors import UserError
+
+_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+_INSTANCE_NORMS = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
+_DROPOUTS = (
+    nn.Dropout,
+    nn.Dropout1d,
+    nn.Dropout2d,
+    nn.Dropout3d,
+    nn.AlphaDropout,
+    nn.FeatureAlphaDropout,
+    nn.RReLU,
+)
+
+# Largest relative deviation of two computations of one gradient by another order of summation.
+TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-8}
+# Convolutions on CUDA multiply float32 with 10 bits of mantissa (TF32) unless told otherwise.
+TOLERANCE_TF32 = 1e-2
+
+
+def refuse_batch_modules(network: nn.Module) -> None:
+    """Refuse modules that mix the samples of a batch, are random, or change as they are used."""
+    for name, module in network.named_modules():
+        reason = None
+        if isinstance(module, _BATCH_NORMS) and (module.training or module.running_mean is None):
+            reason = "normalises over the batch"
+        elif isinstance(module, _INSTANCE_NORMS) and module.training and module.track_running_stats:
+            reason = "updates its running statistics"
+        elif isinstance(module, _DROPOUTS) and module.training and getattr(module, "p", 1) > 0:
+            reason = "is random"
+        if reason:
+            raise UserError(
+                f"no per-sample gradients: module {name!r} ({type(module).__name__}) {reason}; "
+                "put it in evaluation mode (.eval()) or replace it"
+            )
+
+
+def tolerance(tensor: Tensor) -> float:
+    """Return how far two computations of one gradient may lie apart, relative to its length."""
+    reduced = tensor.is_cuda and tensor.dtype == torch.float32
+    return TOLERANCE_TF32 if reduced else TOLERANCE[tensor.dtype]
+
+
+def check_outputs(outputs: Any, inputs: Tensor) -> None:
+    """Refuse networks whose output is not one differentiable tensor with a row per sample."""
+    if not isinstance(outputs, Tensor) or outputs.shape[:1] != inputs.shape[:1] or not len(inputs):
+        found = list(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
+        raise UserError(
+            f"the network must map [N, ...] to one tensor [N, ...], N at least 1; it returned "
+            f"{found} for an input {list(inputs.shape)}"
+        )
+    if outputs.dtype not in TOLERANCE:
+        raise UserError(f"the network must return float32 or float64, not {outputs.dtype}")
+    if not outputs.requires_grad:
+        raise UserError(
+            "the network's output has no gradient: it depends on no trainable parameter, "
+            "or inference mode is on"
+        )
+
+
+def outputs_alone(network: nn.Module, inputs: Tensor, outputs: Tensor) -> Tensor:
+    """Return the outputs of the first and last sample, run without the others, [2, ...].
+
+    Raises:
+        UserError: If that fails, or they differ from the same samples' in the batch.
+    """
+    rows = torch.tensor([0, len(inputs) - 1], device=inputs.device)
+    # Both in one pass save a gradient of the size of the network later on, but in a batch of two
+    # only one at a time is without the other.
+    chosen = rows.split(1 if len(inputs) <= 2 else 2)
+    try:
+        alone = torch.cat([network(inputs[r]) for r in chosen])
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(
+            f"no per-sample gradients: the network cannot run on less than its batch: {reason}"
+        ) from error
+    expected = outputs[[0, -1]]
+    largest = outputs.nan_to_num(0, 0, 0).abs().amax()
+    close = (alone - expected).abs().amax() <= 10 * tolerance(outputs) * largest
+    # Samples that diverged, to inf or NaN, cannot be compared.
+    if expected.isfinite().all() and not close:
+        raise UserError(
+            "no per-sample gradients: a sample run alone gives another output than in its batch; "
+            "the network is random, overwrites its inputs, or its samples depend on one another"
+        )
+    return alone

@@ -1,0 +1,91 @@
+"""Gram matrices and cosines of per-sample gradients, never writing out those of Linear layers.
+
+The interference of samples u and v is the inner product of their gradients over all parameters:
+function interference of f(u) and f(v) (paper, section 2.1, eq. 8), loss interference of J(u) and
+J(v) (eq. 7); stiffness is their cosine. There is no 1/N anywhere.
+"""
+
+import torch
+from torch import Tensor
+
+from td_interference.errors import UserError
+from td_interference.gradients.layers import FactoredGradient
+from td_interference.gradients.per_sample import PerSampleGradients
+
+
+def gram(a: PerSampleGradients, b: PerSampleGradients | None = None) -> Tensor:
+    """Return the inner products of the gradients of two batches, [N_a, N_b].
+
+    Args:
+        a: Gradients of N_a samples.
+        b: Gradients of N_b samples with respect to the same parameters; `a` if left out.
+
+    Raises:
+        UserError: If the two come from different networks.
+    """
+    b = a if b is None else b
+    return _unscaled_gram(a, b) * a.scale[:, None] * b.scale
+
+
+def squared_norms(a: PerSampleGradients) -> Tensor:
+    """Return the squared length of each gradient, [N]: the diagonal of `gram(a)`."""
+    return _unscaled_squared_norms(a) * a.scale.square()
+
+
+def cosines(a: PerSampleGradients, b: PerSampleGradients | None = None) -> Tensor:
+    """Return the stiffness of all pairs, [N_a, N_b]: cosines of the angles between gradients.
+
+    In [-1, 1]; NaN where one of the two gradients is zero and the angle undefined.
+
+    Args:
+        a: Gradients of N_a samples.
+        b: Gradients of N_b samples with respect to the same parameters; `a` if left out.
+
+    Raises:
+        UserError: If the two come from different networks.
+    """
+    b = a if b is None else b
+    norm_a, norm_b = (_unscaled_squared_norms(x).sqrt() for x in (a, b))
+    # Two divisions, since the product of two small norms may vanish; 0 / 0 gives the NaN.
+    return (_unscaled_gram(a, b) / norm_a[:, None] / norm_b).clamp(-1, 1)
+
+
+def band(matrix: Tensor, rows: Tensor, half_width: int) -> Tensor:
+    """Return the entries around the diagonal: matrix[r, r + offset], |offset| <= half_width.
+
+    With samples in the order of time, column half_width + x is the pair of sample r with the one
+    x agent steps later, as in figures 3 to 5 of the paper.
+
+    Args:
+        matrix: [N, M], of samples that are consecutive in time, row n and column n the same one.
+        rows: The samples at the centre, [K], int64, in 0..N-1.
+        half_width: Largest offset, in agent steps.
+
+    Returns:
+        [K, 2 · half_width + 1]; NaN where the offset leaves the matrix.
+    """
+    columns = rows[:, None] + torch.arange(-half_width, half_width + 1, device=rows.device)
+    inside = (columns >= 0) & (columns < matrix.shape[1])
+    entries = matrix[rows[:, None], columns.clamp(0, matrix.shape[1] - 1)]
+    return entries.masked_fill(~inside, torch.nan)
+
+
+def _unscaled_gram(a: PerSampleGradients, b: PerSampleGradients) -> Tensor:
+    if a.layers.keys() != b.layers.keys():
+        raise UserError(
+            "the two sets of gradients are of different networks: "
+            f"{', '.join(sorted(a.layers.keys() ^ b.layers.keys()))} is in one of them only"
+        )
+    total = torch.zeros((), dtype=a.scale.dtype, device=a.scale.device)
+    with torch.autocast(total.device.type, enabled=False):  # full precision, as the gradients have
+        for name, x in a.layers.items():
+            y = b.layers[name]
+            if isinstance(x, FactoredGradient) and isinstance(y, FactoredGradient):
+                total = total + x.gram(y)
+            else:
+                total = total + x.dense() @ y.dense().T
+    return total
+
+
+def _unscaled_squared_norms(a: PerSampleGradients) -> Tensor:
+    return torch.stack([layer.squared_norms() for layer in a.layers.values()]).sum(0)
