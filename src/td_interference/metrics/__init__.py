@@ -16,7 +16,7 @@ class MetricEntry(NamedTuple):
     modules: tuple[str, ...]  # of the package; a change in one makes its measurements stale
 
 
-_GRADIENTS = ("gradients/gram.py", "gradients/layers.py", "gradients/per_sample.py")
+_GRADIENTS = tuple(f"gradients/{name}.py" for name in ("checks", "gram", "layers", "per_sample"))
 
 METRICS = (
     MetricEntry("stiffness", ("metrics/stiffness.py", *_GRADIENTS)),
