@@ -1,6 +1,9 @@
 """Fixtures that several tests share."""
 
+from collections.abc import Iterator
+
 import pytest
+import torch
 from problems import GAMMA, replay_arrays
 
 from td_interference import storage
@@ -46,3 +49,12 @@ def run() -> RunSpec:
         checkpoints=(6, 12),
         seed=0,
     )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Keep torch to one thread: several that wait for each other are slow beside other jobs."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -47,9 +47,10 @@ def test_plan_lists_the_runs():
 
 def test_status_shows_running_jobs(tmp_path):
     state = tmp_path / "smoke" / "state" / "train_run" / "some-run"
-    with pytest.raises(KeyboardInterrupt), Progress(
-        "train_run some-run", 10, "updates", state, interval=0
-    ) as progress:
+    with (
+        pytest.raises(KeyboardInterrupt),
+        Progress("train_run some-run", 10, "updates", state, interval=0) as progress,
+    ):
         progress.advance(4)
         raise KeyboardInterrupt
     output = RUNNER.invoke(app, ["status", str(tmp_path)]).output

@@ -117,7 +117,9 @@ def test_scripts_are_thin(path):
 
 def test_hdf5_names_stay_in_storage():
     """Only storage opens HDF5 files; the rest goes through its tables."""
-    users = {path.relative_to(PACKAGE).parts[0] for path in MODULES if "import h5py" in path.read_text()}
+    users = {
+        path.relative_to(PACKAGE).parts[0] for path in MODULES if "import h5py" in path.read_text()
+    }
     assert users <= {"storage", "inspection.py"}
 
 
@@ -167,9 +169,9 @@ def test_every_module_has_a_first_sentence():
     for path in MODULES:
         name = ".".join(path.relative_to(ROOT / "src").with_suffix("").parts)
         module = importlib.import_module(name.removesuffix(".__init__"))
-        assert module.__doc__ and module.__doc__.splitlines()[0].rstrip().endswith((".", ":", ";")) or (
-            module.__doc__
-        ), name
+        assert (
+            module.__doc__ and module.__doc__.splitlines()[0].rstrip().endswith((".", ":", ";"))
+        ) or (module.__doc__), name
 
 
 @pytest.mark.parametrize(
@@ -190,7 +192,9 @@ def test_linters_are_clean(command):
 
 
 def test_nothing_of_one_machine_is_in_the_tree():
-    files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    files = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     for name in files.stdout.splitlines():
         path = ROOT / name
         assert path.stat().st_size < 5_000_000, name

@@ -2,9 +2,9 @@
 
 import numpy as np
 import torch
-from problems import LENGTHS, replay_arrays
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from problems import LENGTHS, replay_arrays
 
 from td_interference.replay import Replay
 

@@ -1,6 +1,6 @@
 """How good an agent is: scores of whole episodes, with an interval."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +10,9 @@ from scipy import stats
 
 from td_interference.agents.expert_file import expected_q
 from td_interference.agents.rainbow_network import RainbowNetwork
+from td_interference.agents.settings import ExpertSettings
 from td_interference.environments.atari import AtariEnvironments, AtariSettings
+from td_interference.seeds import numpy_generator, seed_for
 
 Policy = Callable[[NDArray[np.uint8]], NDArray[np.integer]]  # [N, 4, 84, 84] -> [N] actions
 
@@ -29,6 +31,30 @@ class Interval(NamedTuple):
     mean: float
     low: float
     high: float
+
+
+class Evaluation(NamedTuple):
+    """Both agents of an evaluation, under the same stickiness and limits."""
+
+    expert: Sequence[EpisodeScore]
+    expert_interval: Interval
+    random: Sequence[EpisodeScore]
+    random_interval: Interval
+
+    @property
+    def verdict(self) -> str:
+        """One sentence that compares the two intervals."""
+        expert, random = self.expert_interval, self.random_interval
+        if expert.low > random.high:
+            comparison = "better than random: the intervals do not overlap"
+        elif expert.high < random.low:
+            comparison = "WORSE than random: the intervals do not overlap"
+        else:
+            comparison = "not clearly better than random: the intervals overlap, or one is unknown"
+        return (
+            f"expert {_text(expert)} over {len(self.expert)} episodes, "
+            f"random {_text(random)} over {len(self.random)}; {comparison}"
+        )
 
 
 def greedy_policy(
@@ -119,3 +145,50 @@ def bootstrap_interval(scores: list[EpisodeScore], generator: np.random.Generato
         (values,), np.mean, n_resamples=9999, method="percentile", rng=generator
     ).confidence_interval
     return Interval(float(values.mean()), float(result.low), float(result.high))
+
+
+def evaluate_expert(
+    settings: ExpertSettings,
+    network: RainbowNetwork,
+    n_threads: int = 1,
+    advance: Callable[[int], None] = lambda episodes: None,
+) -> Evaluation:
+    """Play the expert and a uniformly random agent, under the same rules.
+
+    Args:
+        settings: How many episodes, and the game.
+        network: The expert.
+        n_threads: Threads of the emulators.
+        advance: As in `play_episodes`.
+    """
+    stream = settings.random_stream
+    game = AtariSettings(
+        settings.game,
+        settings.evaluation_repeat_action_probability,
+        max_frames_per_episode=settings.max_frames_per_episode,
+    )
+    expert = greedy_policy(
+        network, settings.evaluation_epsilon, numpy_generator(stream, "expert_policy")
+    )
+    random = random_policy(network.n_actions, numpy_generator(stream, "random_policy"))
+
+    def play(agent: str, policy: Policy, n_episodes: int) -> tuple[list[EpisodeScore], Interval]:
+        scores = play_episodes(
+            policy,
+            game,
+            n_episodes,
+            settings.evaluation_environments,
+            seed_for(stream, f"{agent}_evaluation_environments"),
+            n_threads,
+            advance,
+        )
+        return scores, bootstrap_interval(scores, numpy_generator(stream, f"{agent}_bootstrap"))
+
+    return Evaluation(
+        *play("expert", expert, settings.evaluation_episodes),
+        *play("random", random, settings.random_episodes),
+    )
+
+
+def _text(interval: Interval) -> str:
+    return f"{interval.mean:.0f} [{interval.low:.0f}, {interval.high:.0f}]"

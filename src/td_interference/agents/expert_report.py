@@ -7,7 +7,7 @@ from typing import NamedTuple
 import polars
 from matplotlib.figure import Figure
 
-from td_interference.agents.evaluation import EpisodeScore, Interval
+from td_interference.agents.evaluation import Evaluation
 from td_interference.files import atomic_path
 
 
@@ -20,30 +20,6 @@ class TrainingEpisode(NamedTuple):
     episode_steps: int  # agent steps
     truncated: bool  # cut by the time limit or a restart of the emulators
     loss: float | None  # mean over the updates since the row before, nats; None if there were none
-
-
-class Evaluation(NamedTuple):
-    """Both agents of an evaluation, under the same stickiness and limits."""
-
-    expert: Sequence[EpisodeScore]
-    expert_interval: Interval
-    random: Sequence[EpisodeScore]
-    random_interval: Interval
-
-    @property
-    def verdict(self) -> str:
-        """One sentence that compares the two intervals."""
-        expert, random = self.expert_interval, self.random_interval
-        if expert.low > random.high:
-            comparison = "better than random: the intervals do not overlap"
-        elif expert.high < random.low:
-            comparison = "WORSE than random: the intervals do not overlap"
-        else:
-            comparison = "not clearly better than random: the intervals overlap, or one is unknown"
-        return (
-            f"expert {_text(expert)} over {len(self.expert)} episodes, "
-            f"random {_text(random)} over {len(self.random)}; {comparison}"
-        )
 
 
 def write_learning_curve(path: Path | str, curve: Sequence[TrainingEpisode]) -> None:
@@ -125,7 +101,3 @@ def write_picture(paths: Sequence[Path | str], figure: Figure) -> None:
         metadata = {"CreationDate": None} if path.suffix == ".pdf" else {}
         with atomic_path(path) as temporary:
             figure.savefig(temporary, dpi=150, metadata=metadata)
-
-
-def _text(interval: Interval) -> str:
-    return f"{interval.mean:.0f} [{interval.low:.0f}, {interval.high:.0f}]"

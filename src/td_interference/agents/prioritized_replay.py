@@ -5,7 +5,7 @@ Row t of environment e holds the newest frame of S_t, A_t and what the step told
 Stacks of frames are rebuilt on sampling: an observation costs 7 kB, not 28.
 """
 
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from td_interference.agents.sum_tree import SumTree
-from td_interference.environments.atari import FRAME_SIZE, STACK, AtariStep
+from td_interference.environments.atari import AtariStep
+from td_interference.screen import FRAME_SIZE, STACK
 
 
 class ReplayBatch(NamedTuple):
@@ -25,11 +26,12 @@ class ReplayBatch(NamedTuple):
     bootstrap_observation: Tensor  # uint8 [B, 4, 84, 84], S_{t+m}
     bootstrap_discount: Tensor  # float32 [B], gamma^m, or 0 where S_{t+m} is terminal
     importance_weight: Tensor  # float32 [B], in (0, 1]
-    index: NDArray[np.int64]  # [B], for `update_priorities`
+    leaf: NDArray[np.int64]  # [B], for `update_priorities`
 
     def to(self, device: str | torch.device) -> Self:
         """Return the batch with its tensors on `device`."""
-        return type(self)(*(part.to(device) for part in self[:-1]), self.index)
+        moved = {name: value.to(device) for name, value in self._asdict().items() if name != "leaf"}
+        return self._replace(**moved)
 
 
 class NStep(NamedTuple):
@@ -160,14 +162,14 @@ class PrioritizedReplay:
             generator: Source of the draw.
         """
         mass = (np.arange(size) + generator.random(size)) * (self._tree.total / size)
-        index = self._tree.find(mass)
-        row, environment = np.divmod(index, self._n_environments)
+        leaf = self._tree.find(mass)
+        row, environment = np.divmod(leaf, self._n_environments)
         window = (row[:, None] + np.arange(self._n_step)) % self.rows, environment[:, None]
         target = n_step(
             self._reward[window], self._terminal[window], self._ended[window], self._gamma
         )
         # Weights of max 1 make updates smaller only: the number of transitions cancels.
-        priority = self._tree.get(index)
+        priority = self._tree.get(leaf)
         weight = (priority / priority.min()) ** -importance_exponent
         return ReplayBatch(
             observation=self._stack(row, environment),
@@ -176,22 +178,22 @@ class PrioritizedReplay:
             bootstrap_observation=self._stack(row + target.bootstrap_offset, environment),
             bootstrap_discount=torch.from_numpy(target.bootstrap_discount.astype(np.float32)),
             importance_weight=torch.from_numpy(weight.astype(np.float32)),
-            index=index,
+            leaf=leaf,
         )
 
-    def update_priorities(self, index: NDArray[np.int64], priority: NDArray[np.floating]) -> None:
+    def update_priorities(self, leaf: NDArray[np.int64], priority: NDArray[np.floating]) -> None:
         """Set the priorities of a minibatch, before the next `append`.
 
         Args:
-            index: From the `ReplayBatch`, [B].
+            leaf: From the `ReplayBatch`, [B].
             priority: Losses, [B], finite; raised to `priority_exponent` here.
         """
         # A loss of exactly 0 must not take a transition out of the draw for ever.
         priority = np.maximum(priority.astype(np.float64), 1e-6)
         self._max_priority = max(self._max_priority, float(priority.max()))
-        self._tree.set(index, priority**self._exponent)
+        self._tree.set(leaf, priority**self._exponent)
 
-    def state_dict(self) -> dict[str, Tensor | float | int]:
+    def state_dict(self) -> dict[str, Any]:
         """Return the priorities; the rows are for the environments to bring back."""
         leaves = torch.from_numpy(self._tree.leaves.copy())
         return {
@@ -200,7 +202,7 @@ class PrioritizedReplay:
             "next_row": self._next_row,
         }
 
-    def load_state_dict(self, state: dict[str, Tensor | float | int]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Set the priorities, after all rows that can be drawn were appended again."""
         if self._next_row != state["next_row"]:
             raise ValueError(f"memory was refilled to row {self._next_row}, not {state}")

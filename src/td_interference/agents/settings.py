@@ -5,6 +5,8 @@ Standard library only: the Snakefile reads this module.
 
 from dataclasses import dataclass
 
+from td_interference.errors import UserError
+
 ARCHITECTURES = ("data_efficient", "canonical")
 
 
@@ -87,3 +89,25 @@ class ExpertSettings:
     evaluation_repeat_action_probability: float = 0.25
     random_episodes: int = 100
     evaluation_environments: int = 8
+
+    def __post_init__(self) -> None:
+        """Check what joins several fields.
+
+        Raises:
+            UserError: Names the keys at fault.
+        """
+        if self.v_min >= self.v_max:
+            raise UserError(
+                f"config keys 'expert.v_min' and 'expert.v_max': {self.v_min:g} must be below "
+                f"{self.v_max:g}"
+            )
+        if self.learning_starts >= self.training_steps:
+            raise UserError(
+                f"config key 'expert.learning_starts': {self.learning_starts} leaves nothing to "
+                f"learn in {self.training_steps} training_steps"
+            )
+
+    @property
+    def random_stream(self) -> str:
+        """Name that this expert's generators are derived from; see `seeds`."""
+        return f"expert-{self.game}-seed{self.seed}"

@@ -38,7 +38,7 @@ class SumTree:
         """Return the leaves at `index`."""
         return self._nodes[self._first_leaf + index]
 
-    def set(self, index: NDArray[np.integer], value: NDArray[np.float64] | float) -> None:
+    def set(self, index: NDArray[np.integer], value: NDArray[np.floating] | float) -> None:
         """Give the leaves at `index` new, non-negative values; of equal indices the last counts."""
         node = self._first_leaf + index
         self._nodes[node] = value

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from td_interference.agents import evaluation, expert_report
+from td_interference.agents import expert_report
+from td_interference.agents.evaluation import Evaluation, evaluate_expert
 from td_interference.agents.expert_file import new_network, save_expert
-from td_interference.agents.expert_report import Evaluation, TrainingEpisode
+from td_interference.agents.expert_report import TrainingEpisode
 from td_interference.agents.prioritized_replay import PrioritizedReplay
 from td_interference.agents.rainbow import RainbowLearner
 from td_interference.agents.rainbow_network import to_pixels
@@ -84,7 +85,7 @@ def train_expert(
         if resume is not None:
             resume.save(training.state_dict())  # a job killed from here on only evaluates again
         with Progress(f"{job}: evaluation", n_episodes, "episodes", progress_directory) as progress:
-            result = _evaluate(settings, training.learner, threads, progress)
+            result = evaluate_expert(settings, training.learner.online, threads, progress.advance)
     finally:
         torch.set_num_threads(threads_before)
     expert_report.write_learning_curve(outputs.learning_curve, training.curve)
@@ -109,7 +110,7 @@ class ExpertTraining:
 
     def __init__(self, settings: ExpertSettings, device: str = "cpu", threads: int = 1):
         """See the class."""
-        run = _run(settings)
+        stream = settings.random_stream
         self.settings = settings
         self.agent_step = 0
         self.curve: list[TrainingEpisode] = []
@@ -122,18 +123,18 @@ class ExpertTraining:
         self._environments = AtariEnvironments(
             game,
             settings.n_environments,
-            seed_for(run, "training_environments"),
+            seed_for(stream, "training_environments"),
             threads,
             settings.restart_period,
             kept_periods=math.ceil(rows / (settings.restart_period + 1)),
         )
         self._memory = self._new_memory(first_row=0)
-        network = new_network(settings, torch_generator(run, "initial_weights")).to(device)
-        self.learner = RainbowLearner(settings, network, torch_generator(run, "update_noise"))
+        network = new_network(settings, torch_generator(stream, "initial_weights")).to(device)
+        self.learner = RainbowLearner(settings, network, torch_generator(stream, "update_noise"))
         self._device = device
-        self._acting_noise = torch_generator(run, "acting_noise")
-        self._exploration = numpy_generator(run, "exploration")
-        self._minibatches = numpy_generator(run, "minibatches")
+        self._acting_noise = torch_generator(stream, "acting_noise")
+        self._exploration = numpy_generator(stream, "exploration")
+        self._minibatches = numpy_generator(stream, "minibatches")
         self._score = np.zeros(settings.n_environments, dtype=np.int64)
         self._length = np.zeros(settings.n_environments, dtype=np.int64)
         self._losses: list[float] = []
@@ -251,47 +252,8 @@ class ExpertTraining:
                 f"{self.learner.update_step} (agent step {self.agent_step}) with "
                 f"learning_rate {settings.learning_rate}; lower learning_rate"
             )
-        self._memory.update_priorities(batch.index, losses)
+        self._memory.update_priorities(batch.leaf, losses)
         self._losses.append(loss)
-
-
-def _evaluate(
-    settings: ExpertSettings, learner: RainbowLearner, threads: int, progress: Progress
-) -> Evaluation:
-    run = _run(settings)
-    game = AtariSettings(
-        settings.game,
-        settings.evaluation_repeat_action_probability,
-        max_frames_per_episode=settings.max_frames_per_episode,
-    )
-    policies = {
-        "expert": evaluation.greedy_policy(
-            learner.online, settings.evaluation_epsilon, numpy_generator(run, "expert_policy")
-        ),
-        "random": evaluation.random_policy(
-            learner.online.n_actions, numpy_generator(run, "random_policy")
-        ),
-    }
-    episodes = {"expert": settings.evaluation_episodes, "random": settings.random_episodes}
-    scores, intervals = {}, {}
-    for agent, policy in policies.items():
-        scores[agent] = evaluation.play_episodes(
-            policy,
-            game,
-            episodes[agent],
-            settings.evaluation_environments,
-            seed_for(run, f"{agent}_evaluation_environments"),
-            threads,
-            progress.advance,
-        )
-        intervals[agent] = evaluation.bootstrap_interval(
-            scores[agent], numpy_generator(run, f"{agent}_bootstrap")
-        )
-    return Evaluation(scores["expert"], intervals["expert"], scores["random"], intervals["random"])
-
-
-def _run(settings: ExpertSettings) -> str:
-    return f"expert-{settings.game}-seed{settings.seed}"
 
 
 def _keep_freed_memory() -> None:

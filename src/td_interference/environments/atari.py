@@ -5,28 +5,20 @@ what a step was, both rewards, errors a user can mend, and exact resume: the emu
 cloned, but where they stand follows from their seeds and the actions since, one byte each.
 """
 
-import difflib
 import functools
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from ale_py import ALEInterface, LoggerMode, roms
+from ale_py import ALEInterface, LoggerMode
 from ale_py.vector_env import AtariVectorEnv
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-from td_interference.errors import UserError
-
-STACK = 4  # frames in an observation, oldest first
-FRAME_SIZE = 84  # pixels, height and width of a frame
-_LIST_OF_GAMES = "https://ale.farama.org/environments/complete_list/"
-# Games for two players at least; ALE's single-player interface ends the process on their ROMs.
-_MULTIPLAYER = frozenset({"combat", "joust", "maze_craze", "warlords"})
+from td_interference.environments.roms import rom_path
+from td_interference.screen import FRAME_SIZE, STACK
 
 
 @dataclass(frozen=True)
@@ -68,40 +60,11 @@ class AtariStep(NamedTuple):
 
 
 @functools.cache
-def games() -> tuple[str, ...]:
-    """Return the names of all games that one player can play, sorted."""
-    return tuple(sorted(set(roms.get_all_rom_ids()) - _MULTIPLAYER))
-
-
-def rom_path(game: str) -> Path:
-    """Return the file of a game's ROM.
-
-    Raises:
-        UserError: No game has this name, or its ROM file is missing or damaged.
-    """
-    if game not in games():
-        close = difflib.get_close_matches(game.lower().replace(" ", "_"), games(), n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(close)}? " if close else ""
-        raise UserError(f"game: unknown name {game!r}; {hint}All names: {_LIST_OF_GAMES}")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            path = roms.get_rom_path(game)
-    except OSError as error:
-        raise UserError(
-            f"game: the ROM of {game!r} cannot be read ({error}); reinstall ale-py, or correct "
-            "the environment variable ALE_ROMS_DIR"
-        ) from error
-    assert path is not None, "ale_py lists the game, so it knows the path"
-    return path
-
-
-@functools.cache
 def n_actions(game: str) -> int:
     """Return the size of a game's minimal action set.
 
     Raises:
-        UserError: As `rom_path`.
+        UserError: As `rom_path`, or the game needs several players.
     """
     path = rom_path(game)
     ALEInterface.setLoggerMode(LoggerMode.Error)
@@ -129,7 +92,7 @@ class AtariEnvironments:
             more than 0 only where the caller needs old frames (see `play_again`).
 
     Raises:
-        UserError: As `rom_path`.
+        UserError: As `n_actions`.
     """
 
     def __init__(
@@ -142,8 +105,6 @@ class AtariEnvironments:
         kept_periods: int = 0,
     ):
         """See the class."""
-        rom_path(settings.game)  # for its errors, before ale_py raises its own
-        ALEInterface.setLoggerMode(LoggerMode.Error)
         self.settings, self.n_environments = settings, n_environments
         self.n_actions = n_actions(settings.game)
         self.restart_period = restart_period
@@ -168,15 +129,15 @@ class AtariEnvironments:
             reward_clipping=False,
             use_fire_reset=False,
         )
+        self.observation: NDArray[np.uint8]  # [N, 4, 84, 84], after the newest step
+        self._lives: NDArray[np.int32]
+        self._ended: NDArray[np.bool_]  # [N], the next step is a reset
+        self._period: int
+        self._steps_in_period: int
         self._first_period = 0
         self._actions: list[NDArray[np.uint8]] = []
         self._in_flight = False
         self._restart(0)
-
-    @property
-    def steps_in_period(self) -> int:
-        """Agent steps since the last restart."""
-        return self._steps_in_period
 
     def step(self, actions: NDArray[np.integer]) -> AtariStep:
         """Take one agent step in each copy.
@@ -192,9 +153,10 @@ class AtariEnvironments:
         assert not self._in_flight, "receive() comes between two send()"
         actions = np.asarray(actions)
         # Beyond the set, C++ would read another game's memory.
-        if actions.shape != (self.n_environments,) or not (
-            (actions >= 0) & (actions < self.n_actions)
-        ).all():
+        if (
+            actions.shape != (self.n_environments,)
+            or not ((actions >= 0) & (actions < self.n_actions)).all()
+        ):
             raise ValueError(f"{actions=}: need {self.n_environments} of 0..{self.n_actions - 1}")
         self._actions.append(actions.astype(np.uint8))
         if self._steps_in_period < self.restart_period:
@@ -282,6 +244,7 @@ class AtariEnvironments:
 
     def _restart(self, period: int) -> None:
         seeds = np.random.SeedSequence((self._seed, period)).generate_state(self.n_environments)
+        # 31 bits: the emulator takes signed seeds of 32.
         self.observation, info = self._emulators.reset(seed=(seeds >> 1).astype(np.int64))
         self._period, self._steps_in_period = period, 0
         self._lives = info["lives"]

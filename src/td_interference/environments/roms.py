@@ -9,21 +9,26 @@ from ale_py import roms
 
 from td_interference.errors import UserError
 
+# Games for two players at least; ALE's single-player interface ends the process on their ROMs.
+_MULTIPLAYER = frozenset({"combat", "joust", "maze_craze", "warlords"})
+
 _LIST_OF_GAMES = "https://ale.farama.org/environments/complete_list/"
 
 
 @functools.cache
 def games() -> tuple[str, ...]:
-    """Return the names of all games, sorted."""
-    return tuple(sorted(roms.get_all_rom_ids()))
+    """Return the names of all games for one player, sorted."""
+    return tuple(sorted(set(roms.get_all_rom_ids()) - _MULTIPLAYER))
 
 
 def check_game(game: str) -> None:
     """Check that `game` is the name of one.
 
     Raises:
-        UserError: If it is not; names the closest.
+        UserError: If it is not (names the closest), or needs more than one player.
     """
+    if game in _MULTIPLAYER:
+        raise UserError(f"game: {game!r} needs two players; choose a game for one")
     if game not in games():
         close = difflib.get_close_matches(game.lower().replace(" ", "_"), games(), n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(close)}? " if close else ""

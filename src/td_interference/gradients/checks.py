@@ -65,30 +65,35 @@ def check_outputs(outputs: Any, inputs: Tensor) -> None:
         )
 
 
+def checked_rows(outputs: Tensor) -> Tensor:
+    """Return the samples that are computed twice, [K], int64: at most 8, spread over the batch."""
+    n_rows = min(len(outputs), 8)
+    return torch.linspace(0, len(outputs) - 1, n_rows, device=outputs.device).long()
+
+
 def outputs_alone(network: nn.Module, inputs: Tensor, outputs: Tensor) -> Tensor:
-    """Return the outputs of the first and last sample, run without the others, [2, ...].
+    """Return the outputs of the checked rows, run without the other samples, [K, ...].
 
     Raises:
         UserError: If that fails, or they differ from the same samples' in the batch.
     """
-    rows = torch.tensor([0, len(inputs) - 1], device=inputs.device)
-    # Both in one pass save a gradient of the size of the network later on, but in a batch of two
-    # only one at a time is without the other.
-    chosen = rows.split(1 if len(inputs) <= 2 else 2)
+    rows = checked_rows(outputs)
+    # A batch of no more than these is run in halves, so that no sample has its usual company.
+    chosen = rows.split(len(rows) if len(rows) < len(outputs) else (len(rows) + 1) // 2)
     try:
         alone = torch.cat([network(inputs[r]) for r in chosen])
     except (RuntimeError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise UserError(
-            f"no per-sample gradients: the network cannot run on less than its batch: {reason}"
+            f"no per-sample gradients: the network cannot run on part of its batch: {reason}"
         ) from error
-    expected = outputs[[0, -1]]
+    expected = outputs[rows]
     largest = outputs.nan_to_num(0, 0, 0).abs().amax()
     close = (alone - expected).abs().amax() <= 10 * tolerance(outputs) * largest
     # Samples that diverged, to inf or NaN, cannot be compared.
     if expected.isfinite().all() and not close:
         raise UserError(
-            "no per-sample gradients: a sample run alone gives another output than in its batch; "
-            "the network is random, overwrites its inputs, or its samples depend on one another"
+            "no per-sample gradients: samples run without their batch give other outputs; "
+            "the network is random, overwrites its inputs, or mixes samples"
         )
     return alone

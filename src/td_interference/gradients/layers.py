@@ -42,7 +42,7 @@ class FactoredGradient(NamedTuple):
             rows: Samples, [K], int64.
             weights: [K].
             reference: One tensor per trainable parameter, the weight's first; the weight's is
-                overwritten, because new memory of its size takes longer than everything else.
+                overwritten, because new memory of its size takes longer than the rest of the check.
         """
         weighted = self.output_gradient[rows] * weights[:, None]
         remaining, lengths = list(reference), []
@@ -144,6 +144,7 @@ def one_by_one(
 def _linear(module: nn.Linear, activation: Tensor, output_gradient: Tensor) -> FactoredGradient:
     if not module.weight.requires_grad:
         activation = activation[:, :0]
+    activation = activation.clone()  # it may be the network's input, whose memory is the caller's
     bias = module.bias is not None and module.bias.requires_grad
     return FactoredGradient(activation, output_gradient, bias)
 

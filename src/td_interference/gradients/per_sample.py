@@ -2,7 +2,7 @@
 
 For a layer called once, the gradient of sample n follows from the layer's input and the gradient
 with respect to its output, both of which one pass over the batch gives for every n. That this holds
-is checked, on the graph and on two samples. Networks of another structure (tied weights, a module
+is checked, on the graph and on some samples. Networks of another structure (tied weights, a module
 called twice, weights used outside their module) get the same numbers sample by sample, slowly;
 networks without per-sample gradients are refused. Gradients are of per-sample quantities: no 1/N.
 """
@@ -20,6 +20,7 @@ from td_interference.errors import UserError
 from td_interference.gradients.checks import (
     TOLERANCE,
     check_outputs,
+    checked_rows,
     outputs_alone,
     refuse_batch_modules,
     tolerance,
@@ -48,7 +49,6 @@ class _Call(NamedTuple):
     """One call of a module, on one tensor and returning one, with a row for each sample."""
 
     activation: Tensor  # [N, ...], detached
-    version: int  # of the activation's memory; grows when it is overwritten
     # The place in the graph, not the output itself: an in-place ReLU after it changes the latter.
     output: GradientEdge
 
@@ -122,7 +122,7 @@ def _recorded_calls(network: nn.Module, owners: Owners) -> Iterator[dict[str, li
             call = None
             one_input = len(args) == 1 and not kwargs and isinstance(args[0], Tensor)
             if one_input and isinstance(output, Tensor) and output.requires_grad:
-                call = _Call(args[0].detach(), args[0]._version, get_gradient_edge(output))
+                call = _Call(args[0].detach(), get_gradient_edge(output))
             calls[name].append(call)
 
         return record
@@ -189,9 +189,9 @@ def _batched(
     outputs: Tensor,
     output_gradient: Tensor,
 ) -> dict[str, LayerGradient] | None:
-    """Return the gradients by the layer rules, or None where they would be wrong.
+    """Return the gradients by the layer rules, or None where these do not apply.
 
-    They are right if each parameter enters the graph once, through one call of its own module.
+    They do if each parameter enters the graph once, through the one call of its own module.
     """
     uses = _uses(outputs)
     once = [name for name, own in owners.items() if all(uses[p] == 1 for p in own)]
@@ -208,8 +208,7 @@ def _batched(
     )
     layers = {}
     for (name, call), gradient in zip(found.items(), gradients, strict=True):
-        per_sample = gradient is not None and len(outputs) == len(call.activation) == len(gradient)
-        if not per_sample or call.activation._version != call.version:
+        if gradient is None or not len(outputs) == len(call.activation) == len(gradient):
             return None
         layers[name] = layer_gradient(network.get_submodule(name), call.activation, gradient)
     return layers
@@ -222,16 +221,16 @@ def _confirmed(
     outputs: Tensor,
     output_gradient: Tensor,
 ) -> bool:
-    """Compare the gradients of the first and last sample with plain autograd's.
+    """Compare the gradients of some samples with plain autograd's.
 
-    Both at once, as a weighted sum of the two scaled to unit length.
+    All at once: the sum of the gradients, each scaled to a length between 1/2 and 1.
     """
-    rows = torch.tensor([0, len(outputs) - 1], device=outputs.device)
+    rows = checked_rows(outputs)
     norms = torch.stack([layer.squared_norms()[rows] for layer in layers.values()]).sum(0).sqrt()
     if not norms.isfinite().all():
         return True  # diverged: inf or NaN by any method
-    # Unequal weights, so that two samples with opposite gradients do not cancel.
-    weights = torch.tensor([1.0, 0.5]).to(norms) / torch.where(norms > 0, norms, 1)
+    # No two lengths are equal, so that samples with opposite gradients do not cancel.
+    weights = torch.linspace(1, 0.5, len(rows)).to(norms) / torch.where(norms > 0, norms, 1)
     seed = output_gradient[rows] * weights.view(-1, *[1] * (outputs.ndim - 1))
     # Alone is cheap, but rounding may put a unit on the other side of its kink there; the batch's
     # own graph, as dear as the whole computation, is asked only if they differ.

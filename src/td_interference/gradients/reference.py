@@ -5,6 +5,7 @@ sum over the batch is differentiated, so there is no 1/N.
 """
 
 import copy
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -53,7 +54,9 @@ def backpack_gradients(
         [N, D_p] for each trainable parameter p in the network's order, flattened.
     """
     extended = extend(copy.deepcopy(network))
-    with torch.enable_grad(), backpack(BatchGrad()):
+    with torch.enable_grad(), backpack(BatchGrad()), warnings.catch_warnings():
+        # Its hooks sit on modules whose inputs need no gradient; that is as it should be.
+        warnings.filterwarnings("ignore", "Full backward hook is firing")
         value(extended(inputs)).sum().backward()
     trainable = [parameter for parameter in extended.parameters() if parameter.requires_grad]
     return [parameter.grad_batch.flatten(1) for parameter in trainable]

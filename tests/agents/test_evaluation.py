@@ -1,0 +1,115 @@
+"""Evaluation: which episodes count, what their scores are, and the interval."""
+
+import numpy as np
+import pytest
+import torch
+
+from td_interference.agents import evaluation
+from td_interference.agents.evaluation import EpisodeScore
+from td_interference.agents.expert_file import expected_q, new_network
+from td_interference.agents.settings import ExpertSettings
+from td_interference.environments.atari import AtariEnvironments, AtariSettings, AtariStep
+
+GAME = AtariSettings("asterix")
+LIMITED = AtariSettings("asterix", max_frames_per_episode=240)
+
+
+def random_policy(seed: int = 0) -> evaluation.Policy:
+    return evaluation.random_policy(9, np.random.default_rng(seed))
+
+
+def test_scores_are_the_sums_of_raw_rewards() -> None:
+    """One environment, played by hand over the same stream."""
+    scores = evaluation.play_episodes(random_policy(), GAME, 3, 1, seed=4)
+    environments, policy = AtariEnvironments(GAME, 1, seed=4), random_policy()
+    expected, total, length = [], 0, 0
+    while len(expected) < 3:
+        step = environments.step(policy(environments.observation))
+        total, length = total + int(step.raw_reward[0]), length + int(step.valid[0])
+        if step.terminated[0]:
+            expected.append(EpisodeScore(total, length, False))
+            total = length = 0
+    assert scores == expected
+    assert any(score.score > 0 for score in scores)
+
+
+class Script:
+    """Stands in for `AtariEnvironments`: two copies, with episodes of 1 and of 4 steps."""
+
+    observation = np.zeros((2, 4, 84, 84), dtype=np.uint8)
+
+    def __init__(self, *_args, **_kwargs):
+        self.clock = -1
+        self.lengths = ([1] * 20, [4] * 20)
+        self.position = [0, 0]
+
+    def step(self, actions: np.ndarray) -> AtariStep:
+        valid, terminated = np.ones(2, dtype=bool), np.zeros(2, dtype=bool)
+        for n in range(2):
+            self.position[n] += 1
+            if self.position[n] > self.lengths[n][0]:
+                valid[n], self.position[n] = False, 0
+            elif self.position[n] == self.lengths[n][0]:
+                terminated[n] = True
+        zero = np.zeros(2, dtype=np.int32)
+        return AtariStep(
+            self.observation, zero, valid.astype(np.int32), terminated, terminated & False,
+            zero, valid & False, valid,
+        )  # fmt: skip
+
+    def close(self) -> None:
+        pass
+
+
+def test_first_begun_episodes_count_not_first_ended(monkeypatch) -> None:
+    monkeypatch.setattr(evaluation, "AtariEnvironments", Script)
+    scores = evaluation.play_episodes(random_policy(), GAME, 3, 2, seed=0)
+    # Copy 0 begins episodes 0, 2, ...; copy 1 begins 1. To stop at the first three that end would
+    # count three short ones.
+    assert [score.score for score in scores] == [1, 4, 1]
+    assert [score.agent_steps for score in scores] == [1, 4, 1]
+
+
+def test_time_limit_and_progress() -> None:
+    told: list[int] = []
+    scores = evaluation.play_episodes(random_policy(), LIMITED, 5, 2, seed=0, advance=told.append)
+    assert sum(told) == len(scores) == 5
+    assert all(score.truncated and score.agent_steps == 60 for score in scores)
+
+
+def test_more_environments_than_episodes() -> None:
+    assert len(evaluation.play_episodes(random_policy(), LIMITED, 2, 8, seed=0)) == 2
+
+
+def test_deterministic_by_seed_and_threads() -> None:
+    def scores(seed: int, n_threads: int) -> list[EpisodeScore]:
+        return evaluation.play_episodes(random_policy(), GAME, 2, 2, seed, n_threads)
+
+    assert scores(0, 1) == scores(0, 2) != scores(1, 1)
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 1.0])
+def test_greedy_policy(epsilon: float) -> None:
+    settings = ExpertSettings("asterix", hidden=8, n_atoms=5)
+    network = new_network(settings, torch.Generator().manual_seed(0))
+    policy = evaluation.greedy_policy(network, epsilon, np.random.default_rng(0))
+    observation = np.random.default_rng(1).integers(0, 256, (64, 4, 84, 84), dtype=np.uint8)
+    best = expected_q(network, torch.from_numpy(observation)).argmax(1).numpy()
+    agreement = (policy(observation) == best).mean()
+    assert agreement == 1 if epsilon == 0 else agreement < 0.4
+
+
+def test_interval() -> None:
+    random = np.random.default_rng(0)
+    values = random.normal(100, 15, 400).astype(int)
+    scores = [EpisodeScore(int(value), 10, False) for value in values]
+    interval = evaluation.bootstrap_interval(scores, np.random.default_rng(1))
+    assert interval.mean == pytest.approx(values.mean())
+    half = 1.96 * values.std() / 20  # normal theory
+    assert interval.low == pytest.approx(values.mean() - half, abs=0.15)
+    assert interval.high == pytest.approx(values.mean() + half, abs=0.15)
+
+
+def test_one_episode_has_no_interval() -> None:
+    interval = evaluation.bootstrap_interval([EpisodeScore(5, 1, False)], np.random.default_rng())
+    assert interval.mean == 5 and np.isnan(interval.low) and np.isnan(interval.high)

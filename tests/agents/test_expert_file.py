@@ -1,0 +1,96 @@
+"""Experts on disk: read back as written, refused when they are something else."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from td_interference.agents import expert_file
+from td_interference.agents.settings import ExpertSettings
+from td_interference.errors import UserError
+from td_interference.files import sha256
+
+SETTINGS = ExpertSettings("seaquest", seed=3, hidden=8, n_atoms=5)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    network = expert_file.new_network(SETTINGS, torch.Generator().manual_seed(0))
+    expert_file.save_expert(tmp_path / "expert.safetensors", network, SETTINGS)
+    return tmp_path / "expert.safetensors"
+
+
+def observations(n: int) -> torch.Tensor:
+    random = torch.Generator().manual_seed(1)
+    return torch.randint(0, 256, (n, 4, 84, 84), dtype=torch.uint8, generator=random)
+
+
+def test_round_trip(path: Path) -> None:
+    network, settings = expert_file.load_expert(path)
+    assert settings == SETTINGS
+    original = expert_file.new_network(SETTINGS, torch.Generator().manual_seed(0))
+    for (name, a), b in zip(
+        original.state_dict().items(), network.state_dict().values(), strict=True
+    ):
+        assert torch.equal(a, b), name
+    assert not any(parameter.requires_grad for parameter in network.parameters())
+
+
+def test_expected_q(path: Path) -> None:
+    network, _ = expert_file.load_expert(path)
+    x = observations(5)
+    q = expert_file.expected_q(network, x, minibatch=2)
+    assert q.shape == (5, 18) and q.dtype == torch.float32
+    probability = network(x / 255, noise=None).softmax(-1)
+    support = torch.tensor([-10.0, -5.0, 0.0, 5.0, 10.0])
+    torch.testing.assert_close(q, (probability * support).sum(-1))
+
+
+def test_missing(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"none\.safetensors: no such file"):
+        expert_file.load_expert(tmp_path / "none.safetensors")
+
+
+def test_equal_experts_are_equal_files(path: Path, tmp_path: Path) -> None:
+    network, settings = expert_file.load_expert(path)
+    for n in range(5):
+        expert_file.save_expert(tmp_path / f"{n}.safetensors", network, settings)
+        assert sha256(tmp_path / f"{n}.safetensors") == sha256(path)
+
+
+@pytest.mark.parametrize("kept", [0, 5, 1000, -1])
+def test_truncated(path: Path, kept: int) -> None:
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(UserError, match=r"expert\.safetensors: not a readable"):
+        expert_file.load_expert(path)
+
+
+def test_foreign(path: Path) -> None:
+    path.write_text("P1 not weights at all, but long enough to be some other file")
+    with pytest.raises(UserError, match="not a readable safetensors file"):
+        expert_file.load_expert(path)
+    save_file({"weight": torch.zeros(3)}, path)
+    with pytest.raises(UserError, match="not an expert of version 1"):
+        expert_file.load_expert(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"hidden": 9}, r"expert\.safetensors: settings and weights do not fit .*size mismatch"),
+        ({"no_such_field": 1}, "do not fit .*no_such_field"),
+        ({"architecture": "none"}, "do not fit .*none"),
+        ({"game": "no_game"}, "unknown name 'no_game'"),
+    ],
+)
+def test_settings_that_do_not_fit(path: Path, change: dict, message: str) -> None:
+    with safe_open(path, framework="pt") as file:
+        description = json.loads(file.metadata()[expert_file.METADATA_KEY])
+    description["settings"] |= change
+    metadata = {expert_file.METADATA_KEY: json.dumps(description)}
+    save_file(load_file(path), path, metadata)
+    with pytest.raises(UserError, match=message):
+        expert_file.load_expert(path)

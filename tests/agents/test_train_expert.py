@@ -1,0 +1,202 @@
+"""Training an expert: same seed, same bytes, also after SIGKILL."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import polars
+import pytest
+import torch
+
+from td_interference.agents import rainbow
+from td_interference.agents.evaluation import EpisodeScore, Evaluation, Interval
+from td_interference.agents.expert_file import load_expert
+from td_interference.agents.settings import ExpertSettings
+from td_interference.agents.train_expert import ExpertOutputs, ExpertTraining, train_expert
+from td_interference.errors import UserError
+from td_interference.files import sha256
+from td_interference.resume import ResumeState
+
+# Asterix answers to actions at once. The replay is smaller than the run and the emulators restart
+# several times, so a resume has to bring back a ring that has wrapped over several periods.
+SETTINGS = ExpertSettings(
+    "asterix",
+    hidden=8,
+    n_atoms=11,
+    n_environments=2,
+    training_steps=900,
+    learning_starts=100,
+    updates_per_step=0.5,
+    n_step=3,
+    minibatch=8,
+    target_period=50,
+    replay_capacity=300,
+    training_repeat_action_probability=0.25,
+    max_frames_per_episode=600,
+    restart_period=110,
+    evaluation_episodes=2,
+    random_episodes=3,
+    evaluation_environments=2,
+)
+
+
+def outputs(directory: Path) -> ExpertOutputs:
+    return ExpertOutputs(
+        weights=directory / "expert.safetensors",
+        learning_curve=directory / "learning_curve.csv",
+        evaluation=directory / "evaluation.csv",
+        pictures=(directory / "expert.png", directory / "expert.pdf"),
+    )
+
+
+def digests(directory: Path) -> dict[str, str]:
+    return {path.name: sha256(path) for path in directory.iterdir() if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The outputs of one uninterrupted run."""
+    directory = tmp_path_factory.mktemp("reference")
+    train_expert(SETTINGS, outputs(directory))
+    return directory
+
+
+def test_outputs(reference: Path) -> None:
+    assert set(digests(reference)) == {
+        "expert.safetensors",
+        "learning_curve.csv",
+        "evaluation.csv",
+        "expert.png",
+        "expert.pdf",
+    }
+    network, settings = load_expert(reference / "expert.safetensors")
+    assert settings == SETTINGS and network.n_actions == 9
+    curve = polars.read_csv(reference / "learning_curve.csv")
+    assert curve["agent_step"].is_sorted() and curve["agent_step"].max() <= 900
+    assert curve["update_step"].max() <= 400
+    assert curve.filter(polars.col("truncated"))["episode_steps"].max() <= 110
+    table = polars.read_csv(reference / "evaluation.csv")
+    assert table["agent"].to_list() == ["expert"] * 2 + ["random"] * 3
+    for agent in ("expert", "random"):
+        rows = table.filter(polars.col("agent") == agent)
+        assert rows["mean_score"][0] == pytest.approx(rows["score"].mean())
+        assert rows["mean_score_low"][0] <= rows["mean_score"][0] <= rows["mean_score_high"][0]
+
+
+def test_another_seed_is_another_expert(reference: Path, tmp_path: Path) -> None:
+    short = dataclasses.replace(SETTINGS, training_steps=200)
+    for seed in (0, 1):
+        train_expert(dataclasses.replace(short, seed=seed), outputs(tmp_path / str(seed)))
+    one, other = digests(tmp_path / "0"), digests(tmp_path / "1")
+    assert one["expert.safetensors"] != other["expert.safetensors"]
+
+
+PROGRAM = """
+import json, sys
+from pathlib import Path
+from td_interference.agents.settings import ExpertSettings
+from td_interference.agents.train_expert import ExpertOutputs, train_expert
+from td_interference.resume import ResumeState
+
+settings, directory = ExpertSettings(**json.loads(sys.argv[1])), Path(sys.argv[2])
+outputs = ExpertOutputs(
+    directory / "expert.safetensors", directory / "learning_curve.csv",
+    directory / "evaluation.csv", (directory / "expert.png", directory / "expert.pdf"),
+)
+resume = ResumeState(directory.parent / "state", {"settings": sys.argv[1]}, interval=0.2)
+train_expert(settings, outputs, resume)
+"""
+
+
+def test_killed_job_ends_with_the_same_bytes(reference: Path, tmp_path: Path) -> None:
+    directory, state = tmp_path / "outputs", tmp_path / "state" / "state.pt"
+    arguments = [sys.executable, "-c", PROGRAM, json.dumps(dataclasses.asdict(SETTINGS))]
+    steps = []
+    for _ in range(2):  # two kills: the second hits a job that was resumed itself
+        job = subprocess.Popen([*arguments, str(directory)])
+        before = state.stat().st_mtime_ns if state.exists() else 0
+        deadline = time.monotonic() + 60
+        while not (state.exists() and state.stat().st_mtime_ns > before):
+            assert job.poll() is None and time.monotonic() < deadline
+            time.sleep(0.01)
+        os.kill(job.pid, signal.SIGKILL)
+        assert job.wait() == -signal.SIGKILL
+        steps.append(torch.load(state, weights_only=True)["state"]["agent_step"])
+    assert 0 < steps[0] < steps[1] < SETTINGS.training_steps
+    assert not directory.exists()
+    subprocess.run([*arguments, str(directory)], check=True)
+    assert digests(directory) == digests(reference)
+    assert not state.exists()
+
+
+@pytest.mark.parametrize("n_steps", [30, 200, 333, 400])
+def test_state_brings_back_every_bit(n_steps: int, tmp_path: Path) -> None:
+    one = ExpertTraining(SETTINGS)
+    for _ in range(n_steps):
+        one.step()
+    resume = ResumeState(tmp_path, {})
+    resume.save(one.state_dict())
+    other = ExpertTraining(SETTINGS)
+    other.load_state_dict(resume.load())
+    for _ in range(40):
+        assert one.step() == other.step()
+    left, right = one.state_dict(), other.state_dict()
+    for name, value in left["learner"]["online"].items():
+        assert torch.equal(value, right["learner"]["online"][name]), name
+    assert torch.equal(left["memory"]["priorities"], right["memory"]["priorities"])
+    assert left["curve"] == right["curve"] and left["losses"] == right["losses"]
+
+
+def test_state_stays_small() -> None:
+    training = ExpertTraining(dataclasses.replace(SETTINGS, updates_per_step=0.0))
+    for _ in range(800):
+        training.step()
+    actions = training.state_dict()["environments"]["actions"]
+    assert actions.dtype == torch.uint8
+    # the ring's 150 rows reach back over two periods of 110 steps, besides the one under way
+    assert len(actions) <= 3 * 111
+
+
+def test_updates_keep_pace_with_steps() -> None:
+    for ratio in (0.25, 1.0, 2.0):
+        settings = dataclasses.replace(SETTINGS, updates_per_step=ratio, training_steps=140)
+        training = ExpertTraining(settings)
+        while not training.finished:
+            training.step()
+        assert training.agent_step == 140
+        assert training.learner.update_step == int(40 * ratio)
+
+
+@pytest.mark.parametrize("loss", [np.nan, np.inf])
+def test_divergence_names_step_and_learning_rate(monkeypatch, tmp_path, loss: float) -> None:
+    def diverge(self, batch):
+        self.update_step += 1
+        return np.full(8, loss if self.update_step == 7 else 0.5, dtype=np.float32)
+
+    monkeypatch.setattr(rainbow.RainbowLearner, "update", diverge)
+    with pytest.raises(UserError, match=r"asterix.*update step 7 .*learning_rate 0\.0001"):
+        train_expert(SETTINGS, outputs(tmp_path / "none"))
+    assert not (tmp_path / "none").exists()
+
+
+def test_threads_of_the_process_are_left_alone(reference: Path) -> None:
+    before = torch.get_num_threads()
+    with pytest.raises(UserError):
+        train_expert(dataclasses.replace(SETTINGS, game="no_game"), outputs(reference), threads=1)
+    assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [(31, 50, "better than random"), (1, 9, "WORSE"), (29, 50, "not clearly")],
+)
+def test_verdict_compares_intervals(low: float, high: float, verdict: str) -> None:
+    scores = [EpisodeScore(20, 10, False)] * 2
+    evaluation = Evaluation(scores, Interval(40, low, high), scores, Interval(20, 10, 30))
+    assert evaluation.verdict.split("; ")[1].startswith(verdict)
