@@ -108,7 +108,9 @@ def test_modules_are_short(path):
     assert len(path.read_text().splitlines()) <= 300
 
 
-@pytest.mark.parametrize("path", (ROOT / "workflow" / "scripts").glob("*.py"), ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "path", list((ROOT / "workflow" / "scripts").glob("*.py")), ids=lambda p: p.stem
+)
 def test_scripts_are_thin(path):
     text = path.read_text()
     assert len(text.splitlines()) <= 32
@@ -169,9 +171,7 @@ def test_every_module_has_a_first_sentence():
     for path in MODULES:
         name = ".".join(path.relative_to(ROOT / "src").with_suffix("").parts)
         module = importlib.import_module(name.removesuffix(".__init__"))
-        assert (
-            module.__doc__ and module.__doc__.splitlines()[0].rstrip().endswith((".", ":", ";"))
-        ) or (module.__doc__), name
+        assert module.__doc__ and module.__doc__.splitlines()[0].endswith((".", ":")), name
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_nothing_of_one_machine_is_in_the_tree():
         path = ROOT / name
         assert path.stat().st_size < 5_000_000, name
         if path.suffix in {".py", ".md", ".yaml", ".yml", ".lock", ".smk", ".toml"}:
-            hosts = re.findall(r"/home/\w+|/root/|python" + r"hosted", path.read_text())
+            hosts = re.findall("/(?:home|root|work)/[a-z]|python" + "hosted", path.read_text())
             assert not hosts, f"{name}: {hosts}"
 
 

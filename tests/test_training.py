@@ -1,5 +1,6 @@
 """Objective, update and loop of policy evaluation, and its resume after kill -9."""
 
+import itertools
 import signal
 import subprocess
 import sys
@@ -84,7 +85,7 @@ def test_targets_move_only_when_the_frozen_network_is_copied(run, replay):
     for _ in range(11):
         trainer.advance()
         seen.append(trainer.objective.target(index).clone())
-    changed = [not torch.equal(a, b) for a, b in zip(seen, seen[1:], strict=False)]
+    changed = [not torch.equal(a, b) for a, b in itertools.pairwise(seen)]
     # Copies come before updates 1, 6 and 11.
     assert changed == [False] * 4 + [True] + [False] * 4 + [True]
 

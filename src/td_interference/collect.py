@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from td_interference import storage
 from td_interference.agents.expert_file import expected_q, load_expert
+from td_interference.agents.rainbow_network import RainbowNetwork
 from td_interference.environments.atari import AtariEnvironments, AtariSettings
 from td_interference.files import sha256
 from td_interference.grid import ReplaySpec
@@ -32,7 +33,7 @@ class Episode:
 
 
 def play_episodes(
-    network: torch.nn.Module,
+    network: RainbowNetwork,
     spec: ReplaySpec,
     *,
     n_threads: int,

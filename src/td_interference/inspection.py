@@ -120,8 +120,8 @@ def write_montage(
     height, width = frames.shape[1:]
     bordered = np.full((len(frames), height + 2, width + 2), 255, dtype=np.uint8)
     bordered[:, 1:-1, 1:-1] = frames
-    sheet = bordered.reshape(rows, columns, height + 2, width + 2).swapaxes(1, 2)
-    sheet = sheet.reshape(rows * (height + 2), columns * (width + 2))
+    grid = bordered.reshape(rows, columns, height + 2, width + 2).swapaxes(1, 2)
+    sheet = grid.reshape(rows * (height + 2), columns * (width + 2))
     sheet = sheet.repeat(2, axis=0).repeat(2, axis=1)  # 84 pixels are small on today's screens
     with atomic_path(png_path) as temporary:
         matplotlib.image.imsave(temporary, sheet, cmap="gray", vmin=0, vmax=255, format="png")

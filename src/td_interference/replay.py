@@ -30,7 +30,7 @@ class TransitionBatch(NamedTuple):
 class Window(NamedTuple):
     """Transitions at offsets -k .. k in the trajectory around each of N transitions."""
 
-    index: Tensor  # int64 [N, 2k + 1]; where not valid, the window's own centre
+    index: Tensor  # type: ignore[assignment] # int64 [N, 2k + 1]; where not valid, the window's own centre
     valid: Tensor  # bool [N, 2k + 1]; False outside of the centre's episode
 
 

@@ -44,5 +44,6 @@ def _plot_game(axes: Axes, table: pl.DataFrame, axis: str) -> None:
         axes.fill_between(line[axis], line["low"], line["high"], color=colour, alpha=0.25, lw=0)
         axes.plot(line[axis], line["mean"], color=colour)
         ends.append(line["mean"][-1])
-    axes.set_xlim(table[axis].min(), table[axis].max())
+    positions = table[axis].to_numpy()
+    axes.set_xlim(positions.min(), positions.max())
     style.label_ends(axes, ends, [f"λ = {lambda_:g}" for lambda_ in lambdas], colours)

@@ -36,8 +36,8 @@ def make_figure(
     tables = {table: _read(path) for table, path in table_paths.items()}
     module = figures.load(name)
     data: pl.DataFrame = module.data(tables)
-    n_runs = data["n"].min()
-    games = ", ".join(game.replace("_", " ") for game in data["game"].unique().sort())
+    n_runs = int(data["n"].to_numpy().min())
+    games = ", ".join(game.replace("_", " ") for game in sorted(set(data["game"].to_list())))
     title = f"{games} · {scale} scale · {n_runs} run{'s' if n_runs != 1 else ''} per line"
     with style.applied():
         figure = module.plot(tables, title)

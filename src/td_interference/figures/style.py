@@ -6,6 +6,7 @@ print. Lines carry their names at their ends, so no legend has to be matched by 
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -16,7 +17,7 @@ COLUMN_WIDTH = 3.35  # inches, one column of a two-column page
 ASPECT = 0.72  # height over width
 PNG_DPI = 250
 
-_SETTINGS = {
+_SETTINGS: dict[str, Any] = {
     "font.size": 7.5,
     "axes.titlesize": 7.5,
     "figure.titlesize": 7.5,
@@ -35,7 +36,7 @@ _SETTINGS = {
 @contextmanager
 def applied() -> Iterator[None]:
     """Apply the style within the block alone."""
-    with matplotlib.rc_context(_SETTINGS):
+    with matplotlib.rc_context(_SETTINGS):  # type: ignore[arg-type]
         yield
 
 

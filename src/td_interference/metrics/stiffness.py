@@ -1,6 +1,7 @@
 """Stiffness: cosine between the loss gradients of nearby states (paper, section 5.1, figure 5)."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,16 +31,13 @@ def measure(subject: Subject, settings: Mapping[str, Any]) -> Arrays:
     n_segments = settings["anchors"] // n_anchors
     first_anchors = replay.segments(n_segments, n_anchors, subject.generator("stiffness"))
     measured = []
-    for first in first_anchors:
+    for first in first_anchors.tolist():
         anchor = torch.arange(first, first + n_anchors, device=replay.device)
         window = replay.window(anchor, half_width)
-        low, high = window.index.min(), window.index.max()
+        low, high = int(window.index.min()), int(window.index.max())
         index = torch.arange(low, high + 1, device=replay.device)
         gradients = per_sample_gradients(
-            objective.network,
-            replay.observation(index),
-            # The lambda is called before the loop goes on to the next index.
-            lambda outputs, index=index: objective.loss(outputs, index),
+            objective.network, replay.observation(index), partial(objective.loss, index=index)
         )
         among_all = cosines(gradients)
         cosine = among_all[(anchor - low)[:, None], window.index - low]

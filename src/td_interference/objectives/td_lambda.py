@@ -35,6 +35,7 @@ class Objective(BaseObjective):
 
     def frozen_network_changed(self) -> None:
         """Recompute all λ-returns from the frozen network's values (paper, appendix B.3)."""
+        assert self.run.lambda_ is not None, "RunSpec sees to it that TD(λ) has a λ"
         returns = lambda_return(
             self.replay.reward.cpu().numpy(),
             self._next_values(),
