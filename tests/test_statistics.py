@@ -59,7 +59,7 @@ def test_what_was_not_measured_is_left_out():
 
 def test_the_note_says_what_is_resampled():
     assert resampling_note(5, "states") == "runs"
-    assert resampling_note(3, "states") == "runs and, within them, states"
+    assert resampling_note(3, "states") == "runs and states"
 
 
 def fake_measurement(path, run, name, fields):
@@ -159,11 +159,11 @@ def test_figures_are_vector_picture_and_numbers(measured, tmp_path, name):
         table_of(table, measured, tmp_path)
         paths[table] = tmp_path / f"{table}.parquet"
     outputs = [tmp_path / f"{name}.{kind}" for kind in ("pdf", "png", "csv")]
-    make_figure(name, paths, "smoke", *outputs)
+    make_figure(name, paths, "smoke", 0.95, *outputs)
     pdf, png, csv = (path.read_bytes() for path in outputs)
     assert pdf.startswith(b"%PDF") and png.startswith(b"\x89PNG")
     assert b"smoke scale" not in csv and csv.startswith(b"game,lambda,")
-    make_figure(name, paths, "smoke", *outputs)
+    make_figure(name, paths, "smoke", 0.95, *outputs)
     assert [path.read_bytes() for path in outputs] == [pdf, png, csv]  # same numbers, same bytes
 
 
@@ -171,5 +171,7 @@ def test_a_damaged_table_is_named(tmp_path):
     (tmp_path / "t.parquet").write_bytes(b"no parquet")
     outputs = [tmp_path / f"x.{kind}" for kind in ("pdf", "png", "csv")]
     with pytest.raises(UserError, match=r"t\.parquet: not a readable table"):
-        make_figure("fig5", {"stiffness_by_lambda": tmp_path / "t.parquet"}, "smoke", *outputs)
+        make_figure(
+            "fig5", {"stiffness_by_lambda": tmp_path / "t.parquet"}, "smoke", 0.95, *outputs
+        )
     assert not any(path.exists() for path in outputs)

@@ -98,4 +98,4 @@ def resampling_note(n_runs: int, unit: str) -> str:
         n_runs: Runs behind each mean.
         unit: Plural name of the units within a run.
     """
-    return "runs" if n_runs >= ENOUGH_RUNS else f"runs and, within them, {unit}"
+    return "runs" if n_runs >= ENOUGH_RUNS else f"runs and {unit}"

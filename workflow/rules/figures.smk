@@ -23,6 +23,7 @@ rule make_figure:
     params:
         tables=figure_table_names,
         caption=figure_caption,
+        confidence=PLAN.config["statistics"]["confidence"],
     script:
         "../scripts/make_figure.py"
 

@@ -13,6 +13,7 @@ with job(snakemake.log[0]):
         snakemake.wildcards.figure,
         dict(zip(snakemake.params.tables, snakemake.input.tables, strict=True)),
         snakemake.wildcards.scale,
+        snakemake.params.confidence,
         snakemake.output.pdf,
         snakemake.output.png,
         snakemake.output.csv,

@@ -71,6 +71,8 @@ def draw(title: str, curve: Sequence[TrainingEpisode], evaluation: Evaluation) -
     whole = [row for row in curve if not row.truncated]
     returns.plot([row.agent_step for row in whole], [row.episode_return for row in whole], ".")
     returns.set(xlabel="agent steps", ylabel="training episode's score", title=title)
+    if not whole:
+        returns.text(0.5, 0.5, "no episode ended", ha="center", transform=returns.transAxes)
     learned = [row for row in curve if row.loss is not None]
     losses.plot([row.update_step for row in learned], [row.loss for row in learned])
     losses.set(xlabel="updates", ylabel="KL divergence (nats)", title="loss")

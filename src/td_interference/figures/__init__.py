@@ -9,13 +9,19 @@ from types import ModuleType
 from typing import NamedTuple
 
 
+_LINES = (
+    "Lines: mean over runs. Shaded: bootstrap interval of that mean, resampling runs and, where "
+    "there are fewer than five, the states or minibatches measured within them."
+)
+
+
 class FigureEntry(NamedTuple):
     """One figure."""
 
     name: str  # of the files a user asks for: results/<name>.pdf
     module: str  # of td_interference.figures
     tables: tuple[str, ...]  # that it draws, in tables.TABLES
-    caption: str  # {resampled} says what the intervals resample
+    caption: str  # what the report says below it
     shared: tuple[str, ...] = ("lines_by_lambda",)  # modules of this package it is made with
 
     @property
@@ -30,23 +36,20 @@ FIGURES = (
         "fig05_stiffness_by_lambda",
         ("stiffness_by_lambda",),
         "Cosine similarity between the loss gradients at S_t (offset 0) and at neighbouring states "
-        "of its episode, after TD(λ) policy evaluation. Lines: mean over runs; shaded: 95% "
-        "bootstrap interval of that mean, resampling {resampled}.",
+        f"of its episode, after TD(λ) policy evaluation. {_LINES}",
     ),
     FigureEntry(
         "fig11",
         "fig11_gain_by_lambda",
         ("gain_by_lambda",),
         "Gain: pointwise TD(λ) loss before minus after one real optimizer step, at states around "
-        "those of the step's minibatch (offset 0). Lines: mean over runs; shaded: 95% bootstrap "
-        "interval of that mean, resampling {resampled}.",
+        f"those of the step's minibatch (offset 0). {_LINES}",
     ),
     FigureEntry(
         "fig13",
         "fig13_singular_values_by_lambda",
         ("singular_values_by_lambda",),
-        "Singular values of the last hidden layer's weights after TD(λ) policy evaluation. Lines: "
-        "mean over runs; shaded: 95% bootstrap interval of that mean, resampling {resampled}.",
+        f"Singular values of the last hidden layer's weights after TD(λ) policy evaluation. {_LINES}",
     ),
 )
 

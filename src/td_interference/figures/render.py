@@ -16,6 +16,7 @@ def make_figure(
     name: str,
     table_paths: Mapping[str, Path | str],
     scale: str,
+    confidence: float,
     pdf_path: Path | str,
     png_path: Path | str,
     csv_path: Path | str,
@@ -26,6 +27,7 @@ def make_figure(
         name: Of the figure, in `figures.FIGURES`.
         table_paths: The Parquet file of each table it draws.
         scale: Of the runs, stated in the picture.
+        confidence: Of the tables' intervals, stated in the picture.
         pdf_path: File to write.
         png_path: File to write.
         csv_path: File to write.
@@ -38,12 +40,14 @@ def make_figure(
     data: pl.DataFrame = module.data(tables)
     n_runs = int(data["n"].to_numpy().min())
     games = ", ".join(game.replace("_", " ") for game in sorted(set(data["game"].to_list())))
-    title = f"{games} · {scale} scale · {n_runs} run{'s' if n_runs != 1 else ''} per line"
+    resampled = resampling_note(n_runs, "their states")
+    title = (
+        f"{games} · {scale} scale · {n_runs} run{'s' if n_runs != 1 else ''} per line\n"
+        f"bands: {confidence:.0%} bootstrap interval over {resampled}"
+    )
+    caption = figures.entry(name).caption
     with style.applied():
         figure = module.plot(tables, title)
-        caption = figures.entry(name).caption.format(
-            resampled=resampling_note(n_runs, "the states or minibatches measured")
-        )
         # No dates inside: the same numbers give the same bytes.
         with atomic_path(pdf_path) as temporary:
             figure.savefig(
