@@ -8,7 +8,6 @@ import importlib
 from types import ModuleType
 from typing import NamedTuple
 
-
 _LINES = (
     "Lines: mean over runs. Shaded: bootstrap interval of that mean, resampling runs and, where "
     "there are fewer than five, the states or minibatches measured within them."
@@ -49,7 +48,8 @@ FIGURES = (
         "fig13",
         "fig13_singular_values_by_lambda",
         ("singular_values_by_lambda",),
-        f"Singular values of the last hidden layer's weights after TD(λ) policy evaluation. {_LINES}",
+        "Singular values of the last hidden layer's weights after TD(λ) policy evaluation. "
+        f"{_LINES}",
     ),
 )
 
