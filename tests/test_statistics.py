@@ -60,6 +60,7 @@ def test_what_was_not_measured_is_left_out():
 def test_the_note_says_what_is_resampled():
     assert resampling_note(5, "states") == "runs"
     assert resampling_note(3, "states") == "runs and states"
+    assert resampling_note(3, "") == "runs"
 
 
 def fake_measurement(path, run, name, fields):

@@ -96,6 +96,6 @@ def resampling_note(n_runs: int, unit: str) -> str:
 
     Args:
         n_runs: Runs behind each mean.
-        unit: Plural name of the units within a run.
+        unit: Plural name of the units within a run; "" where a run is one unit.
     """
-    return "runs" if n_runs >= ENOUGH_RUNS else f"runs and {unit}"
+    return f"runs and {unit}" if unit and n_runs < ENOUGH_RUNS else "runs"

@@ -21,6 +21,7 @@ class FigureEntry(NamedTuple):
     module: str  # of td_interference.figures
     tables: tuple[str, ...]  # that it draws, in tables.TABLES
     caption: str  # what the report says below it
+    unit: str  # what is drawn independently within a run, "" for nothing; in the intervals' note
     shared: tuple[str, ...] = ("lines_by_lambda",)  # modules of this package it is made with
 
     @property
@@ -36,6 +37,7 @@ FIGURES = (
         ("stiffness_by_lambda",),
         "Cosine similarity between the loss gradients at S_t (offset 0) and at neighbouring states "
         f"of its episode, after TD(λ) policy evaluation. {_LINES}",
+        "their states",
     ),
     FigureEntry(
         "fig11",
@@ -43,6 +45,7 @@ FIGURES = (
         ("gain_by_lambda",),
         "Gain: pointwise TD(λ) loss before minus after one real optimizer step, at states around "
         f"those of the step's minibatch (offset 0). {_LINES}",
+        "their minibatches",
     ),
     FigureEntry(
         "fig13",
@@ -50,6 +53,7 @@ FIGURES = (
         ("singular_values_by_lambda",),
         "Singular values of the last hidden layer's weights after TD(λ) policy evaluation. "
         f"{_LINES}",
+        "",
     ),
 )
 

@@ -22,6 +22,7 @@ def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
         x_label="offset x (agent steps)",
         y_label="cosine of ∇J(S$_t$) and ∇J(S$_{t+x}$)",
         y_scale="linear",
+        labels="ends",
     )
     for axes in figure.axes:
         axes.axhline(0, color="0.6", lw=0.5, zorder=0)

@@ -22,4 +22,5 @@ def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
         x_label="index of the singular value",
         y_label="singular value",
         y_scale="log",
+        labels="legend",
     )

@@ -8,7 +8,14 @@ from td_interference.figures import style
 
 
 def plot_lines(
-    table: pl.DataFrame, axis: str, *, title: str, x_label: str, y_label: str, y_scale: str
+    table: pl.DataFrame,
+    axis: str,
+    *,
+    title: str,
+    x_label: str,
+    y_label: str,
+    y_scale: str,
+    labels: str,
 ) -> Figure:
     """Return one line per λ: the mean against `axis`, with its interval as a shaded band.
 
@@ -21,6 +28,7 @@ def plot_lines(
         x_label: With unit.
         y_label: With unit.
         y_scale: "linear" or "log".
+        labels: "ends" (names right of the lines) or "legend" (for lines whose ends coincide).
     """
     games = table["game"].unique().sort().to_list()
     figure, panels = style.new_figure(len(games))
@@ -30,20 +38,24 @@ def plot_lines(
         axes.set_ylabel(y_label)
         if len(games) > 1:
             axes.set_title(game.replace("_", " "), loc="left")
-        _plot_game(axes, table.filter(pl.col("game") == game), axis)
+        _plot_game(axes, table.filter(pl.col("game") == game), axis, labels)
     panels[-1].set_xlabel(x_label)
     return figure
 
 
-def _plot_game(axes: Axes, table: pl.DataFrame, axis: str) -> None:
+def _plot_game(axes: Axes, table: pl.DataFrame, axis: str, labels: str) -> None:
     lambdas = table["lambda"].unique().sort().to_list()
     colours = style.ordered_colours(len(lambdas))
-    ends = []
+    names = [f"λ = {lambda_:g}" for lambda_ in lambdas]
+    lines, handles = [], []
     for lambda_, colour in zip(lambdas, colours, strict=True):
         line = table.filter(pl.col("lambda") == lambda_).sort(axis)
         axes.fill_between(line[axis], line["low"], line["high"], color=colour, alpha=0.25, lw=0)
-        axes.plot(line[axis], line["mean"], color=colour)
-        ends.append(line["mean"][-1])
+        handles += axes.plot(line[axis], line["mean"], color=colour)
+        lines.append(line)
     positions = table[axis].to_numpy()
     axes.set_xlim(positions.min(), positions.max())
-    style.label_ends(axes, ends, [f"λ = {lambda_:g}" for lambda_ in lambdas], colours)
+    if labels == "ends":
+        style.label_ends(axes, [line["mean"][-1] for line in lines], names, colours)
+        return
+    axes.legend(handles[::-1], names[::-1], loc="lower left", frameon=False)

@@ -36,26 +36,25 @@ def make_figure(
         UserError: If a table cannot be read.
     """
     tables = {table: _read(path) for table, path in table_paths.items()}
-    module = figures.load(name)
+    module, entry = figures.load(name), figures.entry(name)
     data: pl.DataFrame = module.data(tables)
     n_runs = int(data["n"].to_numpy().min())
     games = ", ".join(game.replace("_", " ") for game in sorted(set(data["game"].to_list())))
-    resampled = resampling_note(n_runs, "their states")
+    resampled = resampling_note(n_runs, entry.unit)
     title = (
         f"{games} · {scale} scale · {n_runs} run{'s' if n_runs != 1 else ''} per line\n"
         f"bands: {confidence:.0%} bootstrap interval over {resampled}"
     )
-    caption = figures.entry(name).caption
     with style.applied():
         figure = module.plot(tables, title)
         # No dates inside: the same numbers give the same bytes.
         with atomic_path(pdf_path) as temporary:
             figure.savefig(
-                temporary, format="pdf", metadata={"CreationDate": None, "Subject": caption}
+                temporary, format="pdf", metadata={"CreationDate": None, "Subject": entry.caption}
             )
         with atomic_path(png_path) as temporary:
             figure.savefig(
-                temporary, format="png", dpi=style.PNG_DPI, metadata={"Description": caption}
+                temporary, format="png", dpi=style.PNG_DPI, metadata={"Description": entry.caption}
             )
     with atomic_path(csv_path) as temporary:
         data.write_csv(temporary)
