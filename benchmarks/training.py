@@ -89,6 +89,7 @@ def our_loop(updates: int) -> float:
         minibatch=MINIBATCH,
         steps=10**9,
         frozen_period=10**9,
+        tau=0.01,
         checkpoints=(),
         seed=0,
     )

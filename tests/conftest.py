@@ -46,6 +46,7 @@ def run() -> RunSpec:
         minibatch=8,
         steps=12,
         frozen_period=5,
+        tau=0.01,
         checkpoints=(6, 12),
         seed=0,
     )

@@ -14,7 +14,10 @@ import yaml
 
 from td_interference import config, figures, metrics, objectives, storage, tables
 from td_interference.agents.settings import ExpertSettings
+from td_interference.figures import style
 from td_interference.grid import ReplaySpec, RunSpec
+from td_interference.losses import LOSSES
+from td_interference.optimizers import OPTIMIZERS
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "td_interference"
@@ -59,13 +62,15 @@ def stems(folder):
 
 
 def test_registries_match_files():
-    assert set(objectives.OBJECTIVES) | {"base"} == stems("objectives")
+    assert set(objectives.OBJECTIVES) | {"base", "q_base"} == stems("objectives")
     assert {entry.name for entry in metrics.METRICS} | {"measuring", "subject"} == stems("metrics")
     assert {entry.name for entry in metrics.METRICS} == set(storage.MEASUREMENTS)
     drawn = {module for entry in figures.FIGURES for module in entry.modules}
     assert drawn | {"render", "style"} == stems("figures")
     for entry in tables.TABLES:
         assert callable(tables.load(entry.name)) and entry.metric in storage.MEASUREMENTS
+    assert {entry.module for entry in tables.TABLES} | {"reduce", "curves"} == stems("tables")
+    assert set(style.OBJECTIVES) == set(objectives.OBJECTIVES)
     for entry in metrics.METRICS:
         assert callable(metrics.load(entry.name))
         assert all((PACKAGE / module).is_file() for module in entry.modules)
@@ -163,6 +168,10 @@ def test_schema_and_records_have_the_same_keys():
     replay = set(inspect.signature(ReplaySpec).parameters) - {"game", "seed"}
     environment = schema["properties"]["environment"]["properties"]
     assert set(schema["properties"]["replay"]["properties"]) | set(environment) == replay
+    experiment = schema["$defs"]["experiment"]["properties"]
+    assert experiment["objectives"]["items"]["enum"] == list(objectives.OBJECTIVES)
+    assert experiment["optimizers"]["items"]["enum"] == list(OPTIMIZERS)
+    assert experiment["loss"]["enum"] == list(LOSSES)
     run = set(inspect.signature(RunSpec).parameters)
     assert {"steps", "minibatch", "frozen_period", "loss", "checkpoints"} <= run
 

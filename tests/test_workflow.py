@@ -17,8 +17,9 @@ from td_interference.replay import Replay
 from td_interference.storage.checkpoints import checkpoint_steps
 
 ROOT = Path(__file__).parent.parent
-FIGURES = ("fig5", "fig11", "fig13")
-N_RUNS = 4  # two λ, two seeds
+FIGURES = ("fig3", "fig5", "fig11", "fig13")
+N_RUNS = 4  # of TD(λ): two λ, two seeds
+N_REGRESSIONS = 6  # three objectives, two seeds
 BIN = Path(sys.executable).parent
 
 
@@ -85,7 +86,7 @@ def test_every_product_is_there_and_good(project):
         replay = Replay.load(smoke / "replay" / f"ms_pacman-seed{seed}.h5")
         assert len(replay) >= 1500 and replay.n_actions == 9
     runs = sorted((smoke / "runs").iterdir())
-    assert len(runs) == N_RUNS
+    assert len(runs) == N_RUNS + N_REGRESSIONS
     for run in runs:
         assert checkpoint_steps(run / "checkpoints.h5") == [100, 200]
         assert pl.read_csv(run / "learning_curve.csv")["update_step"][-1] == 200
@@ -130,7 +131,7 @@ def edited(path, text="\n# edited\n"):
     [
         ("figures/fig05_stiffness_by_lambda.py", {"make_figure": 1, "publish": 1}),
         ("figures/fig11_gain_by_lambda.py", {"make_figure": 1, "publish": 1}),
-        ("figures/style.py", {"make_figure": 3, "publish": 3}),
+        ("figures/style.py", {"make_figure": 4, "publish": 4}),
         (
             "metrics/stiffness.py",
             {"measure_run": N_RUNS, "compute_table": 1, "make_figure": 1, "publish": 1},
@@ -194,18 +195,44 @@ def test_changed_settings_redo_what_they_decide(project, over, jobs):
 
 
 @pytest.mark.workflow
-def test_deleted_intermediates_redo_what_hangs_on_them(project, tmp_path):
-    measurement = next((project / "results" / "smoke" / "metrics" / "stiffness").iterdir())
-    shutil.move(measurement, tmp_path)
+@pytest.mark.parametrize(
+    ("intermediate", "jobs"),
+    [
+        (
+            "metrics/stiffness/ms_pacman-td_lambda0-adam-lr0.0001-h8-seed0.h5",
+            {"measure_run": 1, "compute_table": 1, "make_figure": 1, "publish": 1},
+        ),
+        (
+            "runs/ms_pacman-td_lambda1-adam-lr0.0001-h8-seed1/checkpoints.h5",
+            {"train_run": 1, "measure_run": 1, "compute_table": 1, "make_figure": 1, "publish": 1},
+        ),
+        # one seed's D*: its two runs, not those of the other seed
+        (
+            "replay/ms_pacman-seed1.h5",
+            {
+                "collect_replay": 1,
+                "train_run": 2,
+                "measure_run": 2,
+                "compute_table": 1,
+                "make_figure": 1,
+                "publish": 1,
+            },
+        ),
+        (
+            "tables/stiffness_by_lambda.parquet",
+            {"compute_table": 1, "make_figure": 1, "publish": 1},
+        ),
+        ("figures/fig5.pdf", {"make_figure": 1, "publish": 1}),
+        ("metrics/gain/ms_pacman-td_lambda0-adam-lr0.0001-h8-seed0.h5", {}),  # not of figure 5
+    ],
+)
+def test_deleted_intermediates_redo_what_hangs_on_them(project, tmp_path, intermediate, jobs):
+    path = project / "results" / "smoke" / intermediate
+    shutil.move(path, tmp_path)
     try:
-        assert planned(project) == {
-            "measure_run": 1,
-            "compute_table": 1,
-            "make_figure": 1,
-            "publish": 1,
-        }
+        assert planned(project) == jobs
     finally:
-        shutil.move(tmp_path / measurement.name, measurement)
+        shutil.move(tmp_path / path.name, path)
 
 
 @pytest.mark.workflow
@@ -255,7 +282,7 @@ def test_a_damaged_replay_stops_its_job_with_one_line_and_loses_nothing(project,
 
 
 def test_paper_scale_plans(tmp_path):
-    command = ["snakemake", "-n", "--quiet", "results/fig5.pdf", "--directory", str(tmp_path)]
+    command = ["snakemake", "-n", "results/fig5.pdf", "--directory", str(tmp_path)]
     command += ["--configfile", str(ROOT / "config.yaml"), "--config", "scale=paper"]
     done = call([*command, "--snakefile", str(ROOT / "Snakefile")], ROOT)
     assert done.returncode == 0, done.stderr

@@ -29,6 +29,7 @@ class RunSpec:
     minibatch: int  # transitions per update
     steps: int  # updates
     frozen_period: int  # updates between two copies to the frozen network
+    tau: float  # share of the network in a moving-average target, per update
     checkpoints: tuple[int, ...]  # update steps after which the state is kept
     seed: int  # index of the repetition, from 0; names the D* file too
 
@@ -131,9 +132,20 @@ def expand_grid(config: Mapping[str, Any], experiment: str) -> tuple[RunSpec, ..
         UserError: If a combination of keys makes no sense.
     """
     block = config["experiments"][experiment]
+    lambdas = block.get("lambdas", [])
+    if lambdas and "td_lambda" not in block["objectives"]:
+        raise UserError(
+            f"config key 'experiments.{experiment}.lambdas': only the objective td_lambda "
+            "takes them"
+        )
+    targets = [
+        (objective, lambda_)
+        for objective in block["objectives"]
+        for lambda_ in (lambdas if objective == "td_lambda" and lambdas else [None])
+    ]
     axes = itertools.product(
         block["games"],
-        block.get("lambdas") or [None],
+        targets,
         block["optimizers"],
         block["learning_rates"],
         block["hidden"],
@@ -143,7 +155,7 @@ def expand_grid(config: Mapping[str, Any], experiment: str) -> tuple[RunSpec, ..
         RunSpec(
             game=game,
             task=block["task"],
-            objective=block["objective"],
+            objective=objective,
             lambda_=None if lambda_ is None else float(lambda_),
             loss=block["loss"],
             gamma=float(config["environment"]["gamma"]),
@@ -155,10 +167,11 @@ def expand_grid(config: Mapping[str, Any], experiment: str) -> tuple[RunSpec, ..
             minibatch=block["minibatch"],
             steps=block["steps"],
             frozen_period=block["frozen_period"],
+            tau=float(block["tau"]),
             checkpoints=tuple(block["checkpoints"]),
             seed=seed,
         )
-        for game, lambda_, optimizer, learning_rate, hidden, seed in axes
+        for game, (objective, lambda_), optimizer, learning_rate, hidden, seed in axes
     )
 
 

@@ -27,11 +27,6 @@ class Plan(NamedTuple):
         """Every game that some run plays."""
         return sorted({run.game for run in self.runs.values()})
 
-    @property
-    def seeds(self) -> list[int]:
-        """Every seed that some run has."""
-        return sorted({run.seed for run in self.runs.values()})
-
     def experiment_runs(self, experiment: str) -> list[RunSpec]:
         """Return the runs of one experiment."""
         return list(expand_grid(self.config, experiment))

@@ -40,6 +40,7 @@ def subject(replay):
         minibatch=8,
         steps=30,
         frozen_period=10,
+        tau=0.01,
         checkpoints=(25,),
         seed=0,
     )

@@ -73,10 +73,8 @@ def table_measurements(wildcards):
 def table_code(wildcards):
     """Modules whose change makes a table stale."""
     own = tables.entry(wildcards.table).module
-    return [
-        source(name)
-        for name in ("statistics.py", "tables/reduce.py", f"tables/{own}.py")
-    ]
+    names = ("statistics.py", "tables/reduce.py", "tables/curves.py", f"tables/{own}.py")
+    return [source(name) for name in names]
 
 
 def figure_tables(wildcards):
@@ -86,6 +84,22 @@ def figure_tables(wildcards):
         scale=wildcards.scale,
         table=figures.entry(wildcards.figure).tables,
     )
+
+
+def figure_chain(wildcards):
+    """Every intermediate that a figure came from, at the configuration's scale."""
+    chain = set()
+    for table in figures.entry(wildcards.figure).tables:
+        entry = tables.entry(table)
+        chain.add(f"results/{PLAN.scale}/tables/{table}.parquet")
+        for run in PLAN.experiment_runs(entry.experiment):
+            chain |= {
+                f"results/{PLAN.scale}/experts/{run.game}/expert.safetensors",
+                f"results/{PLAN.scale}/replay/{run.game}-seed{run.seed}.h5",
+                f"results/{PLAN.scale}/runs/{run.run_id}/checkpoints.h5",
+                f"results/{PLAN.scale}/metrics/{entry.metric}/{run.run_id}.h5",
+            }
+    return sorted(chain)
 
 
 def figure_code(wildcards):

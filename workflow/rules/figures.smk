@@ -28,12 +28,14 @@ rule make_figure:
         "../scripts/make_figure.py"
 
 
-# A user asks for results/fig5.pdf; it is the figure of the scale the configuration names.
+# A user asks for results/fig5.pdf; it is the figure of the scale the configuration names. `chain` is
+# everything the figure came from: without it Snakemake would not mind a deleted intermediate.
 rule publish:
     input:
         pdf=expand("results/{scale}/figures/{{figure}}.pdf", scale=PLAN.scale),
         png=expand("results/{scale}/figures/{{figure}}.png", scale=PLAN.scale),
         csv=expand("results/{scale}/figures/{{figure}}.csv", scale=PLAN.scale),
+        chain=figure_chain,
     output:
         pdf="results/{figure}.pdf",
         png="results/{figure}.png",

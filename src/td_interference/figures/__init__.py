@@ -22,7 +22,7 @@ class FigureEntry(NamedTuple):
     tables: tuple[str, ...]  # that it draws, in tables.TABLES
     caption: str  # what the report says below it
     unit: str  # what is drawn independently within a run, "" for nothing; in the intervals' note
-    shared: tuple[str, ...] = ("lines_by_lambda",)  # modules of this package it is made with
+    shared: tuple[str, ...] = ("lines",)  # modules of this package it is made with
 
     @property
     def modules(self) -> tuple[str, ...]:
@@ -31,6 +31,15 @@ class FigureEntry(NamedTuple):
 
 
 FIGURES = (
+    FigureEntry(
+        "fig3",
+        "fig03_gain_of_regressions",
+        ("gain_by_objective",),
+        "Gain of the regressions to Monte-Carlo returns (MC), to Q* (reg) and to TD targets of Q* "
+        "(TD*): pointwise TD loss before minus after one real optimizer step, at states around "
+        f"those of the step's minibatch (offset 0, dotted). {_LINES}",
+        "their minibatches",
+    ),
     FigureEntry(
         "fig5",
         "fig05_stiffness_by_lambda",

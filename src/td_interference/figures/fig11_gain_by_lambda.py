@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import polars as pl
 from matplotlib.figure import Figure
 
-from td_interference.figures.lines_by_lambda import plot_lines
+from td_interference.figures.lines import plot_lines
 
 
 def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
@@ -18,6 +18,7 @@ def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
     figure = plot_lines(
         data(tables),
         "offset",
+        "lambda",
         title=title,
         x_label="offset x (agent steps)",
         y_label="gain: J(S$_{t+x}$) before - after",

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import polars as pl
 from matplotlib.figure import Figure
 
-from td_interference.figures.lines_by_lambda import plot_lines
+from td_interference.figures.lines import plot_lines
 
 
 def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
@@ -18,6 +18,7 @@ def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
     return plot_lines(
         data(tables),
         "index",
+        "lambda",
         title=title,
         x_label="index of the singular value",
         y_label="singular value",

@@ -1,7 +1,8 @@
 """How every figure looks: one set of sizes and colours, applied to each figure by itself.
 
-Colours run along viridis, whose lightness is monotone: they survive colour blindness and grey
-print. Lines carry their names at their ends, so no legend has to be matched by colour.
+Colours of ordered values run along viridis, whose lightness is monotone: they survive colour
+blindness and grey print. Lines carry their names at their ends where there is room, so no legend
+has to be matched by colour.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,18 @@ from matplotlib.figure import Figure
 COLUMN_WIDTH = 3.35  # inches, one column of a two-column page
 ASPECT = 0.72  # height over width
 PNG_DPI = 250
+
+# The name and colour of each objective in every figure. The colours are Okabe and Ito's, which the
+# colour-blind can tell apart.
+OBJECTIVES = {
+    "monte_carlo": ("MC", "#0072B2"),
+    "expert_q": ("reg", "#D55E00"),
+    "td_star": ("TD*", "#009E73"),
+    "q_learning": ("DQN", "#CC79A7"),
+    "q_learning_ema": ("DDQN", "#E69F00"),
+    "q_learning_online": ("QL", "#56B4E9"),
+    "td_lambda": ("TD(λ)", "#000000"),
+}
 
 _SETTINGS: dict[str, Any] = {
     "font.size": 7.5,
@@ -47,14 +60,27 @@ def new_figure(n_panels: int = 1) -> tuple[Figure, list[Axes]]:
     return figure, list(figure.subplots(n_panels, squeeze=False)[:, 0])
 
 
-def ordered_colours(n: int) -> list[tuple[float, float, float, float]]:
-    """Return `n` colours from dark to light for values in ascending order."""
+def names_and_colours(by: str, values: Sequence[Any]) -> tuple[list[str], list[Any]]:
+    """Return how lines are called and coloured.
+
+    Args:
+        by: "lambda" (dark to light in ascending order) or "objective" (a colour of its own each).
+        values: What the lines stand for, in order.
+
+    Raises:
+        KeyError: If an objective has no name and colour in `OBJECTIVES`.
+    """
+    if by == "objective":
+        return [OBJECTIVES[value][0] for value in values], [
+            OBJECTIVES[value][1] for value in values
+        ]
     # The yellow end of viridis is too light on white.
-    return [tuple(colour) for colour in matplotlib.colormaps["viridis"](np.linspace(0, 0.85, n))]
+    shades = matplotlib.colormaps["viridis"](np.linspace(0, 0.85, len(values)))
+    return [f"λ = {value:g}" for value in values], [tuple(shade) for shade in shades]
 
 
 def label_ends(
-    axes: Axes, ends: Sequence[float], names: Sequence[str], colours: Sequence[tuple]
+    axes: Axes, ends: Sequence[float], names: Sequence[str], colours: Sequence[Any]
 ) -> None:
     """Write each line's name right of its end, moved apart where they would overlap.
 

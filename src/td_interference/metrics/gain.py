@@ -15,7 +15,7 @@ _EVALUATION_BATCH = 256  # observations at a time
 
 
 def measure(subject: Subject, settings: Mapping[str, Any]) -> Arrays:
-    """Return the pointwise loss before minus after one real optimizer step.
+    """Return the pointwise TD loss before minus after one real optimizer step.
 
     Positive gain is constructive interference.
 
@@ -59,11 +59,11 @@ def measure(subject: Subject, settings: Mapping[str, Any]) -> Arrays:
 
 @torch.no_grad()
 def _losses(subject: Subject, index: Tensor) -> Tensor:
-    """Return the pointwise losses of the transitions `index`, [N]."""
+    """Return the pointwise TD losses of the transitions `index`, [N]."""
     objective = subject.objective
     return torch.cat(
         [
-            objective.loss(objective.network(objective.replay.observation(part)), part)
+            objective.td_loss(objective.network(objective.replay.observation(part)), part)
             for part in index.split(_EVALUATION_BATCH)
         ]
     )

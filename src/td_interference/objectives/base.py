@@ -78,3 +78,7 @@ class BaseObjective(ABC):
     def loss(self, outputs: Tensor, index: Tensor) -> Tensor:
         """Return the pointwise losses J(u) = ℓ(δ), [N]; no mean over the minibatch."""
         return self._loss(self.td_error(outputs, index))
+
+    def td_loss(self, outputs: Tensor, index: Tensor) -> Tensor:
+        """Return the pointwise TD loss whose gain is measured, [N]; here the loss itself."""
+        return self.loss(outputs, index)

@@ -1,7 +1,8 @@
 """Tables: what figures draw. `TABLES` names each with the runs and the measurement it reduces.
 
-Columns have the same names in every table and figure: game, lambda, offset, index, mean, low,
-high, n; n is the number of runs. The registry imports nothing heavy, so the Snakefile can read it.
+Columns have the same names in every table and figure: game, lambda, objective, offset, index, mean,
+low, high, n; n is the number of runs. The registry imports nothing heavy, so the Snakefile can read
+it.
 """
 
 import importlib
@@ -27,6 +28,7 @@ TABLES = (
     TableEntry(
         "function_interference_by_lambda", "td_lambda", "function_interference", "by_lambda"
     ),
+    TableEntry("gain_by_objective", "regression", "gain", "by_objective"),
 )
 
 

@@ -1,6 +1,5 @@
 """From the measurements of runs to a tidy table of means and intervals."""
 
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +12,8 @@ from td_interference.files import atomic_path
 from td_interference.grid import RunSpec
 from td_interference.seeds import numpy_generator
 from td_interference.statistics import mean_over_runs
+
+Key = dict[str, str | float]  # columns of a table, by which runs are grouped
 
 
 class Measured(NamedTuple):
@@ -30,39 +31,40 @@ class Curve(NamedTuple):
     units: NDArray[Any]  # [units, P]
 
 
-def by_lambda(
-    measured: Sequence[Measured], curve: Callable[[storage.Arrays], Curve], statistics: Mapping
+def means_by(
+    key: Callable[[RunSpec], Key],
+    measured: Sequence[Measured],
+    curve: Callable[[storage.Arrays], Curve],
+    statistics: Mapping[str, Any],
 ) -> pl.DataFrame:
-    """Return one row per game, λ and position: the mean over runs with its interval.
+    """Return one row per key and position: the mean over the key's runs with its interval.
 
     Args:
+        key: What a run is grouped by, as the row's first columns; rows keep the order of the runs.
         measured: All runs of the experiment.
         curve: What to take from each.
         statistics: "confidence" and "resamples".
 
     Returns:
-        Columns game, lambda, the axis if there is one, mean, low, high, n.
+        The key's columns, the axis if there is one, mean, low, high, n.
     """
-
-    def cell(item: Measured) -> tuple[str, float]:
-        assert item.run.lambda_ is not None, "an experiment over lambda has lambda in each run"
-        return item.run.game, item.run.lambda_
-
+    groups: dict[tuple, list[Measured]] = {}
+    for item in measured:
+        groups.setdefault(tuple(key(item.run).items()), []).append(item)
     rows = []
-    for (game, lambda_), items in itertools.groupby(sorted(measured, key=cell), key=cell):
+    for columns, items in groups.items():
         curves = [curve(item.arrays) for item in items]
         interval = mean_over_runs(
             [run.units for run in curves],
             confidence=statistics["confidence"],
             resamples=statistics["resamples"],
-            generator=numpy_generator(f"{game}-{lambda_:g}", "bootstrap"),
+            generator=numpy_generator(repr(columns), "bootstrap"),
         )
         for place, position in enumerate(curves[0].positions):
             axis = {} if curves[0].axis is None else {curves[0].axis: position}
             rows.append(
                 {
-                    "game": game,
-                    "lambda": lambda_,
+                    **dict(columns),
                     **axis,
                     "mean": float(interval.mean[place]),
                     "low": float(interval.low[place]),

@@ -1,4 +1,4 @@
-"""The picture that figures 5, 11 and 13 share: one line and one band for each λ."""
+"""The picture that several figures share: a line and a band for each λ or objective."""
 
 import polars as pl
 from matplotlib.axes import Axes
@@ -10,6 +10,7 @@ from td_interference.figures import style
 def plot_lines(
     table: pl.DataFrame,
     axis: str,
+    by: str,
     *,
     title: str,
     x_label: str,
@@ -17,13 +18,14 @@ def plot_lines(
     y_scale: str,
     labels: str,
 ) -> Figure:
-    """Return one line per λ: the mean against `axis`, with its interval as a shaded band.
+    """Return one line per value of `by`: the mean against `axis`, its interval as a shaded band.
 
     Each game has a panel of its own.
 
     Args:
-        table: Columns game, lambda, `axis`, mean, low, high, n.
+        table: Columns game, `by`, `axis`, mean, low, high, n.
         axis: Column of the horizontal axis.
+        by: "lambda" or "objective".
         title: Over the picture: scale, games, number of runs.
         x_label: With unit.
         y_label: With unit.
@@ -38,18 +40,17 @@ def plot_lines(
         axes.set_ylabel(y_label)
         if len(games) > 1:
             axes.set_title(game.replace("_", " "), loc="left")
-        _plot_game(axes, table.filter(pl.col("game") == game), axis, labels)
+        _plot_game(axes, table.filter(pl.col("game") == game), axis, by, labels)
     panels[-1].set_xlabel(x_label)
     return figure
 
 
-def _plot_game(axes: Axes, table: pl.DataFrame, axis: str, labels: str) -> None:
-    lambdas = table["lambda"].unique().sort().to_list()
-    colours = style.ordered_colours(len(lambdas))
-    names = [f"λ = {lambda_:g}" for lambda_ in lambdas]
+def _plot_game(axes: Axes, table: pl.DataFrame, axis: str, by: str, labels: str) -> None:
+    values = table[by].unique(maintain_order=True).to_list()
+    names, colours = style.names_and_colours(by, values)
     lines, handles = [], []
-    for lambda_, colour in zip(lambdas, colours, strict=True):
-        line = table.filter(pl.col("lambda") == lambda_).sort(axis)
+    for value, colour in zip(values, colours, strict=True):
+        line = table.filter(pl.col(by) == value).sort(axis)
         axes.fill_between(line[axis], line["low"], line["high"], color=colour, alpha=0.25, lw=0)
         handles += axes.plot(line[axis], line["mean"], color=colour)
         lines.append(line)

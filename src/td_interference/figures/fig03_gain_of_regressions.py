@@ -1,0 +1,32 @@
+"""Figure 3: gain of one update against temporal offset, for the three regressions."""
+
+from collections.abc import Mapping
+
+import polars as pl
+from matplotlib.figure import Figure
+
+from td_interference.figures.lines import plot_lines
+
+
+def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """Return the plotted numbers: game, objective, offset, mean, low, high, n."""
+    return tables["gain_by_objective"]
+
+
+def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
+    """Return the figure; `title` states scale, games and runs."""
+    figure = plot_lines(
+        data(tables),
+        "offset",
+        "objective",
+        title=title,
+        x_label="offset x (agent steps)",
+        y_label="gain: TD loss at S$_{t+x}$ before - after",
+        y_scale="linear",
+        labels="ends",
+    )
+    for axes in figure.axes:
+        axes.axhline(0, color="0.6", lw=0.5, zorder=0)
+        # The paper dots what belongs to offset 0: that state itself was used for the update.
+        axes.axvline(0, color="0.4", lw=0.6, ls=":", zorder=0)
+    return figure

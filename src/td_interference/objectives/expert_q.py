@@ -1,0 +1,13 @@
+"""Regression to the expert, L_reg = (Q(s, a) - Q*(s, a))² (paper, section 5, figure 3)."""
+
+from torch import Tensor
+
+from td_interference.objectives.q_base import QRegressionObjective
+
+
+class Objective(QRegressionObjective):
+    """Q(S_t, A_t) towards the expert's Q*(S_t, A_t)."""
+
+    def target(self, index: Tensor) -> Tensor:
+        """Return Q*(S_t, A_t), [N]."""
+        return self.replay.expert_q[index, self.replay.action[index]]

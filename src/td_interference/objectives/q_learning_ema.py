@@ -1,0 +1,28 @@
+"""Q-learning with a moving average as target network ("DDQN" of the paper's figure 7)."""
+
+import torch
+from torch import nn
+
+from td_interference.objectives.q_base import QLearningObjective
+
+
+class Objective(QLearningObjective):
+    """As Q-learning; after each update the frozen network goes a step towards the network.
+
+    θ̄ = (1 - τ) θ̄ + τ θ (paper, below figure 7).
+    """
+
+    @property
+    def bootstrap_network(self) -> nn.Module:
+        """The moving average."""
+        return self.frozen_network
+
+    @torch.no_grad()
+    def before_update(self, update_step: int) -> None:
+        """Start the average at the initial weights; afterwards move it by τ."""
+        if update_step == 0:
+            self.synchronise()
+            return
+        pairs = zip(self.frozen_network.parameters(), self.network.parameters(), strict=True)
+        for average, parameter in pairs:
+            average.lerp_(parameter, self.run.tau)

@@ -1,0 +1,17 @@
+"""Q-learning without a target network ("QL" of the paper's figure 7)."""
+
+from torch import nn
+
+from td_interference.objectives.q_base import QLearningObjective
+
+
+class Objective(QLearningObjective):
+    """Q(S_t, A_t) towards R_t + γ max_a Q(S_{t+1}, a) of the network itself, held fixed."""
+
+    @property
+    def bootstrap_network(self) -> nn.Module:
+        """The network itself."""
+        return self.network
+
+    def before_update(self, update_step: int) -> None:
+        """Do nothing: there is no frozen network."""
