@@ -73,7 +73,12 @@ def table_measurements(wildcards):
 def table_code(wildcards):
     """Modules whose change makes a table stale."""
     own = tables.entry(wildcards.table).module
-    names = ("statistics.py", "tables/reduce.py", "tables/curves.py", f"tables/{own}.py")
+    names = (
+        "statistics.py",
+        "tables/reduce.py",
+        "tables/curves.py",
+        f"tables/{own}.py",
+    )
     return [source(name) for name in names]
 
 
@@ -100,6 +105,17 @@ def figure_chain(wildcards):
                 f"results/{PLAN.scale}/metrics/{entry.metric}/{run.run_id}.h5",
             }
     return sorted(chain)
+
+
+def missing_intermediates(wildcards):
+    """What of `figure_chain`, and of the figure's own files, is not there."""
+    own = expand(
+        "results/{scale}/figures/{figure}.{kind}",
+        scale=PLAN.scale,
+        figure=wildcards.figure,
+        kind=["pdf", "png", "csv"],
+    )
+    return [path for path in figure_chain(wildcards) + own if not os.path.exists(path)]
 
 
 def figure_code(wildcards):

@@ -29,7 +29,9 @@ rule make_figure:
 
 
 # A user asks for results/fig5.pdf; it is the figure of the scale the configuration names. `chain` is
-# everything the figure came from: without it Snakemake would not mind a deleted intermediate.
+# everything the figure came from, and `missing` what of it was deleted: Snakemake by itself would not
+# mind a deleted intermediate of an existing figure. Just before the job runs, params are evaluated
+# again, with all inputs there, so what is recorded is always the empty list.
 rule publish:
     input:
         pdf=expand("results/{scale}/figures/{{figure}}.pdf", scale=PLAN.scale),
@@ -48,6 +50,7 @@ rule publish:
     threads: 1
     params:
         scale=PLAN.scale,
+        missing=missing_intermediates,
     shell:
         "(cp {input.pdf} {output.pdf} && cp {input.png} {output.png}"
         " && cp {input.csv} {output.csv}) 2> {log}"
