@@ -108,13 +108,15 @@ def figure_chain(wildcards):
 
 
 def missing_intermediates(wildcards):
-    """What of `figure_chain`, and of the figure's own files, is not there."""
+    """What is not there any more of all that a figure, once made at this scale, came from."""
     own = expand(
         "results/{scale}/figures/{figure}.{kind}",
         scale=PLAN.scale,
         figure=wildcards.figure,
         kind=["pdf", "png", "csv"],
     )
+    if not any(map(os.path.exists, own)):
+        return []
     return [path for path in figure_chain(wildcards) + own if not os.path.exists(path)]
 
 
