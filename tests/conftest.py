@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from problems import GAMMA, replay_arrays
+from problems import replay_arrays, run_spec
 
 from td_interference import storage
 from td_interference.grid import RunSpec
@@ -31,25 +31,7 @@ def replay_path(arrays, tmp_path_factory):
 
 @pytest.fixture
 def run() -> RunSpec:
-    return RunSpec(
-        game="ms_pacman",
-        task="policy_evaluation",
-        objective="td_lambda",
-        lambda_=0.9,
-        loss="capped",
-        gamma=GAMMA,
-        hidden=2,
-        optimizer="adam",
-        learning_rate=1e-3,
-        weight_decay=1e-4,
-        momentum=0.9,
-        minibatch=8,
-        steps=12,
-        frozen_period=5,
-        tau=0.01,
-        checkpoints=(6, 12),
-        seed=0,
-    )
+    return run_spec()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from td_interference import storage
+from td_interference.grid import RunSpec
 from td_interference.returns import monte_carlo_return
 
 LENGTHS = np.array([40, 25, 60])  # agent steps; the second episode is truncated
@@ -35,3 +36,27 @@ def replay_arrays(lengths=LENGTHS, truncated_episode=1, n_actions=9, seed=0) -> 
         "episode_length": lengths,
         "episode_score": np.add.reduceat(raw_reward, np.cumsum(lengths) - lengths),
     }
+
+
+def run_spec(**over) -> RunSpec:
+    """A small run, with some fields set differently."""
+    fields = {
+        "game": "ms_pacman",
+        "task": "policy_evaluation",
+        "objective": "td_lambda",
+        "lambda_": 0.9,
+        "loss": "capped",
+        "gamma": GAMMA,
+        "hidden": 2,
+        "optimizer": "adam",
+        "learning_rate": 1e-3,
+        "weight_decay": 1e-4,
+        "momentum": 0.9,
+        "minibatch": 8,
+        "steps": 12,
+        "frozen_period": 5,
+        "tau": 0.01,
+        "checkpoints": (6, 12),
+        "seed": 0,
+    }
+    return RunSpec(**{**fields, **over})

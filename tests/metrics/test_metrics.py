@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from problems import run_spec
 
 from td_interference import metrics, storage
 from td_interference.errors import UserError
@@ -25,25 +26,7 @@ SETTINGS = {
 @pytest.fixture(scope="module")
 def subject(replay):
     """A run a few updates old, in the middle of training."""
-    spec = RunSpec(
-        game="ms_pacman",
-        task="policy_evaluation",
-        objective="td_lambda",
-        lambda_=0.9,
-        loss="capped",
-        gamma=0.99,
-        hidden=2,
-        optimizer="adam",
-        learning_rate=1e-3,
-        weight_decay=1e-4,
-        momentum=0.9,
-        minibatch=8,
-        steps=30,
-        frozen_period=10,
-        tau=0.01,
-        checkpoints=(25,),
-        seed=0,
-    )
+    spec = run_spec(steps=30, frozen_period=10, checkpoints=(25,))
     trainer = Trainer(spec, replay)
     for _ in range(25):
         trainer.advance()

@@ -26,7 +26,6 @@ def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
         labels="ends",
     )
     for axes in figure.axes:
-        axes.axhline(0, color="0.6", lw=0.5, zorder=0)
         # The paper dots what belongs to offset 0: that state itself was used for the update.
         axes.axvline(0, color="0.4", lw=0.6, ls=":", zorder=0)
     return figure

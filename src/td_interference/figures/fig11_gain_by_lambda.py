@@ -15,7 +15,7 @@ def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
 
 def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
     """Return the figure; `title` states scale, games and runs."""
-    figure = plot_lines(
+    return plot_lines(
         data(tables),
         "offset",
         "lambda",
@@ -25,6 +25,3 @@ def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
         y_scale="linear",
         labels="ends",
     )
-    for axes in figure.axes:
-        axes.axhline(0, color="0.6", lw=0.5, zorder=0)
-    return figure

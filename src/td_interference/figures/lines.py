@@ -29,7 +29,7 @@ def plot_lines(
         title: Over the picture: scale, games, number of runs.
         x_label: With unit.
         y_label: With unit.
-        y_scale: "linear" or "log".
+        y_scale: "linear" (with a line at 0) or "log".
         labels: "ends" (names right of the lines) or "legend" (for lines whose ends coincide).
     """
     games = table["game"].unique().sort().to_list()
@@ -38,6 +38,8 @@ def plot_lines(
     for game, axes in zip(games, panels, strict=True):
         axes.set_yscale(y_scale)
         axes.set_ylabel(y_label)
+        if y_scale == "linear":
+            axes.axhline(0, color="0.6", lw=0.5, zorder=0)
         if len(games) > 1:
             axes.set_title(game.replace("_", " "), loc="left")
         _plot_game(axes, table.filter(pl.col("game") == game), axis, by, labels)
