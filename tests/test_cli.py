@@ -4,11 +4,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from td_interference import storage
 from td_interference.cli import app
+from td_interference.errors import UserError
 from td_interference.progress import Progress
 
 ROOT = Path(__file__).parent.parent
@@ -81,3 +84,13 @@ def test_bad_input_gives_one_line(arguments, message):
     code, _, errors = cli(*arguments)
     assert code == 1 and message in errors
     assert errors.startswith("error: ") and errors.count("\n") == 1
+
+
+def test_checkpoints_that_do_not_know_their_run_are_refused(tmp_path):
+    path = tmp_path / "checkpoints.h5"
+    for attributes in ({}, {"run": {"game": "ms_pacman"}}, {"run": "{not json"}):
+        storage.write(path, storage.CHECKPOINTS, {"update_step": np.array([], int)}, attributes)
+        assert RUNNER.invoke(app, ["inspect", str(path)]).exit_code == 0
+        arguments = ["--checkpoints", str(path), "--replay", "r.h5", "--output", "o.h5"]
+        error = RUNNER.invoke(app, ["measure", "gain", *arguments]).exception
+        assert isinstance(error, UserError) and "does not say which run" in str(error)

@@ -85,7 +85,7 @@ LAYERS = [  # a module may import from its own layer and those above it in this 
     {"networks", "replay", "environments"},
     {"objectives", "gradients", "agents"},
     {"collect", "training", "planning"},
-    {"metrics"},
+    {"metrics", "random_networks"},
     {"tables"},
     {"figures"},
     {"inspection", "jobs", "cli"},

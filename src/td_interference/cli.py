@@ -111,12 +111,17 @@ def measure(
         raise UserError(f"unknown metric {metric!r}; known: {', '.join(names)}")
     settings = configuration.complete({"scale": scale, "device": device}, directory / "workflow")
     attributes = storage.read_attributes(checkpoints, storage.CHECKPOINTS)
-    if "run" not in attributes:
-        raise UserError(f"{checkpoints}: does not say which run it is of (attribute 'run')")
+    try:
+        run = RunSpec.from_dict(attributes["run"])
+    except (KeyError, TypeError):
+        raise UserError(
+            f"{checkpoints}: does not say which run it is of, or another version of this program "
+            "wrote it (attribute 'run'); delete it and run snakemake again"
+        ) from None
     measure_run(
         metric,
         settings["metrics"][metric],
-        RunSpec.from_dict(attributes["run"]),
+        run,
         replay,
         checkpoints,
         output,

@@ -35,9 +35,10 @@ def summarise(path: Path | str) -> tuple[str, Facts]:
             if name in attributes:
                 facts[name] = str(attributes[name])
         for name in ("settings", "library_versions"):
-            if name in attributes:
-                facts[name] = ", ".join(f"{key} {value}" for key, value in attributes[name].items())
-        return attributes["title"], facts
+            values = attributes.get(name)
+            if isinstance(values, dict):
+                facts[name] = ", ".join(f"{key} {value}" for key, value in values.items())
+        return str(attributes.get("title", "")), facts
 
 
 def _replay_facts(file: h5py.File, attributes: dict[str, Any], size: int) -> Facts:
@@ -66,10 +67,10 @@ def _replay_facts(file: h5py.File, attributes: dict[str, Any], size: int) -> Fac
 def _checkpoint_facts(file: h5py.File) -> Facts:
     steps = file["update_step"][()]
     sizes: list[int] = []
-    first = next(name for name in file if name.startswith("step_"))
-    file[first]["parameters"].visititems(
-        lambda _, item: sizes.append(item.size) if isinstance(item, h5py.Dataset) else None
-    )
+    for first in [name for name in file if name.startswith("step_")][:1]:
+        file[first]["parameters"].visititems(
+            lambda _, item: sizes.append(item.size) if isinstance(item, h5py.Dataset) else None
+        )
     return {
         "update steps": ", ".join(f"{step:,}" for step in steps),
         "parameters": f"{sum(sizes):,} in {len(sizes)} tensors",

@@ -9,7 +9,7 @@ import json
 import os
 import platform
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -235,6 +235,7 @@ def parse_attributes(file: h5py.File) -> dict[str, Any]:
     for name, value in file.attrs.items():
         plain = value.item() if isinstance(value, np.generic) else value
         if isinstance(plain, str) and plain[:1] in ("{", "["):
-            plain = json.loads(plain)
+            with suppress(ValueError):  # text that only looks like JSON stays text
+                plain = json.loads(plain)
         attributes[name] = plain
     return attributes

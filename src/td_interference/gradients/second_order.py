@@ -1,0 +1,298 @@
+"""How interference changes: the terms of ρ' for all pairs of a batch (paper, section 6).
+
+An update at B, θ' = θ - α ∇J_B, changes the interference ρ_AB = ∇J_A·∇J_B by ρ'_AB = dρ_AB/dα at
+α = 0, for J = δ²/2 and δ = f - y, prediction minus target. ρ' = -r1 - r2 - r3 needs the Hessians H
+of f along gradients only, so none is written out: ∇f_B'H_A∇f_B is a second directional derivative,
+which two nested forward-mode passes give for every A at once, and H_B∇f_B is one Hessian-vector
+product, whose inner product with ∇f_A follows from the factors of the per-sample gradients. The
+two ways must agree on the diagonal; where they do not, all pairs are done by the second.
+
+In shapes N is the batch, in matrices row A, column B. There is no 1/N anywhere.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad, jvp
+
+from td_interference.errors import UserError
+from td_interference.gradients.checks import tolerance
+from td_interference.gradients.gram import gram
+from td_interference.gradients.layers import FactoredGradient
+from td_interference.gradients.per_sample import PerSampleGradients, per_sample_gradients
+
+PRINTED_FACTOR = 2  # of r2, as eq. 16, 48 and 49 print it; the derivative has 1
+
+Direction = dict[str, Tensor]  # one per trainable parameter, by its name in the network
+Value = Callable[[Tensor], Tensor]  # of outputs [N, ...], giving f, [N]
+
+
+class PairProducts(NamedTuple):
+    """What the gradients and Hessians of N functions f have to say about each pair (A, B)."""
+
+    gram: Tensor  # [N, N], g_AB = ∇f_A·∇f_B
+    curvature_at_a: Tensor  # [N, N], ∇f_B'H_A∇f_B
+    curvature_at_b: Tensor  # [N, N], ∇f_A'H_B∇f_B
+    gradients: PerSampleGradients  # ∇f of the N samples
+    functions: "_Functions"  # f itself, for `momentum_terms`
+
+
+class ChangeTerms(NamedTuple):
+    """The terms of ρ' = -r1 - r2 - r3, in the order of eq. 16 and 17."""
+
+    r1: Tensor  # [N, N], δ_A changes
+    r2: Tensor  # [N, N], δ_B changes
+    r3: Tensor  # [N, N], the gradients of f turn
+
+    @property
+    def change(self) -> Tensor:
+        """ρ'_AB, [N, N]; negative where interference falls."""
+        return -self.r1 - self.r2 - self.r3
+
+
+class MomentumTerms(NamedTuple):
+    """Interference under momentum; see `momentum_terms`."""
+
+    interference: Tensor  # [N, N], ρ_μ;AB
+    change: Tensor  # [N, N], ρ'_μ;AB along the momentum update
+    change_along_gradient: Tensor  # [N, N], the same along -∇J_B
+
+
+def pair_products(network: nn.Module, inputs: Tensor, value: Value) -> PairProducts:
+    """Return the products that ρ' is made of, for all N² pairs.
+
+    Takes 2 N passes, for each B one over the batch and one over B alone; N² more of single samples
+    where forward mode fails its check.
+
+    Args:
+        network: Maps [N, ...] to one tensor [N, ...]; parameters in float32 or float64. Its
+            operations need derivatives in forward mode (those of the paper's networks have them).
+        inputs: [N, ...], N at least 1.
+        value: Maps the outputs to f, one number per sample, [N], each from its sample's output
+            alone: V(s), or Q(s, a) of the action taken. Twice differentiable almost everywhere;
+            at a kink it is one of the sides' derivatives.
+
+    Raises:
+        UserError: As `per_sample_gradients`: per-sample gradients do not exist, or `value` does
+            not fit.
+    """
+    gradients = per_sample_gradients(network, inputs, value)
+    batch = range(len(inputs))
+    parameters = {n: p.detach() for n, p in network.named_parameters() if p.requires_grad}
+    with torch.autocast(inputs.device.type, enabled=False):
+        with torch.no_grad():
+            outputs = network(inputs)
+        functions = _Functions(network, inputs, value, gradients, parameters, outputs)
+        columns = []
+        for b in batch:
+            direction = functions.gradient(b)
+            at_b = functions.along(functions.hessian_product(b, direction))
+            columns.append(torch.stack([functions.second_derivatives(direction), at_b]))
+        at_a, at_b = torch.stack(columns, 2)
+        # PyTorch's nested forward mode is wrong, and silent, on layer_norm (its issue 196700).
+        error = torch.linalg.vector_norm(at_a.diagonal() - at_b.diagonal())
+        if error > tolerance(at_b) * torch.linalg.vector_norm(at_b.diagonal()):
+            for b in batch:
+                direction = functions.gradient(b)
+                at_a[:, b] = torch.stack(
+                    [_inner(functions.hessian_product(a, direction), direction) for a in batch]
+                )
+    return PairProducts(gram(gradients), at_a, at_b, gradients, functions)
+
+
+def regression_terms(pairs: PairProducts, delta: Tensor, factor: float = 1) -> ChangeTerms:
+    """Return the terms of ρ'_reg, for targets that no update moves (eq. 16).
+
+    r1 = g_AB² δ_B², r2 = factor · δ_A δ_B g_AB g_BB,
+    r3 = δ_A δ_B² ∇f_B'(H_A ∇f_B + H_B ∇f_A).
+
+    Args:
+        pairs: Of the batch.
+        delta: δ = prediction - target, [N]: minus the `td_error` of the objectives.
+        factor: Of r2. Eq. 16 prints 2 (`PRINTED_FACTOR`), but the update at B changes δ_A and δ_B
+            once each, so it is 1, and only then is -r1 - r2 - r3 the derivative.
+
+    Raises:
+        UserError: If `delta` is not [N].
+    """
+    g = pairs.gram
+    delta = _of_batch("delta", delta, pairs)
+    r2 = factor * delta[:, None] * delta * g * g.diagonal()
+    return ChangeTerms(g.square() * delta.square(), r2, _turning(pairs, delta))
+
+
+def td_terms(
+    pairs: PairProducts,
+    delta: Tensor,
+    *,
+    successor_gram: Tensor,
+    terminated: Tensor,
+    gamma: float,
+) -> ChangeTerms:
+    """Return the terms of ρ'_TD, where an update also moves the bootstrap targets (eq. 17).
+
+    r1 = δ_B² g_AB (g_AB - γ g_A'B), r2 = δ_A δ_B g_AB (g_BB - γ g_B'B), r3 as in regression;
+    A' and B' are the successors of A and B. ∇J is the semi-gradient δ ∇f.
+
+    Args:
+        pairs: Of the batch.
+        delta: δ = f - (r + γ f'), [N]: minus the `td_error` of the objectives.
+        successor_gram: g_A'B, [N, N]: `gram(per_sample_gradients(network, next_observation,
+            next_value), pairs.gradients)`. Rows of terminated transitions count for nothing.
+        terminated: Whether the successor is terminal and has no value, [N], bool; not where an
+            episode was truncated.
+        gamma: Discount per agent step.
+
+    Raises:
+        UserError: If shapes do not fit, or `terminated` is not of dtype bool.
+    """
+    g = pairs.gram
+    delta = _of_batch("delta", delta, pairs)
+    if _of_batch("terminated", terminated, pairs).dtype != torch.bool:
+        raise UserError(f"terminated must be of dtype bool, not {terminated.dtype}")
+    if successor_gram.shape != g.shape:
+        raise UserError(f"successor_gram must be {list(g.shape)}, not {list(successor_gram.shape)}")
+    # How δ_A changes with a step along ∇f_B; `where` and not a product, as 0 · NaN is NaN.
+    moved = torch.where(terminated[:, None], g, g - gamma * successor_gram)
+    r1 = delta.square() * g * moved
+    r2 = delta[:, None] * delta * g * moved.diagonal()
+    return ChangeTerms(r1, r2, _turning(pairs, delta))
+
+
+def momentum_terms(
+    pairs: PairProducts, delta: Tensor, *, momentum: Mapping[str, Tensor], beta: float
+) -> MomentumTerms:
+    """Return interference under momentum and its change, for J = δ²/2 and fixed targets.
+
+    The update is θ' = θ - α m with m = (1-β) ∇J_B + β μ (eq. 18, 19). Then -dJ_A/dα is
+    ρ_μ = (1-β) ∇J_A·∇J_B + β ∇J_A·μ (eq. 20), and with both gradients taken at θ', as eq. 14 does,
+
+        ρ'_μ = dρ_μ/dα = -(1-β) (∇J_B'𝐇_A + ∇J_A'𝐇_B) m - β μ'𝐇_A m
+             = (1-β)² ρ'_AB - β (1-β) (2 μ'𝐇_A∇J_B + ∇J_A'𝐇_B μ) - β² μ'𝐇_A μ,
+
+    where 𝐇 is the Hessian of J and ρ'_AB is eq. 14. The paper prints
+    ρ'_μ = -(1-β) ρ'_AB - β ∇J_B'𝐇_A μ (eq. 21). There the sign of the first term is wrong, ρ'_AB
+    having its minus already. With +(1-β) ρ'_AB it is the derivative of ρ_μ along a step of plain
+    gradient descent, θ - α ∇J_B (`change_along_gradient`), not along the momentum update of eq. 19
+    (`change`), which moves mostly along μ: eq. 21 lacks all of μ'𝐇_A μ and ∇J_A'𝐇_B μ.
+
+    Args:
+        pairs: Of the batch, by the network as it is now.
+        delta: δ = prediction - target, [N].
+        momentum: μ_{t-1}, of each trainable parameter by name. PyTorch's SGD keeps μ / (1-β) as
+            `momentum_buffer`, and its learning rate is α (1-β).
+        beta: β in [0, 1).
+
+    Raises:
+        UserError: If shapes do not fit or a parameter has no momentum.
+    """
+    delta = _of_batch("delta", delta, pairs)
+    functions = pairs.functions
+    for name, parameter in functions.parameters.items():
+        if name not in momentum or momentum[name].shape != parameter.shape:
+            raise UserError(f"momentum must hold {name}, {list(parameter.shape)}")
+    mu = {name: momentum[name].detach() for name in functions.parameters}
+    mixed, twice = torch.empty_like(pairs.gram), torch.empty_like(delta)
+    with torch.autocast(delta.device.type, enabled=False):
+        along_mu = functions.along(mu)  # μ·∇f_A
+        for a in range(len(delta)):
+            product = functions.hessian_product(a, mu)
+            mixed[a], twice[a] = functions.along(product), _inner(product, mu)  # μ'H_A∇f_B, μ'H_Aμ
+
+    g, outer = pairs.gram, delta[:, None] * delta  # below: 𝐇 = δ H + ∇f ∇f', ∇J = δ ∇f
+    at_a = outer * mixed + delta * along_mu[:, None] * g  # μ'𝐇_A∇J_B
+    at_b = outer * mixed.T + delta[:, None] * along_mu * g  # ∇J_A'𝐇_Bμ
+    at_mu = (delta * twice + along_mu.square())[:, None]  # μ'𝐇_Aμ
+    change = regression_terms(pairs, delta).change
+    return MomentumTerms(
+        interference=(1 - beta) * outer * g + beta * (delta * along_mu)[:, None],
+        change=(1 - beta) ** 2 * change - beta * (1 - beta) * (2 * at_a + at_b) - beta**2 * at_mu,
+        change_along_gradient=(1 - beta) * change - beta * at_a,
+    )
+
+
+def _turning(pairs: PairProducts, delta: Tensor) -> Tensor:
+    return delta[:, None] * delta.square() * (pairs.curvature_at_a + pairs.curvature_at_b)
+
+
+def _of_batch(name: str, tensor: Tensor, pairs: PairProducts) -> Tensor:
+    """Return a tensor that is [N]; [N, 1] would spread over the pairs without an error."""
+    if tensor.shape != pairs.gram.shape[:1]:
+        raise UserError(f"{name} must be [{len(pairs.gram)}], not {list(tensor.shape)}")
+    return tensor
+
+
+def _inner(a: Direction, b: Direction) -> Tensor:
+    return torch.stack([(a[name] * b[name]).sum() for name in a]).sum()
+
+
+class _Functions(NamedTuple):
+    """f of N samples as functions of the trainable parameters."""
+
+    network: nn.Module
+    inputs: Tensor
+    value: Value
+    gradients: PerSampleGradients
+    parameters: Direction  # detached
+    outputs: Tensor  # of the network, detached
+
+    def names(self, layer: str) -> list[str]:
+        """Name the parameters whose gradients a layer holds, in the order it holds them."""
+        own = self.network.get_submodule(layer).named_parameters(layer, recurse=False)
+        return [name for name, _ in own if name in self.parameters]  # a shared one has one name
+
+    def gradient(self, n: int) -> Direction:
+        """Return ∇f of sample n, written out."""
+        direction = {}
+        for layer, rows in self.gradients.layers.items():
+            own = self.names(layer)
+            if isinstance(rows, FactoredGradient):
+                weight = torch.outer(rows.output_gradient[n], rows.activation[n]).flatten()
+                flat = torch.cat([weight, rows.output_gradient[n]]) if rows.bias else weight
+            else:
+                flat = rows.gradient[n]
+            flat = flat * self.gradients.scale[n]
+            parts = flat.split([self.parameters[name].numel() for name in own])
+            for name, part in zip(own, parts, strict=True):
+                direction[name] = part.view(self.parameters[name].shape)
+        return direction
+
+    def along(self, direction: Direction) -> Tensor:
+        """Return ∇f_n · direction for each sample, [N]."""
+        total = torch.zeros_like(self.gradients.scale)
+        for layer, rows in self.gradients.layers.items():
+            parts = [direction[name] for name in self.names(layer)]
+            if isinstance(rows, FactoredGradient):
+                moved = torch.zeros_like(rows.output_gradient)
+                if rows.activation.shape[1]:
+                    moved = rows.activation @ parts.pop(0).T
+                if rows.bias:
+                    moved = moved + parts.pop()
+                total += (moved * rows.output_gradient).sum(1)
+            else:
+                total += rows.gradient @ torch.cat([part.flatten() for part in parts])
+        return total * self.gradients.scale
+
+    def second_derivatives(self, direction: Direction) -> Tensor:
+        """Return the second derivative of each sample's f along a direction, [N]."""
+
+        def functions(parameters: Direction) -> Tensor:
+            return self.value(functional_call(self.network, parameters, (self.inputs,)))
+
+        def first_derivative(parameters: Direction) -> Tensor:
+            return jvp(functions, (parameters,), (direction,))[1]
+
+        return jvp(first_derivative, (self.parameters,), (direction,))[1]
+
+    def hessian_product(self, n: int, direction: Direction) -> Direction:
+        """Return H_n times a direction, by a pass of sample n alone."""
+
+        def function(parameters: Direction) -> Tensor:
+            output = functional_call(self.network, parameters, (self.inputs[n : n + 1],))
+            # `value` may know each row's place in the batch, such as the action taken there.
+            batch = torch.cat([self.outputs[:n], output, self.outputs[n + 1 :]])
+            return self.value(batch)[n]
+
+        return jvp(grad(function), (self.parameters,), (direction,))[1]
