@@ -1,0 +1,300 @@
+"""Control: Q-learning from scratch, with checkpoints and the play that led to each of them.
+
+Exact resume works as for the expert: parameters, optimizer and generators are saved as they are;
+emulators and stored frames are brought back by playing the saved actions again.
+"""
+
+import copy
+import logging
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars
+import torch
+from torch import Tensor, nn
+
+from td_interference.agents.control_settings import ControlOutputs, ControlSettings, window_name
+from td_interference.agents.evaluation import Policy, play_episodes, random_policy
+from td_interference.agents.expert_report import TrainingEpisode, write_learning_curve
+from td_interference.agents.uniform_replay import UniformReplay, write_window
+from td_interference.environments.atari import AtariEnvironments, AtariSettings
+from td_interference.errors import UserError
+from td_interference.files import atomic_path
+from td_interference.losses import pointwise_loss
+from td_interference.networks import initialise, q_network
+from td_interference.optimizers import make_optimizer
+from td_interference.progress import Progress
+from td_interference.replay import TransitionBatch
+from td_interference.resume import ResumeState
+from td_interference.seeds import numpy_generator, seed_for, torch_generator
+from td_interference.storage.checkpoints import Checkpoint, merge_checkpoints, write_checkpoint
+
+logger = logging.getLogger(__name__)
+Device = str | torch.device
+
+
+def train_control(
+    settings: ControlSettings,
+    outputs: ControlOutputs,
+    resume: ResumeState,
+    progress_directory: Path | None = None,
+    device: Device = "cpu",
+    threads: int = 1,
+) -> None:
+    """Learn to play a game, and write checkpoints, recent play, curve and evaluation.
+
+    On a CPU the outputs depend on `settings` and `threads` alone, however often the job was
+    killed and resumed.
+
+    Args:
+        settings: Hyperparameters.
+        outputs: Files to write, all at the end.
+        resume: Where to go on from and to save to; checkpoints and windows lie in its directory
+            until the end.
+        progress_directory: Where the heartbeat file goes; None for no file.
+        device: Of the networks.
+        threads: CPU threads of torch, and of the emulators, which work at the same time.
+
+    Raises:
+        UserError: The game, optimizer or loss is unknown, or the loss became infinite or not a
+            number.
+    """
+    threads_before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        training = ControlTraining(settings, resume.directory, device, threads)
+        if (state := resume.load()) is not None:
+            training.load_state_dict(state)
+        job, steps = f"train_control {settings.run_id}", settings.random_fill + settings.steps
+        progress = Progress(job, steps, "agent steps", progress_directory, training.agent_step)
+        with progress:
+            while training.agent_step < steps:
+                progress.advance(training.step())
+                if resume.due():
+                    resume.save(training.state_dict())
+        resume.save(training.state_dict())  # a job killed from here on only writes again
+    finally:
+        torch.set_num_threads(threads_before)
+    training.write(outputs)
+    resume.remove()
+
+
+def td_error(
+    network: nn.Module, frozen_network: nn.Module, batch: TransitionBatch, gamma: float
+) -> Tensor:
+    """Return δ = R + γ max_a Q_frozen(S', a) - Q(S, A) of each transition, [B].
+
+    The target has no second term where S' is terminal. A truncated step bootstraps like any
+    other: the game would have gone on.
+
+    Args:
+        network: To Q(s, ·), [B, A]; the gradient is with respect to it alone.
+        frozen_network: An earlier copy of it.
+        batch: B transitions.
+        gamma: Discount per agent step.
+
+    Source:
+        Mnih et al. (2015), algorithm 1.
+    """
+    with torch.no_grad():
+        successor = frozen_network(batch.next_observation).amax(1)
+        target = batch.reward + gamma * ~batch.terminated * successor
+    return target - network(batch.observation).gather(1, batch.action[:, None])[:, 0]
+
+
+class ControlTraining:
+    """The state of a run and its one step.
+
+    Args:
+        settings: Hyperparameters.
+        parts: Directory for checkpoints and windows on the way.
+        device: Of the networks.
+        threads: Of the emulators.
+
+    Raises:
+        UserError: The game, optimizer or loss is unknown.
+    """
+
+    def __init__(self, settings: ControlSettings, parts: Path, device: Device, threads: int):
+        """See the class."""
+        self.settings, self._parts, self._device, self._threads = settings, parts, device, threads
+        self.agent_step = self.update_step = 0
+        self.curve: list[TrainingEpisode] = []
+        self.evaluation: list[dict[str, Any]] = []
+        self._losses: list[float] = []
+        stream, n = settings.random_stream, settings.n_environments
+        self._game = AtariSettings(
+            settings.game,
+            settings.repeat_action_probability,
+            max_frames_per_episode=settings.max_frames_per_episode,
+        )
+        self.memory = UniformReplay(settings.buffer_capacity, n)
+        self._environments = AtariEnvironments(
+            self._game,
+            n,
+            seed_for(stream, "training_environments"),
+            threads,
+            settings.restart_period,
+            kept_periods=math.ceil(self.memory.ring.n_rows / (settings.restart_period + 1)),
+        )
+        self._score, self._length = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
+        network = q_network(self._environments.n_actions, settings.hidden)
+        initialise(network, torch_generator(stream, "initial_weights"))
+        self.network = network.to(device)
+        self.frozen_network = copy.deepcopy(self.network).requires_grad_(False)
+        self.optimizer = make_optimizer(
+            settings.optimizer,
+            self.network.parameters(),
+            learning_rate=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            momentum=settings.momentum,
+        )
+        self._loss = pointwise_loss(settings.loss)
+        self._exploration = numpy_generator(stream, "exploration")
+        self._minibatches = numpy_generator(stream, "minibatches")
+
+    def step(self) -> int:
+        """Act once in each environment; learn meanwhile from what is stored already.
+
+        Returns:
+            Agent steps taken.
+
+        Raises:
+            UserError: The loss became infinite or not a number.
+        """
+        observation = self._environments.observation
+        act = self._policy(self.settings.epsilon(self.agent_step), self._exploration)
+        actions = act(observation)
+        self._environments.send(actions)
+        steps = self.settings.n_environments
+        while self.update_step < self.settings.updates_by(self.agent_step + steps):
+            self._update()
+            if self.update_step in self.settings.checkpoints:
+                self._keep_checkpoint()
+        answer = self._environments.receive()
+        self.memory.append(observation, actions, answer)
+        self.agent_step += steps
+        self._score += answer.raw_reward
+        self._length += answer.valid
+        for n in np.flatnonzero(answer.terminated | answer.truncated):
+            loss = float(np.mean(self._losses)) if self._losses else None
+            episode = int(self._score[n]), int(self._length[n]), bool(answer.truncated[n])
+            self.curve.append(TrainingEpisode(self.agent_step, self.update_step, *episode, loss))
+            self._score[n] = self._length[n] = 0
+            self._losses.clear()
+        return steps
+
+    def write(self, outputs: ControlOutputs) -> None:
+        """Write the results of a finished run."""
+        steps = self.settings.checkpoints
+        for step in steps:
+            # Not moved: a job killed on the way must find them again.
+            with atomic_path(outputs.windows / window_name(step)) as temporary:
+                shutil.copyfile(self._parts / window_name(step), temporary)
+        parts = map(self._checkpoint_part, steps)
+        merge_checkpoints(outputs.checkpoints, parts, self.settings.attributes())
+        write_learning_curve(outputs.learning_curve, self.curve)
+        with atomic_path(outputs.evaluation) as temporary:
+            polars.DataFrame(self.evaluation).write_csv(temporary)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that `load_state_dict` needs to go on with the same bits."""
+        return {
+            "agent_step": self.agent_step,
+            "update_step": self.update_step,
+            "curve": [tuple(row) for row in self.curve],
+            "evaluation": self.evaluation,
+            "environments": self._environments.state_dict(),
+            "network": self.network.state_dict(),
+            "frozen_network": self.frozen_network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "exploration": self._exploration.bit_generator.state,
+            "minibatches": self._minibatches.bit_generator.state,
+            "score": self._score.tolist(),
+            "length": self._length.tolist(),
+            "losses": self._losses,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state_dict` of a run with the same settings."""
+        settings, played = self.settings, state["environments"]
+        self.agent_step, self.update_step = state["agent_step"], state["update_step"]
+        self.curve = [TrainingEpisode(*row) for row in state["curve"]]
+        self.evaluation, self._losses = list(state["evaluation"]), list(state["losses"])
+        logger.info("playing the stored actions again to bring back emulators and frames")
+        self.memory = UniformReplay(
+            settings.buffer_capacity, settings.n_environments, played["first_step"]
+        )
+        for before, actions, step in self._environments.play_again(played):
+            self.memory.append(before, actions, step)
+        for name in ("network", "frozen_network", "optimizer"):
+            getattr(self, name).load_state_dict(state[name])
+        self._exploration.bit_generator.state = state["exploration"]
+        self._minibatches.bit_generator.state = state["minibatches"]
+        self._score[:], self._length[:] = state["score"], state["length"]
+
+    def _policy(self, epsilon: float, generator: np.random.Generator) -> Policy:
+        """Return the policy of the present network: greedy but for a share `epsilon`."""
+        random = random_policy(self._environments.n_actions, generator)
+
+        def act(observation: np.ndarray) -> np.ndarray:
+            explore, uniform = generator.random(len(observation)) < epsilon, random(observation)
+            if explore.all():
+                return uniform
+            best = self._q_values(torch.from_numpy(observation)).argmax(1).cpu().numpy()
+            return np.where(explore, uniform, best)
+
+        return act
+
+    @torch.no_grad()
+    def _q_values(self, observation: Tensor) -> Tensor:
+        return self.network(observation.to(self._device))
+
+    def _update(self) -> None:
+        settings = self.settings
+        if self.update_step % settings.frozen_period == 0:
+            self.frozen_network.load_state_dict(self.network.state_dict())
+        drawn = self.memory.sample(settings.minibatch, self._minibatches)
+        batch = TransitionBatch(*(tensor.to(self._device) for tensor in drawn))
+        delta = td_error(self.network, self.frozen_network, batch, settings.gamma)
+        loss = self._loss(delta).mean()
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        self.update_step += 1
+        self._losses.append(float(loss.detach()))
+        if not math.isfinite(self._losses[-1]):
+            raise UserError(
+                f"{settings.run_id}: the loss is {self._losses[-1]} at update step "
+                f"{self.update_step}; lower 'control.learning_rate'"
+            )
+
+    def _checkpoint_part(self, update_step: int) -> Path:
+        return self._parts / f"checkpoint-{update_step}.h5"
+
+    def _keep_checkpoint(self) -> None:
+        settings, step = self.settings, self.update_step
+        attributes = {**settings.attributes(), "update_step": step, "agent_step": self.agent_step}
+        states = self.optimizer.state_dict()["state"].items()
+        # SGD keeps a None without momentum.
+        moments = {i: {key: v for key, v in state.items() if v is not None} for i, state in states}
+        networks = dict(self.network.state_dict()), dict(self.frozen_network.state_dict())
+        checkpoint = Checkpoint(step, *networks, moments)
+        write_checkpoint(self._checkpoint_part(step), checkpoint, attributes)
+        part, steps = self._parts / window_name(step), settings.window_per_environment
+        write_window(part, self.memory, steps, settings.gamma, self._q_values, attributes)
+        # The same emulators and draws at every checkpoint: what differs is what was learned.
+        stream, n = settings.random_stream, settings.evaluation_environments
+        draws = numpy_generator(stream, "evaluation_policy")
+        policy = self._policy(settings.evaluation_epsilon, draws)
+        seed = seed_for(stream, "evaluation_environments")
+        scores = play_episodes(
+            policy, self._game, settings.evaluation_episodes, n, seed, self._threads
+        )
+        self.evaluation += [
+            {"update_step": step, "episode": number, **score._asdict()}
+            for number, score in enumerate(scores)
+        ]
