@@ -21,7 +21,7 @@ def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
         "objective",
         title=title,
         x_label="offset x (agent steps)",
-        y_label="gain: TD loss at S$_{t+x}$ before - after",
+        y_label="gain in TD loss at S$_{t+x}$",
         y_scale="linear",
         labels="ends",
     )

@@ -43,7 +43,7 @@ def make_figure(
     resampled = resampling_note(n_runs, entry.unit)
     title = (
         f"{games} · {scale} scale · {n_runs} run{'s' if n_runs != 1 else ''} per line\n"
-        f"bands: {confidence:.0%} bootstrap interval over {resampled}"
+        f"bands: {confidence:.0%} bootstrap over {resampled}"
     )
     with style.applied():
         figure = module.plot(tables, title)
