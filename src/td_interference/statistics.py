@@ -42,34 +42,37 @@ def mean_over_runs(
     Returns:
         Intervals of shape [...]; NaN where no run measured anything.
     """
-    run_means = np.stack([_mean_of_units(run) for run in runs])
+    run_means = np.stack([mean_where_known(run) for run in runs])
     if len(runs) >= ENOUGH_RUNS:
         return _over_runs(run_means, confidence, resamples, generator)
     draws = np.empty((resamples, *run_means.shape[1:]))
     for draw in range(resamples):
         chosen = generator.integers(0, len(runs), len(runs))
-        draws[draw] = _mean([_mean_of_units(_resampled(runs[run], generator)) for run in chosen])
+        draws[draw] = mean_where_known(
+            [mean_where_known(_resampled(runs[run], generator)) for run in chosen]
+        )
     tail = (1 - confidence) / 2
     bounds = np.full((2, *draws.shape[1:]), np.nan)
     measured = ~np.isnan(draws).all(axis=0)
     bounds[:, measured] = np.nanquantile(draws[:, measured], (tail, 1 - tail), axis=0)
-    return Interval(_mean(run_means), bounds[0], bounds[1])
+    return Interval(mean_where_known(run_means), bounds[0], bounds[1])
 
 
 def _resampled(units: NDArray[Any], generator: np.random.Generator) -> NDArray[Any]:
     return units[generator.integers(0, len(units), len(units))]
 
 
-def _mean_of_units(units: NDArray[Any]) -> NDArray[np.float64]:
-    return _mean(np.asarray(units, dtype=np.float64))
+def mean_where_known(values: Any, axis: int = 0) -> NDArray[np.float64]:
+    """Return the mean over `axis` of what is not NaN; NaN, without a warning, where all is.
 
-
-def _mean(values: Any) -> NDArray[np.float64]:
-    """Mean over the first axis of what is not NaN; NaN, without a warning, where all are."""
-    values = np.asarray(values)
+    Args:
+        values: Anything numpy makes an array of.
+        axis: To average over.
+    """
+    values = np.asarray(values, dtype=np.float64)
     known = ~np.isnan(values)
-    n = known.sum(axis=0)
-    total = np.where(known, values, 0.0).sum(axis=0)
+    n = known.sum(axis=axis)
+    total = np.where(known, values, 0.0).sum(axis=axis)
     return np.divide(total, n, out=np.full(total.shape, np.nan), where=n > 0)
 
 

@@ -1,6 +1,6 @@
 """Figures: one file each; `FIGURES` names them with the tables they draw.
 
-To add one: a module with `plot(tables, context)` and `data(tables)`, and an entry here. The
+To add one: a module with `data(tables)` and `plot(tables, title)`, and an entry here. The
 registry imports nothing heavy, so the Snakefile can read it.
 """
 

@@ -1,18 +1,12 @@
 """What tables take from one run's measurement: a curve for each unit drawn within the run."""
 
-import numpy as np
-
+from td_interference.statistics import mean_where_known
 from td_interference.storage import Arrays
 from td_interference.tables.reduce import Curve
 
 NEARBY = (1, 5)  # agent steps: the offsets "near 0" of stiffness_nearby_by_lambda
 
 LAST = -1  # checkpoint
-
-
-def mean_where_known(values: np.ndarray, axis: int) -> np.ndarray:
-    """Return the mean over `axis` leaving out NaN; NaN where all are."""
-    return np.ma.masked_invalid(values).mean(axis=axis).filled(np.nan)
 
 
 def stiffness(arrays: Arrays) -> Curve:
