@@ -76,7 +76,6 @@ def our_loop(updates: int) -> float:
     """Seconds per update of the loop that the workflow runs."""
     run = RunSpec(
         game="ms_pacman",
-        task="policy_evaluation",
         objective="td_lambda",
         lambda_=0.9,
         loss="capped",

@@ -42,7 +42,6 @@ def run_spec(**over) -> RunSpec:
     """A small run, with some fields set differently."""
     fields = {
         "game": "ms_pacman",
-        "task": "policy_evaluation",
         "objective": "td_lambda",
         "lambda_": 0.9,
         "loss": "capped",

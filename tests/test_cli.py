@@ -1,5 +1,6 @@
 """The command line: what a person reads, and one line on bad input."""
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -94,3 +95,18 @@ def test_checkpoints_that_do_not_know_their_run_are_refused(tmp_path):
         arguments = ["--checkpoints", str(path), "--replay", "r.h5", "--output", "o.h5"]
         error = RUNNER.invoke(app, ["measure", "gain", *arguments]).exception
         assert isinstance(error, UserError) and "does not say which run" in str(error)
+
+
+def test_a_checkpoint_cannot_have_code_run(tmp_path, run):
+    """Only whoever measures may name a Python file, not a file from anywhere."""
+    bait = tmp_path / "bait.py"
+    bait.write_text(f"open({str(tmp_path / 'caught')!r}, 'w')")
+    foreign = dataclasses.replace(
+        run, objective="bait", lambda_=None, objective_file=str(bait)
+    ).to_dict()
+    path = tmp_path / "checkpoints.h5"
+    storage.write(path, storage.CHECKPOINTS, {"update_step": np.array([], int)}, {"run": foreign})
+    arguments = ["--checkpoints", str(path), "--replay", "r.h5", "--output", "o.h5"]
+    error = RUNNER.invoke(app, ["measure", "gain", *arguments]).exception
+    assert isinstance(error, UserError) and "name that file with --objective" in str(error)
+    assert not (tmp_path / "caught").exists()

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from td_interference import tables
 from td_interference.config import SCALES, complete, read_yaml
 from td_interference.errors import UserError
 from td_interference.grid import RunSpec, all_runs, expand_grid
@@ -30,6 +31,21 @@ def test_paper_scale_is_the_paper():
     assert {run.game for run in regressions} == {"ms_pacman", "asterix", "seaquest"}
     assert len({run.seed for run in regressions}) == 10
     assert len({run.objective for run in regressions}) == 3
+    evaluations = plan.experiment_runs("policy_evaluation")
+    assert {run.objective for run in evaluations} == {"q_learning"}
+    early = plan.experiment_runs("second_order")
+    assert max(plan.checkpoints("second_order")) == 100_000 and len(early) == 4 * 3
+    control = plan.experiment_runs("control")
+    for some_runs in (evaluations, control):
+        assert {run.game for run in some_runs} == {"ms_pacman", "asterix", "seaquest"}
+        assert {run.optimizer for run in some_runs} == {"adam", "rmsprop", "sgd", "momentum_sgd"}
+        assert len({run.seed for run in some_runs}) == 10
+        for run in some_runs:
+            assert (run.frozen_period, run.minibatch, run.momentum) == (10_000, 32, 0.9)
+            assert (run.hidden, run.learning_rate, run.weight_decay) == (32, 1e-4, 1e-4)
+    for run in control:
+        assert (run.steps, run.updates, run.buffer_capacity) == (10_000_000, 10_000_000, 500_000)
+        assert (run.epsilon_start, run.epsilon_end, run.random_fill) == (1, 0.05, 200_000)
     replay = plan.replay("ms_pacman", 0)
     assert (replay["transitions"], replay["epsilon"]) == (500_000, 0.05)
     assert replay["repeat_action_probability"] == 0.25
@@ -49,6 +65,19 @@ def test_paper_scale_is_the_paper():
             {"experiments": {"td_lambda": {"loss": "huber"}}},
             "'experiments.td_lambda.loss': 'huber' is not one of",
         ),
+        ({"training": {"loss": "huber"}}, "'training.loss': 'huber' is not one of"),
+        (
+            {"experiments": {"second_order": {"minibatch": 16}}},
+            "'experiments.second_order': the run ms_pacman-expert_q-adam-lr0.0001-h8-seed0 stands "
+            "in another experiment with other settings",
+        ),
+        ({"control": {"steps": 0}}, "'control.steps': 0 is less than the minimum of 1"),
+        ({"control": {"checkpoints": [10**6]}}, "'control.checkpoints': (1000000,) goes beyond"),
+        ({"random_networks": {"networks": 1}}, "'random_networks.networks': 1 is less than"),
+        ({"random_networks": {"checked_networks": 9}}, "at most the 3 networks of the study"),
+        ({"own_objectives": ["mine.txt"]}, "'own_objectives': 'mine.txt' should be a Python file"),
+        ({"own_objectives": ["td_star.py"]}, "'td_star' is an objective already"),
+        ({"own_objectives": ["absent/mine.py"]}, "absent/mine.py: no such file"),
         (
             {"experiments": {"td_lambda": {"checkpoints": [10**9]}}},
             "'checkpoints': 1000000000 is after the last",
@@ -72,7 +101,7 @@ def test_values_from_the_command_line_are_numbers():
     config = complete({"scale": "smoke", "device": "auto", **over}, WORKFLOW)
     assert config["experiments"]["td_lambda"]["lambdas"] == [0, 0.5]
     assert config["experiments"]["td_lambda"]["learning_rates"] == [1e-3]
-    assert config["experiments"]["td_lambda"]["steps"] == 200  # the rest stays
+    assert config["experiments"]["td_lambda"]["hidden"] == [8]  # the rest stays
 
 
 def test_yaml_tags_and_garbage_are_refused(tmp_path):
@@ -85,11 +114,75 @@ def test_yaml_tags_and_garbage_are_refused(tmp_path):
         read_yaml(tmp_path / "absent.yaml")
 
 
+def test_an_experiment_may_set_what_all_runs_share():
+    over = {"training": {"steps": 300}, "experiments": {"td_lambda": {"steps": 400}}}
+    plan = make_plan({"scale": "smoke", "device": "auto", **over}, WORKFLOW)
+    assert {run.steps for run in plan.experiment_runs("td_lambda")} == {400}
+    assert {run.steps for run in plan.experiment_runs("regression")} == {300}
+
+
+def test_a_run_of_several_experiments_keeps_the_checkpoints_of_all():
+    plan = make_plan({"scale": "smoke", "device": "auto"}, WORKFLOW)
+    run = plan.runs["ms_pacman-expert_q-adam-lr0.0001-h8-seed0"]
+    assert run.checkpoints == (50, 100, 200)
+    assert run in plan.experiment_runs("regression") and run in plan.experiment_runs("second_order")
+    assert plan.checkpoints("second_order") == [50, 100]
+    alone = plan.runs["ms_pacman-td_star-adam-lr0.0001-h8-seed0"]
+    assert alone.checkpoints == (100, 200)
+
+
+def test_own_objectives_join_the_experiments_that_compare_objectives(tmp_path):
+    file = tmp_path / "half_way.py"
+    file.write_text("raise SystemExit('planning must not run it')")
+    user = {"scale": "smoke", "device": "auto", "own_objectives": [str(file)]}
+    plan = make_plan(user, WORKFLOW)
+    own = {run_id for run_id in plan.runs if "half_way" in run_id}
+    assert own == {f"ms_pacman-half_way-adam-lr0.0001-h8-seed{seed}" for seed in (0, 1)}
+    for experiment in ("regression", "second_order"):
+        assert own < {run.run_id for run in plan.experiment_runs(experiment)}
+    for experiment in ("policy_evaluation", "td_lambda"):
+        assert not own & {run.run_id for run in plan.experiment_runs(experiment)}
+    assert plan.runs[min(own)].objective_file == str(file)
+
+
+def test_sources_of_tables_choose_runs():
+    games = {"games": ["asterix", "ms_pacman"]}
+    user = {"scale": "smoke", "device": "auto", "control": games}
+    plan = make_plan(user, WORKFLOW)
+    (source,) = tables.entry("gain_over_training").sources
+    chosen = plan.source_runs(source)
+    assert [(run.game, run.optimizer, run.seed) for run in chosen] == [
+        ("asterix", "adam", 0),
+        ("asterix", "adam", 1),
+    ]
+    everything = tables.Source("control", "gain")
+    assert len(plan.source_runs(everything)) == 2 * 4 * 2
+    assert plan.source_runs(tables.Source("random_networks", "random_networks")) == list(
+        plan.studies.values()
+    )
+
+
+def test_control_is_measured_as_q_learning(tmp_path):
+    plan = make_plan({"scale": "smoke", "device": "auto"}, WORKFLOW)
+    settings = plan.control_runs["ms_pacman-control-rmsprop-lr0.0001-h8-seed1"]
+    run = plan.measured_run(settings.run_id)
+    assert (run.objective, run.optimizer, run.seed, run.steps) == ("q_learning", "rmsprop", 1, 200)
+    assert (run.hidden, run.loss, run.gamma) == (settings.hidden, settings.loss, settings.gamma)
+    assert (run.minibatch, run.frozen_period) == (settings.minibatch, settings.frozen_period)
+    assert run.momentum == settings.momentum and run.weight_decay == settings.weight_decay
+
+
+def test_playing_knows_the_rules_of_the_game():
+    plan = make_plan({"scale": "smoke", "device": "auto"}, WORKFLOW)
+    assert plan.metric_settings("policy_score")["repeat_action_probability"] == 0.25
+    assert plan.metric_settings("gain") == plan.config["metrics"]["gain"]
+
+
 def test_run_ids_are_unique_readable_and_stable():
     config = complete({"scale": "laptop", "device": "auto"}, WORKFLOW)
     runs = expand_grid(config, "td_lambda")
     everything = [run for name in config["experiments"] for run in expand_grid(config, name)]
-    assert len({run.run_id for run in everything}) == len(everything) == len(all_runs(config))
+    assert {run.run_id for run in everything} == set(all_runs(config))
     assert any("ms_pacman-td_lambda0.9-adam-lr0.0001-" in run.run_id for run in runs)
     assert RunSpec.from_dict(runs[0].to_dict()) == runs[0]
 

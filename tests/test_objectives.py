@@ -1,5 +1,7 @@
 """Targets of the Q objectives by hand, and when their networks move."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -115,4 +117,56 @@ def test_frozen_copy_moves_every_period(run, replay):
 def test_lambdas_without_td_lambda_are_refused():
     block = {"objectives": ["q_learning"], "lambdas": [0.5]}
     with pytest.raises(UserError, match=r"experiments\.x\.lambdas': only the objective td_lambda"):
-        expand_grid({"experiments": {"x": block}}, "x")
+        expand_grid({"training": {}, "experiments": {"x": block}}, "x")
+
+
+OWN = '''
+"""Half Monte Carlo, half Q-learning."""
+
+from td_interference.objectives.q_base import QLearningObjective
+
+
+class Objective(QLearningObjective):
+    @property
+    def bootstrap_network(self):
+        return self.frozen_network
+
+    def target(self, index):
+        return 0.5 * (self.q_target(index) + self.replay.monte_carlo_return[index])
+'''
+
+
+def test_an_objective_from_outside_the_package(run, replay, tmp_path):
+    file = tmp_path / "half_way.py"
+    file.write_text(OWN)
+    own = dataclasses.replace(
+        run, objective="half_way", lambda_=None, objective_file=str(file), steps=3, checkpoints=(3,)
+    )
+    trainer = Trainer(own, replay)
+    for _ in range(3):
+        trainer.advance()
+    index = torch.arange(10)
+    objective = trainer.objective
+    next_q = objective.frozen_network(replay.next_observation(index)).amax(1)
+    td_target = replay.reward[index] + run.gamma * ~replay.terminated[index] * next_q
+    expected = (td_target + replay.monte_carlo_return[index]) / 2
+    torch.testing.assert_close(objective.target(index), expected.detach())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("class Objective(:", "cannot be imported (SyntaxError"),
+        ("import no_such_module", "cannot be imported (ModuleNotFoundError"),
+        ("Objective = 3", "defines no class 'Objective'"),
+        (None, "cannot be imported (FileNotFoundError"),
+    ],
+)
+def test_a_bad_objective_from_outside_is_named(tmp_path, text, message):
+    file = tmp_path / "mine.py"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(UserError) as error:
+        objectives.load("mine", str(file))
+    assert str(error.value).startswith(str(file)) and message in str(error.value)
+    assert "\n" not in str(error.value)

@@ -1,5 +1,6 @@
 """The command `td-interference`: look into files, plan, follow jobs, measure checkpoints."""
 
+import dataclasses
 import json
 import time
 from pathlib import Path
@@ -55,7 +56,7 @@ def plan(
     ] = "",
     directory: Annotated[Path, typer.Option(help="The project's directory.")] = Path(),
 ) -> None:
-    """List the training runs of a scale."""
+    """List the runs of a scale."""
     user = configuration.read_yaml(directory / "config.yaml")
     if scale:
         user["scale"] = scale
@@ -63,6 +64,9 @@ def plan(
     table = Table("run", "updates", "checkpoints", title=f"{the_plan.scale} scale")
     for run_id, run in the_plan.runs.items():
         table.add_row(run_id, f"{run.steps:,}", ", ".join(f"{step:,}" for step in run.checkpoints))
+    for run_id, control in the_plan.control_runs.items():
+        checkpoints = ", ".join(f"{step:,}" for step in control.checkpoints)
+        table.add_row(run_id, f"{control.updates:,}", checkpoints)
     console.print(table)
 
 
@@ -96,8 +100,14 @@ def status(
 def measure(
     metric: Annotated[str, typer.Argument(help="Name of a metric, e.g. stiffness.")],
     checkpoints: Annotated[Path, typer.Option(help="A run's checkpoints.h5.")],
-    replay: Annotated[Path, typer.Option(help="The D* to measure on.")],
+    replay: Annotated[
+        Path, typer.Option(help="The D* to measure on; of control, the run's windows directory.")
+    ],
     output: Annotated[Path, typer.Option(help="HDF5 file to write.")],
+    objective: Annotated[
+        Path | None,
+        typer.Option(help="Python file of the run's objective, where it is your own; it is run."),
+    ] = None,
     scale: Annotated[str, typer.Option(help="Whose metric settings to use.")] = "laptop",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     directory: Annotated[Path, typer.Option(help="The project's directory.")] = Path(),
@@ -109,7 +119,8 @@ def measure(
     names = [entry.name for entry in metrics.METRICS]
     if metric not in names:
         raise UserError(f"unknown metric {metric!r}; known: {', '.join(names)}")
-    settings = configuration.complete({"scale": scale, "device": device}, directory / "workflow")
+    user = {"scale": scale, "device": device}
+    settings = planning.make_plan(user, directory / "workflow").metric_settings(metric)
     attributes = storage.read_attributes(checkpoints, storage.CHECKPOINTS)
     try:
         run = RunSpec.from_dict(attributes["run"])
@@ -118,9 +129,17 @@ def measure(
             f"{checkpoints}: does not say which run it is of, or another version of this program "
             "wrote it (attribute 'run'); delete it and run snakemake again"
         ) from None
+    # A file's word is not enough to run code: whoever measures names the objective's file.
+    if run.objective_file is not None and objective is None:
+        raise UserError(
+            f"{checkpoints}: was trained towards the objective {run.objective} of "
+            f"{run.objective_file}; if you trust it, name that file with --objective"
+        )
+    if objective is not None:
+        run = dataclasses.replace(run, objective_file=str(objective))
     measure_run(
         metric,
-        settings["metrics"][metric],
+        settings,
         run,
         replay,
         checkpoints,

@@ -6,6 +6,7 @@ Standard library only: the Snakefile imports this at every dry run.
 import dataclasses
 import itertools
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any, Self
 
 from td_interference.errors import UserError
@@ -16,8 +17,7 @@ class RunSpec:
     """One training run: everything that may change its result, and nothing else."""
 
     game: str  # name of the ROM, e.g. "ms_pacman"
-    task: str  # "policy_evaluation"
-    objective: str  # name in objectives.OBJECTIVES
+    objective: str  # name in objectives.OBJECTIVES, or of `objective_file`
     lambda_: float | None  # weight of the longer returns, for TD(λ) alone
     loss: str  # name in losses.LOSSES
     gamma: float  # discount per agent step
@@ -32,6 +32,7 @@ class RunSpec:
     tau: float  # share of the network in a moving-average target, per update
     checkpoints: tuple[int, ...]  # update steps after which the state is kept
     seed: int  # index of the repetition, from 0; names the D* file too
+    objective_file: str | None = None  # where an objective of the user's own is defined
 
     def __post_init__(self) -> None:
         """Check what joins several keys and so does not fit a schema.
@@ -124,6 +125,8 @@ def replay_spec(config: Mapping[str, Any], game: str, seed: int) -> ReplaySpec:
 def expand_grid(config: Mapping[str, Any], experiment: str) -> tuple[RunSpec, ...]:
     """Return the runs of one experiment: the product of its axes, in the order of the config.
 
+    An experiment that compares objectives (lists several) compares the user's own ones as well.
+
     Args:
         config: The complete configuration.
         experiment: A key of `config["experiments"]`.
@@ -131,7 +134,7 @@ def expand_grid(config: Mapping[str, Any], experiment: str) -> tuple[RunSpec, ..
     Raises:
         UserError: If a combination of keys makes no sense.
     """
-    block = config["experiments"][experiment]
+    block = {**config["training"], **config["experiments"][experiment]}
     lambdas = block.get("lambdas", [])
     if lambdas and "td_lambda" not in block["objectives"]:
         raise UserError(
@@ -139,10 +142,13 @@ def expand_grid(config: Mapping[str, Any], experiment: str) -> tuple[RunSpec, ..
             "takes them"
         )
     targets = [
-        (objective, lambda_)
+        (objective, None, lambda_)
         for objective in block["objectives"]
         for lambda_ in (lambdas if objective == "td_lambda" and lambdas else [None])
     ]
+    if len(block["objectives"]) > 1:
+        own = config.get("own_objectives", [])
+        targets += [(PurePath(file).stem, file, None) for file in own]
     axes = itertools.product(
         block["games"],
         targets,
@@ -154,7 +160,6 @@ def expand_grid(config: Mapping[str, Any], experiment: str) -> tuple[RunSpec, ..
     return tuple(
         RunSpec(
             game=game,
-            task=block["task"],
             objective=objective,
             lambda_=None if lambda_ is None else float(lambda_),
             loss=block["loss"],
@@ -170,13 +175,18 @@ def expand_grid(config: Mapping[str, Any], experiment: str) -> tuple[RunSpec, ..
             tau=float(block["tau"]),
             checkpoints=tuple(block["checkpoints"]),
             seed=seed,
+            objective_file=objective_file,
         )
-        for game, (objective, lambda_), optimizer, learning_rate, hidden, seed in axes
+        for game, (objective, objective_file, lambda_), optimizer, learning_rate, hidden, seed in (
+            axes
+        )
     )
 
 
 def all_runs(config: Mapping[str, Any]) -> dict[str, RunSpec]:
-    """Return every run of every experiment by its id; equal runs coincide.
+    """Return every run of every experiment by its id.
+
+    A run that several experiments want is trained once, and keeps the checkpoints of all of them.
 
     Raises:
         UserError: If two experiments describe the same run id differently.
@@ -184,7 +194,10 @@ def all_runs(config: Mapping[str, Any]) -> dict[str, RunSpec]:
     runs: dict[str, RunSpec] = {}
     for experiment in config["experiments"]:
         for run in expand_grid(config, experiment):
-            if runs.setdefault(run.run_id, run) != run:
+            known = runs.get(run.run_id, run)
+            checkpoints = tuple(sorted({*known.checkpoints, *run.checkpoints}))
+            runs[run.run_id] = dataclasses.replace(known, checkpoints=checkpoints)
+            if dataclasses.replace(run, checkpoints=checkpoints) != runs[run.run_id]:
                 raise UserError(
                     f"config key 'experiments.{experiment}': the run {run.run_id} stands in "
                     "another experiment with other settings; make their settings equal"

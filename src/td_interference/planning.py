@@ -6,16 +6,26 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from td_interference import config as configuration
+from td_interference import objectives
+from td_interference.agents.control_settings import ControlSettings, control_grid
 from td_interference.agents.settings import ExpertSettings
 from td_interference.environments.roms import check_game
 from td_interference.grid import RunSpec, all_runs, expand_grid, replay_spec
+from td_interference.random_studies import Study, expand_studies
+from td_interference.tables import Source
+
+CONTROL, RANDOM_NETWORKS = "control", "random_networks"  # experiments with keys of their own
+
+Run = RunSpec | ControlSettings | Study
 
 
 class Plan(NamedTuple):
     """What is to be computed at one scale."""
 
     config: configuration.Config  # complete and valid
-    runs: dict[str, RunSpec]  # every training run, by run_id
+    runs: dict[str, RunSpec]  # every training run from D*, by run_id
+    control_runs: dict[str, ControlSettings]  # every control run, by run_id
+    studies: dict[str, Study]  # every study of random networks, by run_id
 
     @property
     def scale(self) -> str:
@@ -25,11 +35,64 @@ class Plan(NamedTuple):
     @property
     def games(self) -> list[str]:
         """Every game that some run plays."""
-        return sorted({run.game for run in self.runs.values()})
+        fixed, control = self.runs.values(), self.control_runs.values()
+        return sorted({run.game for run in fixed} | {run.game for run in control})
 
-    def experiment_runs(self, experiment: str) -> list[RunSpec]:
-        """Return the runs of one experiment."""
-        return list(expand_grid(self.config, experiment))
+    def experiment_runs(self, experiment: str) -> list[Run]:
+        """Return the runs of one experiment, as they are trained (for all experiments together).
+
+        Args:
+            experiment: A key of the configuration's `experiments`, `CONTROL` or `RANDOM_NETWORKS`.
+        """
+        if experiment == CONTROL:
+            return list(self.control_runs.values())
+        if experiment == RANDOM_NETWORKS:
+            return list(self.studies.values())
+        return [self.runs[run.run_id] for run in expand_grid(self.config, experiment)]
+
+    def source_runs(self, source: Source) -> list[Run]:
+        """Return the runs whose measurements a table's source is."""
+        runs = self.experiment_runs(source.experiment)
+        trained = [run for run in runs if not isinstance(run, Study)]
+        if source.first_game:
+            trained = [run for run in trained if run.game == trained[0].game]
+        if source.optimizers:
+            trained = [run for run in trained if run.optimizer in source.optimizers]
+        return [*trained] or runs
+
+    def intermediates(self, run: Run) -> list[str]:
+        """Return the files that a measurement of `run` came from, below the scale's directory."""
+        if isinstance(run, Study):
+            return []
+        own = f"runs/{run.run_id}"
+        if isinstance(run, ControlSettings):
+            return [f"{own}/checkpoints.h5", f"{own}/windows"]
+        return [
+            f"experts/{run.game}/expert.safetensors",
+            f"replay/{run.game}-seed{run.seed}.h5",
+            f"{own}/checkpoints.h5",
+        ]
+
+    def checkpoints(self, experiment: str) -> list[int]:
+        """Return the update steps that an experiment looks at, ascending; none for a study."""
+        if experiment == RANDOM_NETWORKS:
+            return []
+        blocks = {**self.config["experiments"], CONTROL: self.config[CONTROL]}
+        return list(blocks[experiment]["checkpoints"])
+
+    def measured_run(self, run_id: str) -> RunSpec:
+        """Return the description of a run by which its checkpoints are measured."""
+        if run_id in self.control_runs:
+            return self.control_runs[run_id].run_spec
+        return self.runs[run_id]
+
+    def metric_settings(self, metric: str) -> dict[str, Any]:
+        """Return how much a metric looks at; with the game's rules where it plays."""
+        settings = dict(self.config["metrics"][metric])
+        if metric == "policy_score":
+            rules = ("repeat_action_probability", "max_frames_per_episode")
+            settings |= {rule: self.config["environment"][rule] for rule in rules}
+        return settings
 
     def expert(self, game: str) -> dict[str, Any]:
         """Return the fields of a game's `ExpertSettings`."""
@@ -59,7 +122,14 @@ def make_plan(user: Mapping[str, Any], workflow_directory: Path | str) -> Plan:
         UserError: If the configuration is wrong.
     """
     config = configuration.complete(user, workflow_directory)
-    plan = Plan(config, all_runs(config))
+    for file in config["own_objectives"]:
+        objectives.check_own(file)
+    plan = Plan(
+        config,
+        all_runs(config),
+        {run.run_id: run for run in control_grid(config)},
+        expand_studies(config["random_networks"]),
+    )
     for game in plan.games:
         check_game(game)
         plan.expert(game)  # checks what joins several of the expert's keys

@@ -1,5 +1,6 @@
 """Intervals: how sure a mean over runs is. Knows numbers only; never imports torch."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -56,6 +57,58 @@ def mean_over_runs(
     measured = ~np.isnan(draws).all(axis=0)
     bounds[:, measured] = np.nanquantile(draws[:, measured], (tail, 1 - tail), axis=0)
     return Interval(mean_where_known(run_means), bounds[0], bounds[1])
+
+
+class Correlation(NamedTuple):
+    """Pearson's r with its bootstrap interval; NaN where it is not defined."""
+
+    r: float
+    low: float
+    high: float
+    n: int  # pairs
+
+
+def pearson(
+    x: NDArray[Any],
+    y: NDArray[Any],
+    *,
+    confidence: float,
+    resamples: int,
+    generator: np.random.Generator,
+) -> Correlation:
+    """Return Pearson's correlation of x and y, with a percentile bootstrap over pairs.
+
+    Resamples in which x or y is constant have no r and are left out. Fewer than three pairs, or a
+    constant x or y, have no r at all.
+
+    Args:
+        x: [n].
+        y: [n].
+        confidence: Of the interval, e.g. 0.95.
+        resamples: Bootstrap resamples.
+        generator: For the resampling.
+    """
+    n = len(x)
+    if n < 3:
+        return Correlation(np.nan, np.nan, np.nan, n)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of constant input, whose r is NaN
+        result = stats.bootstrap(
+            (x, y),
+            lambda x, y, axis: stats.pearsonr(x, y, axis=axis).statistic,
+            paired=True,
+            n_resamples=resamples,
+            confidence_level=confidence,
+            method="percentile",
+            rng=generator,
+        )
+        r = float(stats.pearsonr(x, y).statistic)
+    known = result.bootstrap_distribution[np.isfinite(result.bootstrap_distribution)]
+    if not len(known):
+        return Correlation(r, np.nan, np.nan, n)
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(known, (tail, 1 - tail))
+    return Correlation(r, float(low), float(high), n)
 
 
 def _resampled(units: NDArray[Any], generator: np.random.Generator) -> NDArray[Any]:

@@ -2,7 +2,8 @@
 #
 # Cheap stages (metrics, tables, figures) list the package modules they depend on as `code` inputs,
 # so that an edited module makes their results stale. Dear stages (experts, replay, training) do
-# not: their identity is their `params`, and profiles/default leaves the script trigger out.
+# not: their identity is their `params`, and profiles/default leaves the script trigger out. An
+# objective of the user's own is an input of its runs, for its file is all that describes it.
 
 import os
 import re
@@ -31,7 +32,8 @@ wildcard_constraints:
     scale=PLAN.scale,
     game="|".join(PLAN.games),
     seed="[0-9]+",
-    run_id="|".join(map(re.escape, PLAN.runs)),
+    run_id="|".join(map(re.escape, [*PLAN.runs, *PLAN.control_runs])),
+    study_id="|".join(map(re.escape, PLAN.studies)),
     metric="|".join(METRIC_NAMES),
     table="|".join(TABLE_NAMES),
     figure="|".join(FIGURE_NAMES),
@@ -48,26 +50,53 @@ def replay_of_run(wildcards):
     return f"results/{wildcards.scale}/replay/{run.game}-seed{run.seed}.h5"
 
 
+def own_objective(wildcards):
+    """File of the user's own objective that a run is trained towards, if it is."""
+    file = PLAN.measured_run(wildcards.run_id).objective_file
+    return [] if file is None else [file]
+
+
+def play_to_measure_on(wildcards):
+    """Transitions a run is measured on: its D*, or in control the play of its own."""
+    if wildcards.run_id in PLAN.control_runs:
+        return f"results/{wildcards.scale}/runs/{wildcards.run_id}/windows"
+    return replay_of_run(wildcards)
+
+
 def metric_code(wildcards):
     """Modules whose change makes a measurement stale; training is deliberately not among them."""
     return [source(name) for name in metrics.entry(wildcards.metric).modules]
 
 
+def measured_runs(table):
+    """Each run that a table reduces with the metric of it, in the table's order."""
+    return [
+        (run, part)
+        for part in tables.entry(table).sources
+        for run in PLAN.source_runs(part)
+    ]
+
+
 def table_runs(wildcards):
-    """Descriptions of the runs that a table reduces."""
-    experiment = tables.entry(wildcards.table).experiment
-    return [run.to_dict() for run in PLAN.experiment_runs(experiment)]
+    """Descriptions of what a table reduces."""
+    return [
+        {
+            "experiment": part.experiment,
+            "metric": part.metric,
+            "checkpoints": PLAN.checkpoints(part.experiment),
+            "record": type(run).__name__,
+            "run": run.to_dict(),
+        }
+        for run, part in measured_runs(wildcards.table)
+    ]
 
 
 def table_measurements(wildcards):
     """Measurements that a table reduces, in the order of `table_runs`."""
-    entry = tables.entry(wildcards.table)
-    return expand(
-        "results/{scale}/metrics/{metric}/{run_id}.h5",
-        scale=wildcards.scale,
-        metric=entry.metric,
-        run_id=[run.run_id for run in PLAN.experiment_runs(entry.experiment)],
-    )
+    return [
+        f"results/{wildcards.scale}/metrics/{part.metric}/{run.run_id}.h5"
+        for run, part in measured_runs(wildcards.table)
+    ]
 
 
 def table_code(wildcards):
@@ -95,16 +124,10 @@ def figure_chain(wildcards):
     """Every intermediate that a figure came from, at the configuration's scale."""
     chain = set()
     for table in figures.entry(wildcards.figure).tables:
-        entry = tables.entry(table)
-        chain.add(f"results/{PLAN.scale}/tables/{table}.parquet")
-        for run in PLAN.experiment_runs(entry.experiment):
-            chain |= {
-                f"results/{PLAN.scale}/experts/{run.game}/expert.safetensors",
-                f"results/{PLAN.scale}/replay/{run.game}-seed{run.seed}.h5",
-                f"results/{PLAN.scale}/runs/{run.run_id}/checkpoints.h5",
-                f"results/{PLAN.scale}/metrics/{entry.metric}/{run.run_id}.h5",
-            }
-    return sorted(chain)
+        chain.add(f"tables/{table}.parquet")
+        for run, part in measured_runs(table):
+            chain |= {f"metrics/{part.metric}/{run.run_id}.h5", *PLAN.intermediates(run)}
+    return sorted(f"results/{PLAN.scale}/{path}" for path in chain)
 
 
 def missing_intermediates(wildcards):
@@ -153,6 +176,21 @@ def run_settings(wildcards):
     return PLAN.runs[wildcards.run_id].to_dict()
 
 
+def control_settings(wildcards):
+    """Everything that decides a control run."""
+    return PLAN.control_runs[wildcards.run_id].to_dict()
+
+
+def study_settings(wildcards):
+    """Everything that decides a study of random networks."""
+    return PLAN.studies[wildcards.study_id].to_dict()
+
+
+def measured_run(wildcards):
+    """What measuring needs to know of a run."""
+    return PLAN.measured_run(wildcards.run_id).to_dict()
+
+
 def metric_settings(wildcards):
     """How much a metric looks at."""
-    return PLAN.config["metrics"][wildcards.metric]
+    return PLAN.metric_settings(wildcards.metric)

@@ -1,7 +1,8 @@
 rule measure_run:
     input:
-        replay=replay_of_run,
+        play=play_to_measure_on,
         checkpoints="results/{scale}/runs/{run_id}/checkpoints.h5",
+        objective=own_objective,
         code=metric_code,
     output:
         measurement="results/{scale}/metrics/{metric}/{run_id}.h5",
@@ -16,7 +17,7 @@ rule measure_run:
         mem_mb=8000,
         runtime=240,
     params:
-        run=run_settings,
+        run=measured_run,
         settings=metric_settings,
         state="results/{scale}/state/measure_run/{metric}/{run_id}",
     script:

@@ -1,9 +1,12 @@
 rule train_run:
     input:
         replay=replay_of_run,
+        objective=own_objective,
     output:
         checkpoints="results/{scale}/runs/{run_id}/checkpoints.h5",
         learning_curve="results/{scale}/runs/{run_id}/learning_curve.csv",
+    wildcard_constraints:
+        run_id="|".join(map(re.escape, PLAN.runs)),
     log:
         "results/{scale}/logs/train_run/{run_id}.log",
     benchmark:

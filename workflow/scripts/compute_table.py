@@ -1,8 +1,7 @@
-"""Rule ``compute_table``: the measurements of one experiment, reduced to a tidy table."""
+"""Rule ``compute_table``: the measurements of runs, reduced to a tidy table."""
 
 from typing import TYPE_CHECKING
 
-from td_interference.grid import RunSpec
 from td_interference.jobs import job
 from td_interference.tables.reduce import compute_table
 
@@ -12,7 +11,7 @@ if TYPE_CHECKING:
 with job(snakemake.log[0]):
     compute_table(
         snakemake.wildcards.table,
-        [RunSpec.from_dict(run) for run in snakemake.params.runs],
+        snakemake.params.runs,
         snakemake.input.measurements,
         snakemake.params.statistics,
         snakemake.output.parquet,

@@ -16,7 +16,7 @@ with job(snakemake.log[0], snakemake.threads):
         snakemake.wildcards.metric,
         snakemake.params.settings,
         RunSpec.from_dict(snakemake.params.run),
-        snakemake.input.replay,
+        snakemake.input.play,
         snakemake.input.checkpoints,
         snakemake.output.measurement,
         device=resolve_device(snakemake.config["device"]),

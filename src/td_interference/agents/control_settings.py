@@ -4,12 +4,14 @@ Standard library only: the Snakefile reads this module.
 """
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from td_interference.errors import UserError
+from td_interference.grid import RunSpec
 
 FRAMESKIP = 4  # emulator frames per agent step; as environments.atari.AtariSettings
 
@@ -177,6 +179,32 @@ class ControlSettings:
         """
         return f"control-{self.game}-h{self.hidden}-seed{self.seed}"
 
+    @property
+    def run_spec(self) -> RunSpec:
+        """What measuring a checkpoint needs to know: as if Q-learning had learned from a window.
+
+        Its random streams are those of policy evaluation: what is drawn to be measured is drawn
+        alike in both.
+        """
+        return RunSpec(
+            game=self.game,
+            objective="q_learning",
+            lambda_=None,
+            loss=self.loss,
+            gamma=self.gamma,
+            hidden=self.hidden,
+            optimizer=self.optimizer,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            momentum=self.momentum,
+            minibatch=self.minibatch,
+            steps=self.updates,
+            frozen_period=self.frozen_period,
+            tau=1.0,  # there is no moving average
+            checkpoints=self.checkpoints,
+            seed=self.seed,
+        )
+
     def epsilon(self, agent_step: int) -> float:
         """Return the probability of a random action after `agent_step` agent steps.
 
@@ -199,6 +227,7 @@ class ControlSettings:
         """Return what the attributes of the run's files say of it."""
         return {
             "settings": self.to_dict(),
+            "run": self.run_spec.to_dict(),
             "run_id": self.run_id,
             "game": self.game,
             "seed": self.seed,
@@ -212,6 +241,45 @@ class ControlSettings:
     def from_dict(cls, fields: Mapping[str, Any]) -> Self:
         """Return the settings whose `to_dict` is `fields`."""
         return cls(**{**fields, "checkpoints": tuple(fields["checkpoints"])})
+
+
+def control_grid(config: Mapping[str, Any]) -> tuple[ControlSettings, ...]:
+    """Return the runs of `config["control"]`: the product of its axes, in the order of the config.
+
+    What control shares with training from D* comes from `config["training"]`.
+
+    Args:
+        config: The complete configuration.
+
+    Raises:
+        UserError: If a combination of keys makes no sense.
+    """
+    block, training = dict(config["control"]), config["training"]
+    environment = config["environment"]
+    axes = [
+        block.pop(name) for name in ("games", "optimizers", "learning_rates", "hidden", "seeds")
+    ]
+    shared = {
+        name: training[name]
+        for name in ("loss", "minibatch", "weight_decay", "momentum", "frozen_period")
+    }
+    checkpoints = tuple(block.pop("checkpoints"))
+    return tuple(
+        ControlSettings(
+            game=game,
+            optimizer=optimizer,
+            learning_rate=float(learning_rate),
+            hidden=hidden,
+            seed=seed,
+            checkpoints=checkpoints,
+            **environment,
+            **shared,
+            **block,
+        )
+        for game, optimizer, learning_rate, hidden, seed in itertools.product(
+            *axes[:-1], range(axes[-1])
+        )
+    )
 
 
 def window_name(update_step: int) -> str:

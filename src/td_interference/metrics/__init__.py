@@ -12,8 +12,14 @@ from typing import NamedTuple
 class MetricEntry(NamedTuple):
     """One metric."""
 
-    name: str  # of its module, its table and its settings
+    name: str  # of its settings and in paths
     modules: tuple[str, ...]  # of the package; a change in one makes its measurements stale
+    variant_of: str = ""  # the metric it is, under other settings; "" for itself
+
+    @property
+    def module(self) -> str:
+        """Name of its module and of its table in `storage.MEASUREMENTS`."""
+        return self.variant_of or self.name
 
 
 _GRADIENTS = tuple(f"gradients/{name}.py" for name in ("checks", "gram", "layers", "per_sample"))
@@ -21,6 +27,7 @@ _GRADIENTS = tuple(f"gradients/{name}.py" for name in ("checks", "gram", "layers
 METRICS = (
     MetricEntry("stiffness", ("metrics/stiffness.py", *_GRADIENTS)),
     MetricEntry("gain", ("metrics/gain.py",)),
+    MetricEntry("gain_over_training", ("metrics/gain.py",), variant_of="gain"),
     MetricEntry("singular_values", ("metrics/singular_values.py",)),
     MetricEntry("sign_variance", ("metrics/sign_variance.py",)),
     MetricEntry("function_interference", ("metrics/function_interference.py", *_GRADIENTS)),
@@ -37,9 +44,9 @@ def entry(name: str) -> MetricEntry:
 
 
 def load(name: str) -> Callable:
-    """Return the function `measure` of `metrics/<name>.py`, imported on demand.
+    """Return the function `measure` of the metric's module, imported on demand.
 
     Raises:
         KeyError: If the registry has no such name.
     """
-    return importlib.import_module(f"{__name__}.{entry(name).name}").measure
+    return importlib.import_module(f"{__name__}.{entry(name).module}").measure

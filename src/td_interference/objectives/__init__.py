@@ -1,11 +1,18 @@
 """Objectives: what a network is trained towards. One file each; `OBJECTIVES` names them.
 
-To add one, write a module with a class `Objective` derived from `BaseObjective`, and put the
-module's name here and into the schema's list. The registry imports nothing heavy, so the Snakefile
-can read it.
+To add one to the package, write a module with a class `Objective` derived from `BaseObjective`, and
+put the module's name here and into the schema's list. One outside of the package needs no line
+here: the configuration's `own_objectives` names its file. The registry imports nothing heavy, so
+the Snakefile can read it.
 """
 
 import importlib
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+
+from td_interference.errors import UserError
 
 OBJECTIVES = (
     "td_lambda",
@@ -18,12 +25,54 @@ OBJECTIVES = (
 )
 
 
-def load(name: str) -> type:
-    """Return the class `Objective` of `objectives/<name>.py`, imported on demand.
+def load(name: str, file: str | None = None) -> type:
+    """Return the class `Objective` of `objectives/<name>.py`, or of `file`, imported on demand.
+
+    Args:
+        name: In the registry, or of the user's own objective.
+        file: Python file of the user's own objective; its code is run.
 
     Raises:
         KeyError: If the registry has no such name.
+        UserError: If the file cannot be imported or defines no class `Objective`.
     """
+    if file is not None:
+        return _own(name, file).Objective
     if name not in OBJECTIVES:
         raise KeyError(name)
     return importlib.import_module(f"{__name__}.{name}").Objective
+
+
+def check_own(file: str) -> None:
+    """Check, without running it, what names an objective of the user's own.
+
+    Raises:
+        UserError: If it is no Python file, or its name is no name for an objective.
+    """
+    path, key = Path(file), "config key 'own_objectives'"
+    if not re.fullmatch(r"[a-z][a-z0-9_]*\.py", path.name):
+        raise UserError(
+            f"{key}: {file!r} should be a Python file named in small letters, digits and '_', "
+            "which then is the objective's name"
+        )
+    if path.stem in OBJECTIVES:
+        raise UserError(f"{key}: {path.stem!r} is an objective already; give the file another name")
+    if not path.is_file():
+        raise UserError(f"{key}: {file}: no such file (paths start where snakemake is called)")
+
+
+def _own(name: str, file: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"own_objective_{name}", file)
+    if spec is None or spec.loader is None:
+        raise UserError(f"{file}: not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"{file}: cannot be imported ({type(error).__name__}: {reason}); mend it"
+        ) from error
+    if not isinstance(getattr(module, "Objective", None), type):
+        raise UserError(f"{file}: defines no class 'Objective'; see docs/extend.md")
+    return module

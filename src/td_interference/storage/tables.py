@@ -67,13 +67,15 @@ CHECKPOINTS = Table(
 )
 
 
-def _measurement(name: str, title: str, fields: Mapping[str, Field]) -> Table:
+def _measurement(name: str, title: str, fields: Mapping[str, Field], version: int = 1) -> Table:
     step = Field("int64", ("checkpoint",), "updates", "update step of each checkpoint")
-    return Table(name, 1, title, {"update_step": step, **fields})
+    return Table(name, version, title, {"update_step": step, **fields})
 
 
 _OFFSET = Field("int64", ("offset",), "agent steps", "distance in the trajectory, 0 = the sample")
-_SEGMENT = Field("int64", ("segment",), "transition", "first anchor state of each segment")
+_SEGMENT = Field(
+    "int64", ("checkpoint", "segment"), "transition", "first anchor state of each segment"
+)
 
 MEASUREMENTS = {
     "stiffness": _measurement(
@@ -89,6 +91,7 @@ MEASUREMENTS = {
                 "NaN across an episode's end and where a gradient is exactly 0",
             ),
         },
+        version=2,
     ),
     "gain": _measurement(
         "gain",
@@ -123,6 +126,7 @@ MEASUREMENTS = {
             ),
             "first_anchor": _SEGMENT,
         },
+        version=2,
     ),
     "function_interference": _measurement(
         "function_interference",

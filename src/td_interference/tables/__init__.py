@@ -1,8 +1,8 @@
-"""Tables: what figures draw. `TABLES` names each with the runs and the measurement it reduces.
+"""Tables: what figures draw. `TABLES` names each with the measurements it reduces.
 
-Columns have the same names in every table and figure: game, lambda, objective, offset, index, mean,
-low, high, n; n is the number of runs. The registry imports nothing heavy, so the Snakefile can read
-it.
+Columns have the same names in every table and figure: game, experiment, objective, lambda,
+optimizer, update_step, offset, index, mean, low, high, n; n is the number of runs. The registry
+imports nothing heavy, so the Snakefile can read it.
 """
 
 import importlib
@@ -10,25 +10,75 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 
+class Source(NamedTuple):
+    """Measurements of one kind that a table reduces."""
+
+    experiment: str  # whose runs: a key of the configuration's experiments, or see planning
+    metric: str  # which measurement of each
+    optimizers: tuple[str, ...] = ()  # only runs by these; () for all
+    first_game: bool = False  # only runs of the game that the experiment lists first
+
+
 class TableEntry(NamedTuple):
     """One table."""
 
     name: str
-    experiment: str  # key of the configuration's experiments: whose runs
-    metric: str  # which measurement of each
+    sources: tuple[Source, ...]
     module: str  # of td_interference.tables; holds a function of the table's name
 
 
+_SPREAD = ("adam", "rmsprop")  # the optimizers that the paper's figure 12 compares
+_PARAMETERIZATIONS = tuple(
+    Source("parameterizations", metric)
+    for metric in ("sign_variance", "policy_score", "function_interference")
+)
+_RANDOM_NETWORKS = (Source("random_networks", "random_networks"),)
+
 TABLES = (
-    TableEntry("stiffness_by_lambda", "td_lambda", "stiffness", "by_lambda"),
-    TableEntry("stiffness_nearby_by_lambda", "td_lambda", "stiffness", "by_lambda"),
-    TableEntry("gain_by_lambda", "td_lambda", "gain", "by_lambda"),
-    TableEntry("singular_values_by_lambda", "td_lambda", "singular_values", "by_lambda"),
-    TableEntry("sign_variance_by_lambda", "td_lambda", "sign_variance", "by_lambda"),
+    TableEntry("stiffness_by_lambda", (Source("td_lambda", "stiffness"),), "by_lambda"),
+    TableEntry("stiffness_nearby_by_lambda", (Source("td_lambda", "stiffness"),), "by_lambda"),
+    TableEntry("gain_by_lambda", (Source("td_lambda", "gain"),), "by_lambda"),
+    TableEntry("singular_values_by_lambda", (Source("td_lambda", "singular_values"),), "by_lambda"),
+    TableEntry("sign_variance_by_lambda", (Source("td_lambda", "sign_variance"),), "by_lambda"),
     TableEntry(
-        "function_interference_by_lambda", "td_lambda", "function_interference", "by_lambda"
+        "function_interference_by_lambda",
+        (Source("td_lambda", "function_interference"),),
+        "by_lambda",
     ),
-    TableEntry("gain_by_objective", "regression", "gain", "by_objective"),
+    TableEntry("gain_by_objective", (Source("regression", "gain"),), "by_objective"),
+    TableEntry("gain_nearby_by_objective", (Source("regression", "gain"),), "by_objective"),
+    TableEntry(
+        "gain_by_optimizer",
+        (Source("policy_evaluation", "gain"), Source("control", "gain")),
+        "by_optimizer",
+    ),
+    TableEntry(
+        "gain_nearby_by_optimizer",
+        (Source("policy_evaluation", "gain"), Source("control", "gain")),
+        "by_optimizer",
+    ),
+    TableEntry(
+        "singular_values_by_optimizer",
+        (
+            Source("policy_evaluation", "singular_values", _SPREAD, first_game=True),
+            Source("control", "singular_values", _SPREAD, first_game=True),
+        ),
+        "by_optimizer",
+    ),
+    TableEntry(
+        "gain_over_training",
+        (Source("control", "gain_over_training", ("adam",), first_game=True),),
+        "over_training",
+    ),
+    TableEntry(
+        "second_order_by_objective", (Source("second_order", "second_order"),), "second_order"
+    ),
+    TableEntry("momentum_variance", (Source("momentum", "momentum"),), "second_order"),
+    TableEntry("parameterizations", _PARAMETERIZATIONS, "parameterizations"),
+    TableEntry("parameterization_correlations", _PARAMETERIZATIONS, "parameterizations"),
+    TableEntry("random_networks_summary", _RANDOM_NETWORKS, "random_networks"),
+    TableEntry("random_networks_histogram", _RANDOM_NETWORKS, "random_networks"),
+    TableEntry("random_networks_step_sizes", _RANDOM_NETWORKS, "random_networks"),
 )
 
 

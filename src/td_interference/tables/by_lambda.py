@@ -5,18 +5,17 @@ from typing import Any
 
 import polars as pl
 
-from td_interference.grid import RunSpec
-from td_interference.storage import Arrays
 from td_interference.tables import curves
-from td_interference.tables.reduce import Curve, Key, Measured, means_by
+from td_interference.tables.reduce import Curve, Key, Measured, means_by, trained_from_replay
 
 
-def _game_and_lambda(run: RunSpec) -> Key:
+def _game_and_lambda(item: Measured) -> Key:
+    run = trained_from_replay(item)
     assert run.lambda_ is not None, "an experiment over λ has a λ in each run"
     return {"game": run.game, "lambda": run.lambda_}
 
 
-def _reduction(curve: Callable[[Arrays], Curve]) -> Callable[..., pl.DataFrame]:
+def _reduction(curve: Callable[[Measured], Curve]) -> Callable[..., pl.DataFrame]:
     def table(measured: Sequence[Measured], statistics: Mapping[str, Any]) -> pl.DataFrame:
         return means_by(_game_and_lambda, measured, curve, statistics).sort("game", "lambda")
 

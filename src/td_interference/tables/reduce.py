@@ -7,34 +7,48 @@ from typing import Any, NamedTuple
 import polars as pl
 from numpy.typing import NDArray
 
-from td_interference import storage, tables
+from td_interference import metrics, storage, tables
+from td_interference.agents.control_settings import ControlSettings
 from td_interference.files import atomic_path
 from td_interference.grid import RunSpec
 from td_interference.seeds import numpy_generator
 from td_interference.statistics import mean_over_runs
 
-Key = dict[str, str | float]  # columns of a table, by which runs are grouped
+Key = dict[str, str | float]  # columns of a table
+Run = RunSpec | ControlSettings
+
+# Names of the records that describe runs, as Snakemake's params carry them.
+_RECORDS: dict[str, type[RunSpec] | type[ControlSettings]] = {
+    record.__name__: record for record in (RunSpec, ControlSettings)
+}
 
 
 class Measured(NamedTuple):
     """One run and what a metric measured of it."""
 
-    run: RunSpec
+    run: Run
     arrays: storage.Arrays  # of the metric's table in storage
+    experiment: str = ""  # for which the run was measured
+    metric: str = ""
+    checkpoints: Sequence[int] = ()  # update steps that the experiment looks at
 
 
 class Curve(NamedTuple):
-    """What one run contributes: values along an axis, for each unit drawn within the run."""
+    """What one run contributes: values at P positions, for each unit drawn within the run."""
 
-    axis: str | None  # column name, e.g. "offset"; None for a single number
-    positions: Sequence[float]  # [P] along the axis; one position for a single number
+    positions: Sequence[Key]  # [P], such as {"offset": 3}; [{}] for a single number
     units: NDArray[Any]  # [units, P]
 
 
+def along(axis: str, positions: Sequence[float]) -> list[Key]:
+    """Return the positions of a curve along one axis, named as the table's column."""
+    return [{axis: position} for position in positions]
+
+
 def means_by(
-    key: Callable[[RunSpec], Key],
+    key: Callable[[Measured], Key],
     measured: Sequence[Measured],
-    curve: Callable[[storage.Arrays], Curve],
+    curve: Callable[[Measured], Curve],
     statistics: Mapping[str, Any],
 ) -> pl.DataFrame:
     """Return one row per key and position: the mean over the key's runs with its interval.
@@ -46,14 +60,14 @@ def means_by(
         statistics: "confidence" and "resamples".
 
     Returns:
-        The key's columns, the axis if there is one, mean, low, high, n.
+        The key's columns, those of the positions, mean, low, high, n.
     """
     groups: dict[tuple, list[Measured]] = {}
     for item in measured:
-        groups.setdefault(tuple(key(item.run).items()), []).append(item)
+        groups.setdefault(tuple(key(item).items()), []).append(item)
     rows = []
     for columns, items in groups.items():
-        curves = [curve(item.arrays) for item in items]
+        curves = [curve(item) for item in items]
         interval = mean_over_runs(
             [run.units for run in curves],
             confidence=statistics["confidence"],
@@ -61,11 +75,10 @@ def means_by(
             generator=numpy_generator(repr(columns), "bootstrap"),
         )
         for place, position in enumerate(curves[0].positions):
-            axis = {} if curves[0].axis is None else {curves[0].axis: position}
             rows.append(
                 {
                     **dict(columns),
-                    **axis,
+                    **position,
                     "mean": float(interval.mean[place]),
                     "low": float(interval.low[place]),
                     "high": float(interval.high[place]),
@@ -75,9 +88,20 @@ def means_by(
     return pl.DataFrame(rows)
 
 
+def all_games(measured: Sequence[Measured]) -> str:
+    """Return the names of the runs' games as one, for means over games: "asterix+ms_pacman"."""
+    return "+".join(sorted({item.run.game for item in measured}))
+
+
+def trained_from_replay(item: Measured) -> RunSpec:
+    """Return the description of a run that learned from D*."""
+    assert isinstance(item.run, RunSpec), f"{item.experiment} trains from D*"
+    return item.run
+
+
 def compute_table(
     name: str,
-    runs: Sequence[RunSpec],
+    runs: Sequence[Mapping[str, Any]],
     measurement_paths: Sequence[Path | str],
     statistics: Mapping[str, Any],
     parquet_path: Path | str,
@@ -87,8 +111,9 @@ def compute_table(
 
     Args:
         name: Of the table, in `tables.TABLES`.
-        runs: The experiment's runs.
-        measurement_paths: Their measurements, in the same order.
+        runs: What was measured: "experiment", "metric", "checkpoints", the "run"'s `to_dict`, and
+            the name of its "record".
+        measurement_paths: The measurements, in the same order.
         statistics: "confidence" and "resamples" of the bootstrap.
         parquet_path: File to write.
         csv_path: File to write.
@@ -96,10 +121,15 @@ def compute_table(
     Raises:
         UserError: If a measurement is bad.
     """
-    schema = storage.MEASUREMENTS[tables.entry(name).metric]
     measured = [
-        Measured(run, storage.read(path, schema))
-        for run, path in zip(runs, measurement_paths, strict=True)
+        Measured(
+            _RECORDS[item["record"]].from_dict(item["run"]),
+            storage.read(path, storage.MEASUREMENTS[metrics.entry(item["metric"]).module]),
+            item["experiment"],
+            item["metric"],
+            item["checkpoints"],
+        )
+        for item, path in zip(runs, measurement_paths, strict=True)
     ]
     table = tables.load(name)(measured, statistics)
     with atomic_path(parquet_path) as temporary:

@@ -1,0 +1,16 @@
+"""Gain against offset and training time (figure 14)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+from td_interference.tables import curves
+from td_interference.tables.reduce import Measured, means_by
+
+
+def gain_over_training(measured: Sequence[Measured], statistics: Mapping[str, Any]) -> pl.DataFrame:
+    """Gain at each checkpoint and offset."""
+    return means_by(
+        lambda item: {"game": item.run.game}, measured, curves.gain_over_training, statistics
+    )

@@ -1,0 +1,71 @@
+"""How interference changes: the terms of ρ' by objective (figure 7), and under momentum (6.1)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from td_interference.statistics import mean_where_known
+from td_interference.tables import curves
+from td_interference.tables.reduce import Curve, Key, Measured, means_by, trained_from_replay
+
+TERMS = ("r1", "r2", "r3")
+
+
+def second_order_by_objective(
+    measured: Sequence[Measured], statistics: Mapping[str, Any]
+) -> pl.DataFrame:
+    """Of each term: mean over all pairs, over the positive and over the negative ones, and a share.
+
+    The share is that of negative pairs, 0..1.
+    """
+    tables = []
+    for term in TERMS:
+
+        def key(item: Measured, term: str = term) -> Key:
+            run = trained_from_replay(item)
+            return {"game": run.game, "objective": run.objective, "term": term}
+
+        def parts(item: Measured, term: str = term) -> Curve:
+            pairs = item.arrays[term].astype(np.float64).reshape(len(item.arrays[term]), -1)
+            positive = np.where(pairs > 0, pairs, np.nan)
+            negative = np.where(pairs < 0, pairs, np.nan)
+            values = {
+                "mean": pairs.mean(1),
+                "positive": mean_where_known(positive, 1),
+                "negative": mean_where_known(negative, 1),
+                "share_negative": (pairs < 0).mean(1),
+            }
+            return curves.over_checkpoints(item, values, "part")
+
+        tables.append(means_by(key, measured, parts, statistics))
+    return pl.concat(tables)
+
+
+def momentum_variance(measured: Sequence[Measured], statistics: Mapping[str, Any]) -> pl.DataFrame:
+    """Standard deviations, over pairs A ≠ B, of ρ and ρ' of plain and of momentum SGD.
+
+    The "change_ratio" is that of ρ'_μ to ρ'. As a step of momentum takes (1 - β) of the gradient
+    alone, all of ρ_μ is smaller too; so the "relative_change_ratio" compares ρ'_μ in units of ρ_μ
+    with ρ' in units of ρ.
+    """
+
+    def quantities(item: Measured) -> Curve:
+        spread = {
+            name: _spread(item.arrays[name])
+            for name in ("interference", "change", "momentum_interference", "momentum_change")
+        }
+        ratio = spread["momentum_change"] / spread["change"]
+        own_units = spread["momentum_interference"] / spread["interference"]
+        values = {**spread, "change_ratio": ratio, "relative_change_ratio": ratio / own_units}
+        return curves.over_checkpoints(item, values, "quantity")
+
+    return means_by(lambda item: {"game": item.run.game}, measured, quantities, statistics)
+
+
+def _spread(pairs: NDArray) -> NDArray[np.float64]:
+    """Return the standard deviation over pairs A ≠ B, [checkpoints, N, N] to [checkpoints]."""
+    apart = ~np.eye(pairs.shape[-1], dtype=bool)
+    return pairs[:, apart].astype(np.float64).std(axis=1)

@@ -1,0 +1,20 @@
+rule measure_random_networks:
+    input:
+        code=[source(name) for name in random_networks.MODULES],
+    output:
+        measurement="results/{scale}/metrics/random_networks/{study_id}.h5",
+    log:
+        "results/{scale}/logs/measure_random_networks/{study_id}.log",
+    benchmark:
+        "results/{scale}/benchmarks/measure_random_networks/{study_id}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        study=study_settings,
+        state="results/{scale}/state/measure_random_networks/{study_id}",
+    script:
+        "../scripts/measure_random_networks.py"

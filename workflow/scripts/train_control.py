@@ -1,0 +1,24 @@
+"""Rule ``train_control``: Q-learning from scratch on play of its own."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from td_interference.agents.control import train_control
+from td_interference.agents.control_settings import ControlOutputs, ControlSettings
+from td_interference.device import resolve_device
+from td_interference.jobs import job
+from td_interference.resume import ResumeState
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+settings, state = snakemake.params.control, Path(snakemake.params.state)
+with job(snakemake.log[0], snakemake.threads):
+    train_control(
+        ControlSettings.from_dict(settings),
+        ControlOutputs(*map(Path, snakemake.output)),
+        ResumeState(state, settings, snakemake.config["resume_interval"]),
+        progress_directory=state,
+        device=resolve_device(snakemake.config["device"]),
+        threads=snakemake.threads,
+    )
