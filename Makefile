@@ -1,5 +1,6 @@
 # make results/fig5.pdf               one figure, at the scale config.yaml names
 # make results/fig5.pdf SCALE=smoke   the same at another scale
+# make atari                          all figures on Atari
 # make test                           lint and all tests
 # make bench                          benchmarks
 # The first call sets up .venv from requirements.lock.
@@ -8,11 +9,15 @@ PYTHON ?= python3
 CORES ?= all
 VENV := .venv
 SCALE ?=
+SNAKEMAKE = $(VENV)/bin/snakemake $@ --cores $(CORES) $(if $(SCALE),--config scale=$(SCALE))
 
-.PHONY: test bench setup FORCE
+.PHONY: atari test bench setup FORCE
 
 results/%: setup FORCE
-	$(VENV)/bin/snakemake $@ --cores $(CORES) $(if $(SCALE),--config scale=$(SCALE))
+	$(SNAKEMAKE)
+
+atari: setup
+	$(SNAKEMAKE)
 
 test: setup
 	$(VENV)/bin/python -m pytest

@@ -132,7 +132,7 @@ class Objective(QLearningObjective):
         return self.frozen_network
 
     def target(self, index):
-        return 0.5 * (self.q_target(index) + self.replay.monte_carlo_return[index])
+        return 0.5 * (self.td_target(index) + self.replay.monte_carlo_return[index])
 '''
 
 

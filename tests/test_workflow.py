@@ -11,16 +11,39 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from td_interference import storage
+from td_interference import figures, metrics, storage
 from td_interference.agents.expert_file import load_expert
 from td_interference.replay import Replay
 from td_interference.storage.checkpoints import checkpoint_steps
 
 ROOT = Path(__file__).parent.parent
-FIGURES = ("fig3", "fig5", "fig11", "fig13")
+FIGURES = tuple(entry.name for entry in figures.FIGURES)
 N_RUNS = 4  # of TD(λ): two λ, two seeds
-N_REGRESSIONS = 6  # three objectives, two seeds
+N_FIXED = 28  # runs from D* of all experiments, those that two of them want counted once
+N_CONTROL = 8  # four optimizers, two seeds
 BIN = Path(sys.executable).parent
+
+
+OWN = '''
+"""Half Monte Carlo, half Q-learning."""
+
+from td_interference.objectives.q_base import QLearningObjective
+
+
+class Objective(QLearningObjective):
+    """Q(S_t, A_t) towards the mean of the return and the TD target of a frozen copy."""
+
+    bootstraps = False  # its target is not R + γ max Q(S') alone, as the second-order terms need
+
+    @property
+    def bootstrap_network(self):
+        """The frozen copy."""
+        return self.frozen_network
+
+    def target(self, index):
+        """Return the td_target of each transition, [N]."""
+        return 0.5 * (self.td_target(index) + self.replay.monte_carlo_return[index])
+'''
 
 
 def call(command, directory, **over):
@@ -51,8 +74,7 @@ def project(tmp_path_factory):
     ready = Path(sys.prefix) / ".ready"
     if not ready.exists():
         pytest.skip("the tests run in an environment that `make` did not set up")
-    targets = [f"results/{figure}.pdf" for figure in FIGURES]
-    done = call(["make", *targets, "SCALE=smoke", "CORES=2", f"VENV={sys.prefix}"], directory)
+    done = call(["make", "atari", "SCALE=smoke", "CORES=2", f"VENV={sys.prefix}"], directory)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-5000:]
     (directory / "make.log").write_text(done.stdout + done.stderr)
     return directory
@@ -85,14 +107,24 @@ def test_every_product_is_there_and_good(project):
     for seed in (0, 1):
         replay = Replay.load(smoke / "replay" / f"ms_pacman-seed{seed}.h5")
         assert len(replay) >= 1500 and replay.n_actions == 9
-    runs = sorted((smoke / "runs").iterdir())
-    assert len(runs) == N_RUNS + N_REGRESSIONS
-    for run in runs:
-        assert checkpoint_steps(run / "checkpoints.h5") == [100, 200]
+    control, fixed = [], []
+    for run in sorted((smoke / "runs").iterdir()):
+        (control if "-control-" in run.name else fixed).append(run)
+    assert (len(fixed), len(control)) == (N_FIXED, N_CONTROL)
+    for run in fixed:
+        assert checkpoint_steps(run / "checkpoints.h5")[-1] == 200
         assert pl.read_csv(run / "learning_curve.csv")["update_step"][-1] == 200
-    for metric in ("stiffness", "gain", "singular_values"):
-        for path in (smoke / "metrics" / metric).iterdir():
-            storage.read(path, storage.MEASUREMENTS[metric])
+    for run in control:
+        assert checkpoint_steps(run / "checkpoints.h5") == [100, 200]
+        assert pl.read_csv(run / "evaluation.csv")["update_step"].unique().to_list() == [100, 200]
+        for step in (100, 200):
+            play = Replay.load(run / "windows" / f"window-{step}.h5")
+            assert len(play) >= 800 and not play.terminated[play.truncated].any()
+    for entry in metrics.METRICS:
+        files = list((smoke / "metrics" / entry.name).iterdir())
+        assert files, entry.name
+        for path in files:
+            storage.read(path, storage.MEASUREMENTS[entry.module])
     assert not list(smoke.glob("state/**/*.pt")), "resume states are removed after success"
     assert list(smoke.glob("logs/train_run/*.log")), "each job has its log"
 
@@ -131,7 +163,7 @@ def edited(path, text="\n# edited\n"):
     [
         ("figures/fig05_stiffness_by_lambda.py", {"make_figure": 1, "publish": 1}),
         ("figures/fig11_gain_by_lambda.py", {"make_figure": 1, "publish": 1}),
-        ("figures/style.py", {"make_figure": 4, "publish": 4}),
+        ("figures/style.py", {"make_figure": len(FIGURES), "publish": len(FIGURES)}),
         (
             "metrics/stiffness.py",
             {"measure_run": N_RUNS, "compute_table": 1, "make_figure": 1, "publish": 1},
@@ -233,6 +265,55 @@ def test_deleted_intermediates_redo_what_hangs_on_them(project, tmp_path, interm
         assert planned(project) == jobs
     finally:
         shutil.move(tmp_path / path.name, path)
+
+
+@pytest.mark.workflow
+def test_figures_train_what_they_need_alone(tmp_path):
+    """From nothing, at smoke scale: runs by rule, and which agents."""
+
+    def planned_runs(figure):
+        command = ["snakemake", "-n", f"results/{figure}.pdf", "--directory", str(tmp_path)]
+        command += ["--snakefile", str(ROOT / "Snakefile"), "--configfile", str(ROOT / "config.yaml")]
+        done = call([*command, "--config", "scale=smoke"], ROOT)
+        assert done.returncode == 0, done.stderr
+        said = done.stdout + done.stderr
+        jobs = dict(re.findall(r"^(\w+) +(\d+)$", said, flags=re.MULTILINE))
+        return int(jobs.get("train_run", 0)), int(jobs.get("train_control", 0))
+
+    assert planned_runs("fig3") == (6, 0)
+    assert planned_runs("fig5") == planned_runs("fig11") == planned_runs("fig13") == (4, 0)
+    assert planned_runs("fig4") == planned_runs("fig10") == (8, 8)
+    assert planned_runs("fig6") == (8, 0)
+    assert planned_runs("fig7") == (8, 0)
+    assert planned_runs("fig12") == (4, 4)
+    assert planned_runs("fig14") == (0, 2)
+    assert planned_runs("momentum_variance") == (2, 0)
+    assert planned_runs("random_networks") == (0, 0)
+
+
+@pytest.mark.workflow
+def test_an_objective_of_ones_own_goes_through_the_pipeline(project):
+    """One file outside of the package; it joins the figures that compare objectives."""
+    (project / "half_way.py").write_text(OWN)
+    before = planned(project, targets=["results/fig3.pdf", "results/fig7.pdf"])
+    assert before == {}
+    over = ["--config", "scale=smoke", "own_objectives=[half_way.py]"]
+    target = "results/smoke/figures/fig3.pdf"
+    jobs = planned(project, "own_objectives=[half_way.py]", targets=[target])
+    assert jobs == {"train_run": 2, "measure_run": 2, "compute_table": 1, "make_figure": 1}
+    done = call(["snakemake", target, "--cores", "2", *over], project)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    table = pl.read_csv(project / "results" / "smoke" / "figures" / "fig3.csv")
+    assert table.filter(pl.col("objective") == "half_way")["mean"].is_finite().all()
+    assert table["objective"].n_unique() == 4
+    # An edited objective trains its own runs again, and no other.
+    edited(project / "half_way.py")
+    jobs = planned(project, "own_objectives=[half_way.py]", targets=[target])
+    assert jobs == {"train_run": 2, "measure_run": 2, "compute_table": 1, "make_figure": 1}
+    # Taken out again, the figure is that of the shipped objectives.
+    done = call(["snakemake", "results/fig3.pdf", "--cores", "2", *over[:2]], project)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    assert planned(project, targets=["results/fig3.pdf"]) == {}
 
 
 @pytest.mark.workflow

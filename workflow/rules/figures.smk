@@ -54,3 +54,8 @@ rule publish:
     shell:
         "(cp {input.pdf} {output.pdf} && cp {input.png} {output.png}"
         " && cp {input.csv} {output.csv}) 2> {log}"
+
+
+rule atari:
+    input:
+        expand("results/{figure}.pdf", figure=FIGURE_NAMES),
