@@ -57,12 +57,13 @@ def update(
     """
     outputs = objective.network(objective.replay.observation(index))
     loss = objective.loss(outputs, index).mean()
+    with torch.no_grad():  # before the step: a network that bootstraps from itself moves its target
+        prediction, target = objective.prediction(outputs, index), objective.target(index)
+        before = torch.stack([loss, prediction.mean(), target.mean()])
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
-    with torch.no_grad():
-        prediction, target = objective.prediction(outputs, index), objective.target(index)
-        return torch.stack([loss, prediction.mean(), target.mean()])
+    return before
 
 
 class Trainer:

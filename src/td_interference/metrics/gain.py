@@ -1,17 +1,28 @@
 """Gain: how much one optimizer step lowers the loss nearby (paper, section 5, figures 3, 4, 11)."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from td_interference.metrics.subject import Subject
+from td_interference.objectives.base import BaseObjective
+from td_interference.replay import Window
 from td_interference.storage import Arrays
 from td_interference.training import update
 
 _EVALUATION_BATCH = 256  # observations at a time
+
+
+class _Draw(NamedTuple):
+    """One minibatch and the transitions whose losses are compared."""
+
+    minibatch: Tensor  # int64 [samples]
+    window: Window  # around each of them
+    unrelated: Tensor  # int64 [unrelated]
+    index: Tensor  # all of the latter two once, ascending, int64
 
 
 def measure(subject: Subject, settings: Mapping[str, Any]) -> Arrays:
@@ -21,7 +32,11 @@ def measure(subject: Subject, settings: Mapping[str, Any]) -> Arrays:
 
     For each of several minibatches the step the run would have taken from this checkpoint is taken
     (momenta and all), the losses around each of its samples are compared, and the step is undone.
-    Targets stay as they were: within one step the frozen network does not move.
+    The frozen network stays where the checkpoint left it, also where training would first copy the
+    network to it.
+
+    What does not hang on the minibatch is computed once: the losses before the step and, unless
+    the network bootstraps from itself, the targets.
 
     Args:
         subject: The checkpoint.
@@ -32,24 +47,27 @@ def measure(subject: Subject, settings: Mapping[str, Any]) -> Arrays:
         "offset" [2k + 1], "gain" [minibatches, samples, 2k + 1] (NaN across an episode's end), and
         "gain_unrelated" [minibatches, unrelated].
     """
-    replay, objective = subject.replay, subject.objective
-    half_width = settings["half_width"]
+    objective, half_width = subject.objective, settings["half_width"]
     generator = subject.generator("gain")
+    draws = [
+        _draw(subject, half_width, settings["unrelated"], generator)
+        for _ in range(settings["minibatches"])
+    ]
+    everything = torch.cat([draw.index for draw in draws]).unique()
+    target = _td_targets(objective, everything)
+    before = _losses(objective, everything, target)
     gains, unrelated_gains = [], []
-    for _ in range(settings["minibatches"]):
-        minibatch = replay.draw(subject.run.minibatch, generator)
-        unrelated = replay.draw(settings["unrelated"], generator)
-        window = replay.window(minibatch, half_width)
-        index, place = torch.unique(
-            torch.cat([window.index.flatten(), unrelated]), return_inverse=True
-        )
-        before = _losses(subject, index)
-        update(objective, subject.optimizer(), minibatch)
-        gain = (before - _losses(subject, index))[place]
+    for draw in draws:
+        update(objective, subject.optimizer(), draw.minibatch)
+        known = torch.searchsorted(everything, draw.index)
+        moved = objective.td_target_moves
+        target_after = _td_targets(objective, draw.index) if moved else target[known]
+        gain = before[known] - _losses(objective, draw.index, target_after)
         subject.restore_network()
-        around = gain[: window.index.numel()].view_as(window.index)
-        gains.append(torch.where(window.valid, around, torch.nan).cpu().numpy())
-        unrelated_gains.append(gain[window.index.numel() :].cpu().numpy())
+        around = gain[torch.searchsorted(draw.index, draw.window.index)]
+        gains.append(torch.where(draw.window.valid, around, torch.nan).cpu().numpy())
+        unrelated = gain[torch.searchsorted(draw.index, draw.unrelated)]
+        unrelated_gains.append(unrelated.cpu().numpy())
     return {
         "offset": np.arange(-half_width, half_width + 1),
         "gain": np.stack(gains),
@@ -57,13 +75,30 @@ def measure(subject: Subject, settings: Mapping[str, Any]) -> Arrays:
     }
 
 
+def _draw(
+    subject: Subject, half_width: int, n_unrelated: int, generator: np.random.Generator
+) -> _Draw:
+    replay = subject.replay
+    minibatch = replay.draw(subject.run.minibatch, generator)
+    unrelated = replay.draw(n_unrelated, generator)
+    window = replay.window(minibatch, half_width)
+    index = torch.cat([window.index.flatten(), unrelated]).unique()
+    return _Draw(minibatch, window, unrelated, index)
+
+
 @torch.no_grad()
-def _losses(subject: Subject, index: Tensor) -> Tensor:
-    """Return the pointwise TD losses of the transitions `index`, [N]."""
-    objective = subject.objective
+def _td_targets(objective: BaseObjective, index: Tensor) -> Tensor:
+    """Return the targets of the pointwise TD losses of the transitions `index`, [N]."""
+    return torch.cat([objective.td_target(part) for part in index.split(_EVALUATION_BATCH)])
+
+
+@torch.no_grad()
+def _losses(objective: BaseObjective, index: Tensor, td_target: Tensor) -> Tensor:
+    """Return the pointwise TD losses of the transitions `index` towards `td_target`, both [N]."""
+    parts = zip(index.split(_EVALUATION_BATCH), td_target.split(_EVALUATION_BATCH), strict=True)
     return torch.cat(
         [
-            objective.td_loss(objective.network(objective.replay.observation(part)), part)
-            for part in index.split(_EVALUATION_BATCH)
+            objective.td_loss(objective.network(objective.replay.observation(part)), part, target)
+            for part, target in parts
         ]
     )

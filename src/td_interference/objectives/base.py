@@ -3,6 +3,7 @@
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -19,7 +20,14 @@ class BaseObjective(ABC):
     Args:
         run: The run's settings.
         replay: D*; the objective's tensors live on its device.
+
+    Attributes:
+        bootstraps: Whether the target is R_t + γ times a learned value of S_{t+1}, that of
+            `successor_value`, by whichever network; else second-order metrics take the target as
+            a number that no update moves.
     """
+
+    bootstraps: ClassVar[bool] = False
 
     def __init__(self, run: RunSpec, replay: Replay):
         """See the class."""
@@ -79,6 +87,33 @@ class BaseObjective(ABC):
         """Return the pointwise losses J(u) = ℓ(δ), [N]; no mean over the minibatch."""
         return self._loss(self.td_error(outputs, index))
 
-    def td_loss(self, outputs: Tensor, index: Tensor) -> Tensor:
-        """Return the pointwise TD loss whose gain is measured, [N]; here the loss itself."""
-        return self.loss(outputs, index)
+    def td_target(self, index: Tensor) -> Tensor:
+        """Return the target of the TD loss whose gain is measured, [N]; here the target itself."""
+        return self.target(index)
+
+    @property
+    def td_target_moves(self) -> bool:
+        """Whether `td_target` moves with each step of the network; else it is the same after it."""
+        return False
+
+    def td_loss(self, outputs: Tensor, index: Tensor, td_target: Tensor | None = None) -> Tensor:
+        """Return the pointwise TD loss whose gain is measured, [N].
+
+        Args:
+            outputs: Of the network at S_t, [N, n_outputs].
+            index: The transitions, int64 [N].
+            td_target: `td_target(index)`, [N], where it is known already.
+        """
+        td_target = self.td_target(index) if td_target is None else td_target
+        return self._loss(td_target - self.prediction(outputs, index))
+
+    def successor_value(self, outputs: Tensor) -> Tensor:
+        """Return the value of S_{t+1} in the target of an objective that bootstraps.
+
+        Args:
+            outputs: Of a network at S_{t+1}, [N, n_outputs].
+
+        Returns:
+            [N], without regard to whether S_{t+1} is terminal.
+        """
+        raise NotImplementedError(f"{type(self).__module__} does not bootstrap")

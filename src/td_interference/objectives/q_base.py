@@ -1,6 +1,7 @@
 """What the objectives of a Q network share: Q(S_t, A_t), and the pointwise TD loss."""
 
 from abc import abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -23,26 +24,36 @@ class QObjective(BaseObjective):
     @property
     @abstractmethod
     def bootstrap_network(self) -> nn.Module:
-        """The network whose Q(S_{t+1}, ·) stands in the TD target of `q_target`."""
+        """The network whose Q(S_{t+1}, ·) stands in `td_target`."""
+
+    def successor_value(self, outputs: Tensor) -> Tensor:
+        """Return max_a Q(S_{t+1}, a), [N]."""
+        return outputs.amax(dim=1)
 
     @torch.no_grad()
-    def q_target(self, index: Tensor) -> Tensor:
-        """Return R_t + γ max_a Q(S_{t+1}, a), [N] (paper, eq. 3); a terminal step bootstraps 0."""
-        next_q = self.bootstrap_network(self.replay.next_observation(index)).amax(dim=1)
+    def td_target(self, index: Tensor) -> Tensor:
+        """Return R_t + γ max_a Q(S_{t+1}, a), [N] (paper, eq. 3); a terminal step bootstraps 0.
+
+        It makes `td_loss` L_QL, whatever the network is trained towards.
+        """
+        next_q = self.successor_value(self.bootstrap_network(self.replay.next_observation(index)))
         continues = ~self.replay.terminated[index]
         return self.replay.reward[index] + self.run.gamma * continues * next_q
 
-    def td_loss(self, outputs: Tensor, index: Tensor) -> Tensor:
-        """Return the pointwise TD loss L_QL, [N], whatever the network is trained towards."""
-        return self._loss(self.q_target(index) - self.prediction(outputs, index))
+    @property
+    def td_target_moves(self) -> bool:
+        """Whether the network bootstraps from itself."""
+        return self.bootstrap_network is self.network
 
 
 class QLearningObjective(QObjective):
     """Q-learning: the target is the TD target; subclasses say which network it bootstraps from."""
 
+    bootstraps: ClassVar[bool] = True
+
     def target(self, index: Tensor) -> Tensor:
         """Return the TD target, [N]."""
-        return self.q_target(index)
+        return self.td_target(index)
 
 
 class QRegressionObjective(QObjective):

@@ -1,9 +1,12 @@
 """TD(λ) policy evaluation: V towards forward-view λ-returns of a frozen network (eq. 4 and 5)."""
 
+from typing import ClassVar
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from td_interference.errors import UserError
 from td_interference.grid import RunSpec
 from td_interference.networks import value_network
 from td_interference.objectives.base import BaseObjective
@@ -15,6 +18,8 @@ _EVALUATION_BATCH = 256  # observations at a time, when V of all of D* is needed
 
 class Objective(BaseObjective):
     """V(S_t) towards G^λ(S_t), all λ-returns recomputed at each copy of the frozen network."""
+
+    bootstraps: ClassVar[bool] = True
 
     def __init__(self, run: RunSpec, replay: Replay):
         """As `BaseObjective`."""
@@ -32,6 +37,19 @@ class Objective(BaseObjective):
     def target(self, index: Tensor) -> Tensor:
         """Return G^λ(S_t), [N]."""
         return self._target[index]
+
+    def successor_value(self, outputs: Tensor) -> Tensor:
+        """Return V(S_{t+1}), [N].
+
+        Raises:
+            UserError: If λ > 0: the values of more states than S_{t+1} are in the target.
+        """
+        if self.run.lambda_:
+            raise UserError(
+                f"{self.run.run_id}: 'second_order' knows targets of one step (eq. 17), and λ is "
+                f"{self.run.lambda_:g}; measure it where 'lambdas' is 0, or an objective of Q"
+            )
+        return outputs[:, 0]
 
     def frozen_network_changed(self) -> None:
         """Recompute all λ-returns from the frozen network's values (paper, appendix B.3)."""
