@@ -59,8 +59,8 @@ def drawable(memory: PrioritizedReplay) -> set[tuple[int, int]]:
     slots = np.flatnonzero(memory.state_dict()["priorities"].numpy())
     newest = memory.state_dict()["next_row"] - 1
     pairs = set()
-    for slot, environment in zip(*np.divmod(slots, memory._n_environments), strict=True):
-        pairs.add((newest - (newest - slot) % memory.rows, environment))
+    for slot, environment in zip(*np.divmod(slots, memory.ring.n_environments), strict=True):
+        pairs.add((newest - (newest - slot) % memory.ring.n_rows, environment))
     return pairs
 
 
@@ -72,7 +72,7 @@ def test_batches_are_those_of_the_stream(n_rows: int, n_step: int, life_loss: bo
         n_rows, capacity=60, n_environments=2, n_step=n_step, life_loss=life_loss
     )
     pairs = sorted(drawable(memory))
-    index = np.array([(t % memory.rows) * 2 + e for t, e in pairs])
+    index = np.array([(t % memory.ring.n_rows) * 2 + e for t, e in pairs])
     generator = np.random.default_rng(0)
     seen = set()
     while len(seen) < len(index):
@@ -108,7 +108,7 @@ def test_what_can_be_drawn() -> None:
         stream, memory = filled(n_rows, capacity=40, n_environments=2, n_step=n_step)
         # Of the 20 newest rows the stacks of the 3 oldest may be gone, and the 3 newest are not
         # followed by n rows yet.
-        rows = range(max(0, n_rows - memory.rows + 3), n_rows - n_step)
+        rows = range(max(0, n_rows - memory.ring.n_rows + 3), n_rows - n_step)
         got = drawable(memory)
         assert got == {(t, e) for t in rows for e in range(2) if stream.rows[t][2].valid[e]}
         assert len(memory) == len(got)

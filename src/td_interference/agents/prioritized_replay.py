@@ -1,9 +1,4 @@
-"""The replay memory of Rainbow: single frames in, prioritized n-step minibatches out.
-
-Row t of environment e holds the newest frame of S_t, A_t and what the step told (see
-`AtariStep`); so the row after an episode's end holds its last observation, and no transition.
-Stacks of frames are rebuilt on sampling: an observation costs 7 kB, not 28.
-"""
+"""The replay memory of Rainbow: single frames in, prioritized n-step minibatches out."""
 
 from typing import Any, NamedTuple, Self
 
@@ -12,9 +7,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from td_interference.agents.frame_ring import FrameRing
 from td_interference.agents.sum_tree import SumTree
 from td_interference.environments.atari import AtariStep
-from td_interference.screen import FRAME_SIZE, STACK
+from td_interference.screen import STACK
 
 
 class ReplayBatch(NamedTuple):
@@ -85,7 +81,7 @@ class PrioritizedReplay:
         gamma: Discount per agent step.
         priority_exponent: omega, power of the priorities.
         life_loss_terminal: Whether a lost life ends the bootstrap.
-        first_row: Number of the first row to be appended; above 0 for a memory that is refilled.
+        first_row: As of `FrameRing`.
     """
 
     def __init__(
@@ -99,23 +95,14 @@ class PrioritizedReplay:
         first_row: int = 0,
     ):
         """See the class."""
-        self.rows = capacity // n_environments
-        if self.rows <= n_step + STACK:
+        if capacity // n_environments <= n_step + STACK:
             raise ValueError(f"{capacity=} is too small for {n_environments=} and {n_step=}")
-        self._n_environments, self._n_step, self._gamma = n_environments, n_step, gamma
+        self.ring = FrameRing(capacity // n_environments, n_environments, first_row)
+        self._n_step, self._gamma = n_step, gamma
         self._exponent, self._life_loss_terminal = priority_exponent, life_loss_terminal
-        shape = (self.rows, n_environments)
-        self._frame = np.zeros((*shape, FRAME_SIZE, FRAME_SIZE), dtype=np.uint8)
-        self._action = np.zeros(shape, dtype=np.uint8)
-        self._reward = np.zeros(shape, dtype=np.float32)
-        self._terminal = np.zeros(shape, dtype=np.bool_)
-        self._ended = np.zeros(shape, dtype=np.bool_)
-        self._valid = np.zeros(shape, dtype=np.bool_)
-        self._age = np.zeros(shape, dtype=np.uint8)  # earlier frames of the episode, at most 3
-        self._age_now = np.zeros(n_environments, dtype=np.uint8)
-        self._tree = SumTree(self.rows * n_environments)  # leaf: row * N + environment
+        # Leaf p * N + e: the row at place p of the ring, of environment e.
+        self._tree = SumTree(self.ring.n_rows * n_environments)
         self._max_priority = 1.0
-        self._first_row = self._next_row = first_row
 
     def __len__(self) -> int:
         """Number of transitions that can be drawn."""
@@ -131,25 +118,15 @@ class PrioritizedReplay:
             action: [N].
             step: What the environments answered.
         """
-        row = self._next_row % self.rows
-        terminal = step.terminated
-        if self._life_loss_terminal:
-            terminal = terminal | step.life_lost
-        self._frame[row] = observation[:, -1]
-        self._action[row] = action
-        self._reward[row] = step.reward
-        self._terminal[row] = terminal
-        self._ended[row] = terminal | step.truncated
-        self._valid[row] = step.valid
-        self._age[row] = self._age_now
-        self._age_now = np.where(step.valid, np.minimum(self._age_now + 1, STACK - 1), 0)
+        ring = self.ring
+        ring.append(observation, action, step)
+        newest = ring.next_row - 1
         # The oldest rows whose stacks begin in rows about to be overwritten leave the draw.
-        self._set_priorities(self._next_row + STACK - 1, 0.0)
-        matured = self._next_row - self._n_step
-        if matured >= self._first_row:
-            valid = self._valid[matured % self.rows]
+        self._set_priorities(newest + STACK - 1, 0.0)
+        matured = newest - self._n_step
+        if matured >= ring.first_row:
+            valid = ring.valid[matured % ring.n_rows]
             self._set_priorities(matured, np.where(valid, self._max_priority**self._exponent, 0.0))
-        self._next_row += 1
 
     def sample(
         self, size: int, importance_exponent: float, generator: np.random.Generator
@@ -161,21 +138,24 @@ class PrioritizedReplay:
             importance_exponent: beta of the importance weights.
             generator: Source of the draw.
         """
+        ring = self.ring
         mass = (np.arange(size) + generator.random(size)) * (self._tree.total / size)
         leaf = self._tree.find(mass)
-        row, environment = np.divmod(leaf, self._n_environments)
-        window = (row[:, None] + np.arange(self._n_step)) % self.rows, environment[:, None]
-        target = n_step(
-            self._reward[window], self._terminal[window], self._ended[window], self._gamma
-        )
+        place, environment = np.divmod(leaf, ring.n_environments)
+        window = (place[:, None] + np.arange(self._n_step)) % ring.n_rows, environment[:, None]
+        terminal = ring.terminated[window]
+        if self._life_loss_terminal:
+            terminal = terminal | ring.life_lost[window]
+        ended = terminal | ring.truncated[window]
+        target = n_step(ring.reward[window], terminal, ended, self._gamma)
         # Weights of max 1 make updates smaller only: the number of transitions cancels.
         priority = self._tree.get(leaf)
         weight = (priority / priority.min()) ** -importance_exponent
         return ReplayBatch(
-            observation=self._stack(row, environment),
-            action=torch.from_numpy(self._action[row, environment].astype(np.int64)),
+            observation=ring.stack(place, environment),
+            action=torch.from_numpy(ring.action[place, environment].astype(np.int64)),
             n_step_return=torch.from_numpy(target.n_step_return.astype(np.float32)),
-            bootstrap_observation=self._stack(row + target.bootstrap_offset, environment),
+            bootstrap_observation=ring.stack(place + target.bootstrap_offset, environment),
             bootstrap_discount=torch.from_numpy(target.bootstrap_discount.astype(np.float32)),
             importance_weight=torch.from_numpy(weight.astype(np.float32)),
             leaf=leaf,
@@ -199,23 +179,17 @@ class PrioritizedReplay:
         return {
             "priorities": leaves,
             "max_priority": self._max_priority,
-            "next_row": self._next_row,
+            "next_row": self.ring.next_row,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Set the priorities, after all rows that can be drawn were appended again."""
-        if self._next_row != state["next_row"]:
-            raise ValueError(f"memory was refilled to row {self._next_row}, not {state}")
+        if self.ring.next_row != state["next_row"]:
+            raise ValueError(f"memory was refilled to row {self.ring.next_row}, not {state}")
         self._max_priority = state["max_priority"]
         self._tree.set(np.arange(self._tree.capacity), state["priorities"].numpy())
 
     def _set_priorities(self, row: int, value: NDArray[np.float64] | float) -> None:
-        first = (row % self.rows) * self._n_environments
-        self._tree.set(np.arange(first, first + self._n_environments), value)
-
-    def _stack(self, row: NDArray[np.int64], environment: NDArray[np.int64]) -> Tensor:
-        """Return observations, uint8 [B, 4, 84, 84]: zeros where the episode had not begun."""
-        back = np.arange(STACK - 1, -1, -1)
-        frames = self._frame[(row[:, None] - back) % self.rows, environment[:, None]]
-        frames[self._age[row % self.rows, environment][:, None] < back] = 0
-        return torch.from_numpy(frames)
+        n = self.ring.n_environments
+        first = (row % self.ring.n_rows) * n
+        self._tree.set(np.arange(first, first + n), value)
