@@ -66,7 +66,7 @@ class Study:
         self._require(
             bool(self.step_sizes)
             and list(self.step_sizes) == sorted(set(self.step_sizes))
-            and 0 < self.step_sizes[0]
+            and self.step_sizes[0] > 0
             and self.step_sizes[-1] < math.inf,
             "step_sizes",
             "must be numbers above 0 in ascending order",
