@@ -1,50 +1,53 @@
-"""The study of ρ' at initialisation: its draws, its statistics, and eq. 36 by real steps."""
+"""ρ' at initialisation: what is drawn, what is measured, and eq. 36 by real steps."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from scipy import stats
 
-from td_interference.errors import UserError
+from td_interference import storage
 from td_interference.gradients.second_order import pair_products, regression_terms
 from td_interference.random_networks import (
-    NETWORKS,
-    Study,
+    BUILDERS,
+    N_ACTIONS,
     by_gradient_of_interference,
     check_step_sizes,
     draw,
     interference_changes,
-    summarise,
+    measure_study,
 )
+from td_interference.random_studies import NETWORKS, Study
 
-SMALL = Study(hidden=5, networks=3, samples=4)
+SMALL = Study(hidden=5, networks=3, samples=4, checked_networks=2)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("normal", ["delta", "target"])
 def test_changes_are_eq_36(name, normal):
     hidden = 1 if name in ("value", "q") else 5
-    study = Study(network=name, hidden=hidden, normal=normal, networks=1, samples=3)
+    study = Study(network=name, hidden=hidden, normal=normal, samples=3)
     expected = by_gradient_of_interference(draw(study, 0)).numpy()
     apart = ~np.eye(3, dtype=bool)
-    found = interference_changes(study)
-    assert found.shape == (1, 6)
-    np.testing.assert_allclose(found[0], expected[apart], rtol=1e-7, atol=1e-9 * abs(found).max())
+    found = interference_changes(draw(study, 0))
+    assert found.shape == (6,)
+    np.testing.assert_allclose(found, expected[apart], rtol=1e-7, atol=1e-9 * abs(found).max())
 
 
-def test_a_network_does_not_depend_on_how_many_are_drawn():
-    changes = interference_changes(SMALL)
-    assert (interference_changes(SMALL) == changes).all()
-    assert (interference_changes(SMALL._replace(networks=2)) == changes[:2]).all()
-    assert not np.isclose(interference_changes(SMALL._replace(seed=1)), changes).any()
+def test_each_network_has_streams_of_its_own():
+    changes = np.stack([interference_changes(draw(SMALL, number)) for number in range(3)])
     assert len(np.unique(changes)) == changes.size
+    assert (interference_changes(draw(replace(SMALL, networks=2), 1)) == changes[1]).all()
+    other_seed = interference_changes(draw(replace(SMALL, seed=1), 1))
+    assert not np.isclose(other_seed, changes[1]).any()
 
 
 def test_what_is_normal():
-    study = SMALL._replace(samples=2000)
+    study = replace(SMALL, samples=2000)
     delta = draw(study, 0).delta
     assert stats.kstest(delta.numpy(), "norm").pvalue > 1e-3
-    problem = draw(study._replace(normal="target"), 0)
+    problem = draw(replace(study, normal="target"), 0)
     with torch.no_grad():
         target = problem.value(problem.network(problem.inputs)) - problem.delta
     torch.testing.assert_close(target, delta)
@@ -66,49 +69,33 @@ def test_real_steps_approach_eq_36():
     np.testing.assert_allclose(check.expected, change, rtol=1e-7, atol=1e-9)
 
 
-def test_the_summary_of_a_known_distribution():
-    generator = np.random.default_rng(0)
-    changes = -generator.exponential(size=(400, 25))
-    summary = summarise(changes, resamples=300, generator=np.random.default_rng(1))
-    assert summary.mean.value == changes.mean()
-    assert summary.median.value == np.median(changes)
-    assert summary.mean.low < -1 < summary.mean.high
-    assert summary.median.low < -np.log(2) < summary.median.high
-    assert summary.mean.high - summary.mean.low == pytest.approx(2 * 1.96 / 100, rel=0.2)
-    assert (summary.quantile_05, summary.quantile_95) == pytest.approx(
-        (np.log(0.05), np.log(0.95)), rel=0.1
-    )
-    assert summary.skewness == pytest.approx(-2, rel=0.2)
-    assert summary.share_negative == 1
+def test_fewer_samples_are_the_first_of_more():
+    """The check of eq. 36 is done on a part of what the distribution is made of."""
+    study = Study(network="q", hidden=1, samples=3)
+    more, fewer = draw(study, 1), draw(replace(study, samples=2), 1)
+    assert torch.equal(more.inputs[:2], fewer.inputs)
+    assert torch.equal(more.delta[:2], fewer.delta)
+    outputs = torch.rand(3, N_ACTIONS)
+    assert torch.equal(more.value(outputs)[:2], fewer.value(outputs[:2]))
 
 
-def test_networks_are_resampled_whole():
-    """Pairs that all agree within a network add nothing to what is known."""
-    one_per_network = np.random.default_rng(0).normal(size=(50, 1))
-    repeated = np.repeat(one_per_network, 100, axis=1)
-    few, many = (
-        summarise(changes, resamples=300, generator=np.random.default_rng(1))
-        for changes in (one_per_network, repeated)
-    )
-    assert many.mean.low == pytest.approx(few.mean.low)
-    assert many.mean.high == pytest.approx(few.mean.high)
+def test_the_file_of_a_study(tmp_path):
+    study = replace(SMALL, step_sizes=(1e-6, 1e-4), checked_networks=2, checked_samples=3)
+    measure_study(study, tmp_path / "study.h5", progress_directory=tmp_path / "state")
+    arrays = storage.read(tmp_path / "study.h5", storage.RANDOM_NETWORKS)
+    assert arrays["change"].shape == (3, 12)
+    for number, changes in enumerate(arrays["change"]):
+        np.testing.assert_array_equal(changes, interference_changes(draw(study, number)))
+    assert arrays["step_size"].tolist() == [1e-6, 1e-4]
+    for number, errors in enumerate(arrays["relative_error"]):
+        problem = draw(replace(study, samples=3), number)
+        expected = check_step_sizes(problem, study.step_sizes).relative_error
+        np.testing.assert_array_equal(errors, expected)
+    attributes = storage.read_attributes(tmp_path / "study.h5")
+    assert Study.from_dict(attributes["study"]) == study
+    assert attributes["study_id"] == study.study_id
+    assert not (tmp_path / "state").exists()
 
 
-def test_the_papers_finding_at_small_scale():
-    """Section 6: median below 0 but close to it, mean further below, heavier lower tail."""
-    study = Study(network="mlp", hidden=16, networks=100, samples=8)
-    changes = interference_changes(study)
-    summary = summarise(changes, resamples=300, generator=np.random.default_rng(0))
-    assert summary.mean.high < summary.median.value < 0
-    assert summary.median.high < 0
-    assert summary.skewness < 0
-    assert -summary.quantile_05 > summary.quantile_95
-
-
-def test_unknown_choices_are_refused():
-    with pytest.raises(UserError, match="network: 'rnn' is not one of mlp"):
-        draw(SMALL._replace(network="rnn"), 0)
-    with pytest.raises(UserError, match="normal: 'loss' is neither"):
-        draw(SMALL._replace(normal="loss"), 0)
-    with pytest.raises(UserError, match="a pair takes two"):
-        interference_changes(SMALL._replace(samples=1))
+def test_every_network_that_a_study_may_name_can_be_built():
+    assert set(BUILDERS) == set(NETWORKS)

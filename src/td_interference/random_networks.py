@@ -1,43 +1,33 @@
-"""ρ' of networks that have learned nothing: its distribution over random networks and inputs.
+"""ρ' of networks that have learned nothing, over random networks and inputs, and eq. 36 itself.
 
 Section 6 of the paper: "For a randomly initialized neural network, assuming a normally distributed
 input and loss", ρ' is not of zero mean; its median is close to 0 but negative, its mean further
-below, its lower tail the heavier one. The paper gives neither network, nor sizes, nor numbers, so
-all of them are settings here. ρ' is that of J = δ²/2 (eq. 14), with δ = f - y.
+below, its lower tail the heavier one. ρ' is that of J = δ²/2 (eq. 14), with δ = f - y.
 """
 
 import copy
+import dataclasses
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import stats
 from torch import Tensor, nn
 
-from td_interference.errors import UserError
+from td_interference import storage
 from td_interference.gradients import gram, per_sample_gradients
 from td_interference.gradients.second_order import Value, pair_products, regression_terms
 from td_interference.networks import NEGATIVE_SLOPE, initialise, q_network, value_network
+from td_interference.progress import Progress
+from td_interference.random_studies import Study
 from td_interference.screen import FRAME_SIZE, STACK
 from td_interference.seeds import numpy_generator, torch_generator
 
 MLP_INPUTS = 16
 N_ACTIONS = 9  # of MsPacman's minimal action set
 PIXEL = 255  # what the Atari networks divide their inputs by
-
-
-class Study(NamedTuple):
-    """Which networks are drawn, and what of."""
-
-    network: str = "mlp"  # "mlp", "smooth_mlp" (tanh), "value" or "q" (the paper's Atari networks)
-    hidden: int = 32  # units of each of an MLP's two hidden layers; n_h of the Atari networks
-    # "delta": δ is standard normal itself. "target": y is, and δ = f - y.
-    normal: str = "delta"
-    networks: int = 200
-    samples: int = 16  # per network; ρ' of all ordered pairs of two of them
-    seed: int = 0
 
 
 class Problem(NamedTuple):
@@ -47,25 +37,6 @@ class Problem(NamedTuple):
     inputs: Tensor  # [N, ...], standard normal where they meet the first weights
     value: Value  # V(s), or Q(s, a) of a uniformly random action
     delta: Tensor  # [N], δ = f - y
-
-
-class Estimate(NamedTuple):
-    """A statistic of all samples, with its percentile bootstrap interval over networks."""
-
-    value: float
-    low: float
-    high: float
-
-
-class Summary(NamedTuple):
-    """The distribution of ρ'."""
-
-    mean: Estimate
-    median: Estimate
-    quantile_05: float
-    quantile_95: float
-    skewness: float
-    share_negative: float  # of the samples, 0..1
 
 
 class StepSizeCheck(NamedTuple):
@@ -97,7 +68,7 @@ def mlp(hidden: int, *, smooth: bool = False) -> nn.Sequential:
     )
 
 
-NETWORKS: dict[str, Callable[[int], nn.Module]] = {
+BUILDERS: dict[str, Callable[[int], nn.Module]] = {
     "mlp": mlp,
     "smooth_mlp": lambda hidden: mlp(hidden, smooth=True),
     "value": value_network,
@@ -109,17 +80,11 @@ def draw(study: Study, number: int) -> Problem:
     """Return one of a study's problems; the same for any number of networks drawn.
 
     Weights are those that training starts from (`networks.initialise`). Samples, errors and
-    actions have streams of their own, so studies that differ in one setting share the others.
-
-    Raises:
-        UserError: If the study names an unknown network or normal quantity.
+    actions have streams of their own, so studies that differ in one setting share the others, and
+    fewer samples are the first ones of more.
     """
-    if study.network not in NETWORKS:
-        raise UserError(f"network: {study.network!r} is not one of {', '.join(NETWORKS)}")
-    if study.normal not in ("delta", "target"):
-        raise UserError(f"normal: {study.normal!r} is neither 'delta' nor 'target'")
-    stream = f"random_networks-seed{study.seed}-{number}"
-    network = NETWORKS[study.network](study.hidden)
+    stream = study.stream(number)
+    network = BUILDERS[study.network](study.hidden)
     network = initialise(network, torch_generator(stream, "initial_weights")).double()
 
     images = study.network in ("value", "q")
@@ -143,63 +108,15 @@ def draw(study: Study, number: int) -> Problem:
     return Problem(network, inputs, value, delta)
 
 
-def interference_changes(study: Study) -> NDArray[np.float64]:
-    """Return ρ'_AB of all ordered pairs A ≠ B within each network (eq. 14, 16), unsummed.
+def interference_changes(problem: Problem) -> NDArray[np.float64]:
+    """Return ρ'_AB of all ordered pairs A ≠ B of one network (eq. 14, 16), unsummed.
 
     Returns:
-        [networks, samples · (samples - 1)]. Pairs of one network are not independent.
-
-    Raises:
-        UserError: As `draw`; or if there is no pair.
+        [N · (N - 1)], row by row of A. They are not independent of one another.
     """
-    if study.samples < 2:
-        raise UserError(f"samples: {study.samples}, but a pair takes two")
-    apart = ~torch.eye(study.samples, dtype=torch.bool)
-    changes = []
-    for number in range(study.networks):
-        problem = draw(study, number)
-        pairs = pair_products(problem.network, problem.inputs, problem.value)
-        changes.append(regression_terms(pairs, problem.delta).change[apart])
-    return torch.stack(changes).numpy()
-
-
-def summarise(
-    changes: NDArray[np.float64],
-    *,
-    confidence: float = 0.95,
-    resamples: int = 2000,
-    generator: np.random.Generator,
-) -> Summary:
-    """Return the summary of ρ' over all pairs of all networks.
-
-    Args:
-        changes: [networks, pairs], at least two networks.
-        confidence: Of the intervals.
-        resamples: Bootstrap resamples, of whole networks since pairs within one depend.
-        generator: For the resampling.
-    """
-
-    def estimate(statistic: Callable[[NDArray[np.float64]], float]) -> Estimate:
-        interval = stats.bootstrap(
-            (np.arange(len(changes)),),
-            lambda chosen: statistic(changes[chosen]),
-            vectorized=False,
-            n_resamples=resamples,
-            confidence_level=confidence,
-            method="percentile",
-            rng=generator,
-        ).confidence_interval
-        return Estimate(float(statistic(changes)), float(interval.low), float(interval.high))
-
-    low, high = np.quantile(changes, (0.05, 0.95))
-    return Summary(
-        mean=estimate(np.mean),
-        median=estimate(np.median),
-        quantile_05=float(low),
-        quantile_95=float(high),
-        skewness=float(stats.skew(changes, axis=None)),
-        share_negative=float(np.mean(changes < 0)),
-    )
+    pairs = pair_products(problem.network, problem.inputs, problem.value)
+    apart = ~torch.eye(len(problem.inputs), dtype=torch.bool)
+    return regression_terms(pairs, problem.delta).change[apart].numpy()
 
 
 def by_gradient_of_interference(problem: Problem) -> Tensor:
@@ -248,6 +165,43 @@ def check_step_sizes(problem: Problem, step_sizes: Sequence[float]) -> StepSizeC
     expected = by_gradient_of_interference(problem).numpy()
     error = np.linalg.norm(measured - expected, axis=(1, 2)) / np.linalg.norm(expected)
     return StepSizeCheck(np.array(step_sizes, dtype=np.float64), expected, measured, error)
+
+
+def measure_study(
+    study: Study, measurement_path: Path | str, *, progress_directory: Path | None = None
+) -> None:
+    """Measure ρ' of a study's networks, and eq. 36 on the first of them, and write one HDF5 file.
+
+    Args:
+        study: What to draw.
+        measurement_path: HDF5 to write, of the table `storage.RANDOM_NETWORKS`.
+        progress_directory: For the heartbeat file.
+    """
+    fewer_samples = dataclasses.replace(study, samples=study.checked_samples)
+    changes, errors = [], []
+    with Progress(
+        f"measure_study {study.study_id}",
+        study.networks + study.checked_networks,
+        "networks",
+        progress_directory,
+    ) as progress:
+        for number in range(study.networks):
+            changes.append(interference_changes(draw(study, number)))
+            progress.advance()
+        for number in range(study.checked_networks):
+            check = check_step_sizes(draw(fewer_samples, number), study.step_sizes)
+            errors.append(check.relative_error)
+            progress.advance()
+    storage.write(
+        measurement_path,
+        storage.RANDOM_NETWORKS,
+        {
+            "change": np.stack(changes),
+            "step_size": np.array(study.step_sizes),
+            "relative_error": np.stack(errors),
+        },
+        {"study": study.to_dict(), "study_id": study.study_id, "seed": study.seed},
+    )
 
 
 @torch.no_grad()

@@ -12,11 +12,20 @@ from td_interference.storage.hdf5 import (
     read_attributes,
     write,
 )
-from td_interference.storage.tables import CHECKPOINTS, MEASUREMENTS, REPLAY, TABLES, Field, Table
+from td_interference.storage.tables import (
+    CHECKPOINTS,
+    MEASUREMENTS,
+    RANDOM_NETWORKS,
+    REPLAY,
+    TABLES,
+    Field,
+    Table,
+)
 
 __all__ = [
     "CHECKPOINTS",
     "MEASUREMENTS",
+    "RANDOM_NETWORKS",
     "REPLAY",
     "TABLES",
     "Arrays",

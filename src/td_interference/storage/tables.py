@@ -143,4 +143,29 @@ MEASUREMENTS = {
     ),
 }
 
-TABLES = {table.name: table for table in (REPLAY, CHECKPOINTS, *MEASUREMENTS.values())}
+RANDOM_NETWORKS = Table(
+    "random_networks",
+    1,
+    "ρ' of randomly initialised networks, and eq. 36 against real steps (paper, section 6)",
+    {
+        "change": Field(
+            "float64",
+            ("network", "pair"),
+            "1",
+            "ρ'_AB = dρ_AB/dα at α = 0 of all ordered pairs A ≠ B of a network's samples, row by "
+            "row of A",
+        ),
+        "step_size": Field("float64", ("step_size",), "learning rate", "α of the steps taken"),
+        "relative_error": Field(
+            "float64",
+            ("draw", "step_size"),
+            "1",
+            "|(ρ(θ - α ∇J_B) - ρ(θ)) / α - ρ'| / |ρ'|, Frobenius norms over all pairs; the draws "
+            "are the first networks",
+        ),
+    },
+)
+
+TABLES = {
+    table.name: table for table in (REPLAY, CHECKPOINTS, *MEASUREMENTS.values(), RANDOM_NETWORKS)
+}
