@@ -12,6 +12,7 @@ include: "workflow/rules/replay.smk"
 include: "workflow/rules/training.smk"
 include: "workflow/rules/control.smk"
 include: "workflow/rules/metrics.smk"
+include: "workflow/rules/random_networks.smk"
 include: "workflow/rules/statistics.smk"
 include: "workflow/rules/figures.smk"
 

@@ -93,7 +93,7 @@ def test_the_file_of_a_study(tmp_path):
         np.testing.assert_array_equal(errors, expected)
     attributes = storage.read_attributes(tmp_path / "study.h5")
     assert Study.from_dict(attributes["study"]) == study
-    assert attributes["study_id"] == study.study_id
+    assert attributes["run_id"] == study.run_id
     assert not (tmp_path / "state").exists()
 
 

@@ -14,7 +14,7 @@ MLP = {"network": "mlp", "hidden": 4, "normal": "delta", "networks": 5, "samples
 def test_a_study_survives_being_written_down():
     study = Study(network="q", hidden=2, seed=3, step_sizes=(1e-6, 2.5e-4))
     assert Study.from_dict(json.loads(json.dumps(study.to_dict()))) == study
-    assert study.study_id == "q-h2-delta-seed3"
+    assert study.run_id == "q-h2-delta-seed3"
 
 
 def test_studies_of_a_configuration():

@@ -273,8 +273,9 @@ def test_figures_train_what_they_need_alone(tmp_path):
 
     def planned_runs(figure):
         command = ["snakemake", "-n", f"results/{figure}.pdf", "--directory", str(tmp_path)]
-        command += ["--snakefile", str(ROOT / "Snakefile"), "--configfile", str(ROOT / "config.yaml")]
-        done = call([*command, "--config", "scale=smoke"], ROOT)
+        command += ["--snakefile", str(ROOT / "Snakefile")]
+        command += ["--configfile", str(ROOT / "config.yaml"), "--config", "scale=smoke"]
+        done = call(command, ROOT)
         assert done.returncode == 0, done.stderr
         said = done.stdout + done.stderr
         jobs = dict(re.findall(r"^(\w+) +(\d+)$", said, flags=re.MULTILINE))

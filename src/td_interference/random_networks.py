@@ -180,7 +180,7 @@ def measure_study(
     fewer_samples = dataclasses.replace(study, samples=study.checked_samples)
     changes, errors = [], []
     with Progress(
-        f"measure_study {study.study_id}",
+        f"measure_study {study.run_id}",
         study.networks + study.checked_networks,
         "networks",
         progress_directory,
@@ -200,7 +200,7 @@ def measure_study(
             "step_size": np.array(study.step_sizes),
             "relative_error": np.stack(errors),
         },
-        {"study": study.to_dict(), "study_id": study.study_id, "seed": study.seed},
+        {"study": study.to_dict(), "run_id": study.run_id, "seed": study.seed},
     )
 
 

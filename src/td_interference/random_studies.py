@@ -13,6 +13,15 @@ from td_interference.errors import UserError
 NETWORKS = ("mlp", "smooth_mlp", "value", "q")
 NORMALS = ("delta", "target")
 
+# Modules of the package whose change makes a measurement stale.
+MODULES = (
+    "random_networks.py",
+    *(
+        f"gradients/{name}.py"
+        for name in ("checks", "gram", "layers", "per_sample", "second_order")
+    ),
+)
+
 # Two networks, since intervals resample networks; two samples, since a pair takes two.
 _AT_LEAST = {"hidden": 1, "networks": 2, "samples": 2, "seed": 0, "checked_samples": 2}
 
@@ -79,7 +88,7 @@ class Study:
             )
 
     @property
-    def study_id(self) -> str:
+    def run_id(self) -> str:
         """Name of the study in paths: fields joined by '-'; looked up, never parsed."""
         return f"{self.network}-h{self.hidden}-{self.normal}-seed{self.seed}"
 
@@ -116,10 +125,10 @@ def expand_studies(block: Mapping[str, Any]) -> dict[str, Study]:
     studies: dict[str, Study] = {}
     for fields in block["studies"]:
         study = Study.from_dict({**shared, **fields})
-        if study.study_id in studies:
+        if study.run_id in studies:
             raise UserError(
-                f"config key 'random_networks.studies': {study.study_id} stands there twice; leave "
+                f"config key 'random_networks.studies': {study.run_id} stands there twice; leave "
                 "one of the two, or give them different seeds"
             )
-        studies[study.study_id] = study
+        studies[study.run_id] = study
     return studies

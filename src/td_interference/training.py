@@ -55,10 +55,13 @@ def update(
     Returns:
         Loss, prediction and target before the step, each the mean over the minibatch; [3].
     """
+    # Before the step, which moves the target of a network that bootstraps from itself; and once,
+    # for it may cost a pass over the minibatch's successors.
+    target = objective.target(index)
     outputs = objective.network(objective.replay.observation(index))
-    loss = objective.loss(outputs, index).mean()
-    with torch.no_grad():  # before the step: a network that bootstraps from itself moves its target
-        prediction, target = objective.prediction(outputs, index), objective.target(index)
+    loss = objective.loss(outputs, index, target).mean()
+    with torch.no_grad():
+        prediction = objective.prediction(outputs, index)
         before = torch.stack([loss, prediction.mean(), target.mean()])
     optimizer.zero_grad()
     loss.backward()

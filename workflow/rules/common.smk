@@ -11,7 +11,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from td_interference import figures, metrics, planning, tables
+from td_interference import figures, metrics, planning, random_studies, tables
 from td_interference.errors import UserError
 
 try:
@@ -126,7 +126,10 @@ def figure_chain(wildcards):
     for table in figures.entry(wildcards.figure).tables:
         chain.add(f"tables/{table}.parquet")
         for run, part in measured_runs(table):
-            chain |= {f"metrics/{part.metric}/{run.run_id}.h5", *PLAN.intermediates(run)}
+            chain |= {
+                f"metrics/{part.metric}/{run.run_id}.h5",
+                *PLAN.intermediates(run),
+            }
     return sorted(f"results/{PLAN.scale}/{path}" for path in chain)
 
 

@@ -4,12 +4,12 @@ rule train_control:
         windows=directory("results/{scale}/runs/{run_id}/windows"),
         learning_curve="results/{scale}/runs/{run_id}/learning_curve.csv",
         evaluation="results/{scale}/runs/{run_id}/evaluation.csv",
-    wildcard_constraints:
-        run_id="|".join(map(re.escape, PLAN.control_runs)),
     log:
         "results/{scale}/logs/train_control/{run_id}.log",
     benchmark:
         "results/{scale}/benchmarks/train_control/{run_id}.tsv"
+    wildcard_constraints:
+        run_id="|".join(map(re.escape, PLAN.control_runs)),
     conda:
         "../../environment.yml"
     threads: 1

@@ -1,6 +1,6 @@
 rule measure_random_networks:
     input:
-        code=[source(name) for name in random_networks.MODULES],
+        code=[source(name) for name in random_studies.MODULES],
     output:
         measurement="results/{scale}/metrics/random_networks/{study_id}.h5",
     log:

@@ -5,12 +5,12 @@ rule train_run:
     output:
         checkpoints="results/{scale}/runs/{run_id}/checkpoints.h5",
         learning_curve="results/{scale}/runs/{run_id}/learning_curve.csv",
-    wildcard_constraints:
-        run_id="|".join(map(re.escape, PLAN.runs)),
     log:
         "results/{scale}/logs/train_run/{run_id}.log",
     benchmark:
         "results/{scale}/benchmarks/train_run/{run_id}.tsv"
+    wildcard_constraints:
+        run_id="|".join(map(re.escape, PLAN.runs)),
     conda:
         "../../environment.yml"
     threads: 1

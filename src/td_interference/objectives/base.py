@@ -79,13 +79,20 @@ class BaseObjective(ABC):
         self.frozen_network.load_state_dict(frozen_parameters)
         self.frozen_network_changed()
 
-    def td_error(self, outputs: Tensor, index: Tensor) -> Tensor:
-        """Return δ = target - prediction of each transition, [N]."""
-        return self.target(index) - self.prediction(outputs, index)
+    def td_error(self, outputs: Tensor, index: Tensor, target: Tensor | None = None) -> Tensor:
+        """Return δ = target - prediction of each transition, [N].
 
-    def loss(self, outputs: Tensor, index: Tensor) -> Tensor:
-        """Return the pointwise losses J(u) = ℓ(δ), [N]; no mean over the minibatch."""
-        return self._loss(self.td_error(outputs, index))
+        Args:
+            outputs: Of the network at S_t, [N, n_outputs].
+            index: The transitions, int64 [N].
+            target: `target(index)`, [N], where it is known already.
+        """
+        target = self.target(index) if target is None else target
+        return target - self.prediction(outputs, index)
+
+    def loss(self, outputs: Tensor, index: Tensor, target: Tensor | None = None) -> Tensor:
+        """Return the pointwise losses J(u) = ℓ(δ), [N], no mean over them; see `td_error`."""
+        return self._loss(self.td_error(outputs, index, target))
 
     def td_target(self, index: Tensor) -> Tensor:
         """Return the target of the TD loss whose gain is measured, [N]; here the target itself."""

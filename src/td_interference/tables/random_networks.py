@@ -10,7 +10,7 @@ from scipy import stats
 
 from td_interference.random_studies import Study
 from td_interference.seeds import numpy_generator
-from td_interference.storage import Arrays
+from td_interference.tables.reduce import MeasuredStudy
 
 STATISTICS = (  # rows of the summary, in this order
     "mean",
@@ -23,13 +23,6 @@ STATISTICS = (  # rows of the summary, in this order
     "share_negative",  # 0..1
 )
 BINS_PER_DECADE = 5
-
-
-class MeasuredStudy(NamedTuple):
-    """One study and what was measured of it."""
-
-    study: Study
-    arrays: Arrays  # of storage.RANDOM_NETWORKS
 
 
 class Estimates(NamedTuple):
@@ -57,7 +50,7 @@ def random_networks_summary(
     rows = []
     for study, arrays in measured:
         estimates = _over_networks(
-            arrays["change"], _distribution, statistics, f"{study.study_id}-summary"
+            arrays["change"], _distribution, statistics, f"{study.run_id}-summary"
         )
         rows += [
             {**_key(study), "statistic": name, "value": value, "low": low, "high": high, "n": n}
@@ -117,7 +110,7 @@ def random_networks_step_sizes(
             errors,
             lambda drawn: np.median(drawn, axis=0),
             statistics,
-            f"{study.study_id}-step_sizes",
+            f"{study.run_id}-step_sizes",
         )
         rows += [
             {**_key(study), "step_size": step, "median": value, "low": low, "high": high, "n": n}
@@ -150,7 +143,7 @@ def bin_edges(changes: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _key(study: Study) -> dict[str, str | int]:
     return {
-        "study": study.study_id,
+        "study": study.run_id,
         "network": study.network,
         "hidden": study.hidden,
         "normal": study.normal,

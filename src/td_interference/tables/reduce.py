@@ -11,6 +11,7 @@ from td_interference import metrics, storage, tables
 from td_interference.agents.control_settings import ControlSettings
 from td_interference.files import atomic_path
 from td_interference.grid import RunSpec
+from td_interference.random_studies import Study
 from td_interference.seeds import numpy_generator
 from td_interference.statistics import mean_over_runs
 
@@ -31,6 +32,13 @@ class Measured(NamedTuple):
     experiment: str = ""  # for which the run was measured
     metric: str = ""
     checkpoints: Sequence[int] = ()  # update steps that the experiment looks at
+
+
+class MeasuredStudy(NamedTuple):
+    """One study of random networks and what was measured of it."""
+
+    study: Study
+    arrays: storage.Arrays  # of storage.RANDOM_NETWORKS
 
 
 class Curve(NamedTuple):
@@ -121,18 +129,25 @@ def compute_table(
     Raises:
         UserError: If a measurement is bad.
     """
-    measured = [
-        Measured(
-            _RECORDS[item["record"]].from_dict(item["run"]),
-            storage.read(path, storage.MEASUREMENTS[metrics.entry(item["metric"]).module]),
-            item["experiment"],
-            item["metric"],
-            item["checkpoints"],
-        )
-        for item, path in zip(runs, measurement_paths, strict=True)
-    ]
+    measured = [_read(item, path) for item, path in zip(runs, measurement_paths, strict=True)]
     table = tables.load(name)(measured, statistics)
     with atomic_path(parquet_path) as temporary:
         table.write_parquet(temporary)
     with atomic_path(csv_path) as temporary:
         table.write_csv(temporary)
+
+
+def _read(item: Mapping[str, Any], path: Path | str) -> Measured | MeasuredStudy:
+    if item["record"] == Study.__name__:
+        return MeasuredStudy(
+            Study.from_dict(item["run"]), storage.read(path, storage.RANDOM_NETWORKS)
+        )
+    record = _RECORDS[item["record"]]
+    schema = storage.MEASUREMENTS[metrics.entry(item["metric"]).module]
+    return Measured(
+        record.from_dict(item["run"]),
+        storage.read(path, schema),
+        item["experiment"],
+        item["metric"],
+        item["checkpoints"],
+    )
