@@ -1,16 +1,10 @@
-"""Intervals against scipy and against known distributions; tables; figures."""
+"""Intervals against scipy and against known distributions."""
 
 import numpy as np
-import polars as pl
 import pytest
 from scipy import stats
 
-from td_interference import figures, storage, tables
-from td_interference.errors import UserError
-from td_interference.figures.render import make_figure
-from td_interference.grid import RunSpec
-from td_interference.statistics import mean_over_runs, resampling_note
-from td_interference.tables.reduce import compute_table
+from td_interference.statistics import mean_over_runs, pearson, resampling_note
 
 ARGUMENTS = {"confidence": 0.95, "resamples": 2000}
 
@@ -63,117 +57,34 @@ def test_the_note_says_what_is_resampled():
     assert resampling_note(3, "") == "runs"
 
 
-def fake_measurement(path, run, name, fields):
-    table = storage.MEASUREMENTS[name]
-    storage.write(path, table, {"update_step": np.array([1, 2]), **fields}, {"run": run.to_dict()})
-
-
-@pytest.fixture
-def measured(run, tmp_path):
-    """Made-up measurements of two λ and three seeds; the first checkpoint is a decoy."""
+def test_pearson_is_scipys_with_an_interval_that_covers():
     generator = np.random.default_rng(0)
-    runs, paths = [], {name: [] for name in storage.MEASUREMENTS}
-    offset = np.arange(-8, 9)
-    for lambda_ in (0.0, 1.0):
-        for seed in range(3):
-            spec = RunSpec.from_dict({**run.to_dict(), "lambda_": lambda_, "seed": seed})
-            runs.append(spec)
-            level = 0.1 + 0.5 * lambda_ + 0.01 * seed
-            cosine = np.full((2, 4, 5, 17), level) + 0.001 * generator.normal(size=(2, 4, 5, 17))
-            cosine[..., offset == 0] = 1
-            cosine[0] = -1
-            cosine[1, 0, 0, :3] = np.nan
-            gain = np.full((2, 3, 8, 17), level)
-            singular = np.tile(np.linspace(2, 1, 6) + level, (2, 1))
-            for name, fields in {
-                "stiffness": {"offset": offset, "first_anchor": np.arange(4), "cosine": cosine},
-                "gain": {"offset": offset, "gain": gain, "gain_unrelated": np.zeros((2, 3, 4))},
-                "singular_values": {"singular_value": singular},
-                "sign_variance": {
-                    "first_anchor": np.arange(4),
-                    "sign_variance": np.full((2, 4), level),
-                },
-                "function_interference": {
-                    "function_interference": np.full((2, 9), level),
-                    "squared_norm": np.ones((2, 9)),
-                },
-            }.items():
-                path = tmp_path / name / f"{spec.run_id}.h5"
-                fake_measurement(path, spec, name, fields)
-                paths[name].append(path)
-    return runs, paths
+    x = generator.normal(size=40)
+    y = 0.6 * x + generator.normal(size=40)
+    correlation = pearson(x, y, **ARGUMENTS, generator=np.random.default_rng(1))
+    expected = stats.bootstrap(
+        (x, y),
+        lambda x, y, axis: stats.pearsonr(x, y, axis=axis).statistic,
+        paired=True,
+        n_resamples=2000,
+        method="percentile",
+        rng=np.random.default_rng(1),
+    ).confidence_interval
+    assert correlation.r == pytest.approx(stats.pearsonr(x, y).statistic)
+    assert (correlation.low, correlation.high) == pytest.approx((expected.low, expected.high))
+    assert correlation.n == 40
+    # The pairing matters: shuffled, r is near 0.
+    shuffled = pearson(x, generator.permutation(y), **ARGUMENTS, generator=generator)
+    assert shuffled.low < 0 < shuffled.high
 
 
-def table_of(name, measured, directory):
-    runs, paths = measured
-    compute_table(
-        name,
-        runs,
-        paths[tables.entry(name).metric],
-        {"confidence": 0.95, "resamples": 200},
-        directory / f"{name}.parquet",
-        directory / f"{name}.csv",
-    )
-    return pl.read_parquet(directory / f"{name}.parquet")
-
-
-@pytest.mark.parametrize("name", [entry.name for entry in tables.TABLES])
-def test_tables_are_tidy(measured, tmp_path, name):
-    table = table_of(name, measured, tmp_path)
-    key = "objective" if name.endswith("objective") else "lambda"
-    axis = [column for column in ("offset", "index") if column in table.columns]
-    assert table.columns == ["game", key, *axis, "mean", "low", "high", "n"]
-    assert table["n"].unique().to_list() == [6 if key == "objective" else 3]
-    assert table.filter(
-        (pl.col("low") > pl.col("mean")) | (pl.col("mean") > pl.col("high"))
-    ).is_empty()
-    assert pl.read_csv(tmp_path / f"{name}.csv").columns == table.columns
-
-
-def test_stiffness_table_averages_the_last_checkpoint(measured, tmp_path):
-    table = table_of("stiffness_by_lambda", measured, tmp_path)
-    line = table.filter(pl.col("lambda") == 1.0).sort("offset")
-    assert line["offset"].to_list() == list(range(-8, 9))
-    assert line.filter(pl.col("offset") == 0)["mean"].item() == pytest.approx(1)
-    assert line.filter(pl.col("offset") == 3)["mean"].item() == pytest.approx(0.61, abs=0.002)
-    near = table_of("stiffness_nearby_by_lambda", measured, tmp_path)
-    np.testing.assert_allclose(near["mean"], [0.11, 0.61], atol=0.002)
-
-
-def test_nearby_takes_offsets_1_to_5_alone(run, tmp_path):
-    offset = np.arange(-8, 9)
-    cosine = np.tile(offset.astype(float), (2, 2, 2, 1))
-    paths = [tmp_path / "m.h5"]
-    fake_measurement(
-        paths[0],
-        run,
-        "stiffness",
-        {"offset": offset, "first_anchor": np.arange(2), "cosine": cosine},
-    )
-    table = table_of("stiffness_nearby_by_lambda", ([run], {"stiffness": paths}), tmp_path)
-    assert table["mean"].item() == 3.0
-
-
-@pytest.mark.parametrize("name", [entry.name for entry in figures.FIGURES])
-def test_figures_are_vector_picture_and_numbers(measured, tmp_path, name):
-    paths = {}
-    for table in figures.entry(name).tables:
-        table_of(table, measured, tmp_path)
-        paths[table] = tmp_path / f"{table}.parquet"
-    outputs = [tmp_path / f"{name}.{kind}" for kind in ("pdf", "png", "csv")]
-    make_figure(name, paths, "smoke", 0.95, *outputs)
-    pdf, png, csv = (path.read_bytes() for path in outputs)
-    assert pdf.startswith(b"%PDF") and png.startswith(b"\x89PNG")
-    assert b"smoke scale" not in csv and csv.startswith(b"game,")
-    make_figure(name, paths, "smoke", 0.95, *outputs)
-    assert [path.read_bytes() for path in outputs] == [pdf, png, csv]  # same numbers, same bytes
-
-
-def test_a_damaged_table_is_named(tmp_path):
-    (tmp_path / "t.parquet").write_bytes(b"no parquet")
-    outputs = [tmp_path / f"x.{kind}" for kind in ("pdf", "png", "csv")]
-    with pytest.raises(UserError, match=r"t\.parquet: not a readable table"):
-        make_figure(
-            "fig5", {"stiffness_by_lambda": tmp_path / "t.parquet"}, "smoke", 0.95, *outputs
-        )
-    assert not any(path.exists() for path in outputs)
+def test_pearson_knows_where_it_is_not_defined():
+    x = np.arange(5.0)
+    same = np.ones(5)
+    constant = pearson(x, same, **ARGUMENTS, generator=np.random.default_rng(0))
+    assert np.isnan([constant.r, constant.low, constant.high]).all() and constant.n == 5
+    two = pearson(x[:2], x[:2], **ARGUMENTS, generator=np.random.default_rng(0))
+    assert np.isnan(two.r) and two.n == 2
+    # Some resamples of three pairs are constant; they are left out, not the interval with them.
+    three = pearson(x[:3], -x[:3], **ARGUMENTS, generator=np.random.default_rng(0))
+    assert (three.r, three.low, three.high) == pytest.approx((-1, -1, -1))

@@ -1,0 +1,78 @@
+"""Made-up measurements of every run of the smoke scale, and the tables of them."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from td_interference import metrics, storage, tables
+from td_interference.planning import Plan, make_plan
+from td_interference.tables.reduce import compute_table
+
+WORKFLOW = Path(__file__).parent.parent / "workflow"
+STATISTICS = {"confidence": 0.95, "resamples": 100}
+SIZES = {"offset": 7, "minibatch": 3, "sample": 4, "segment": 4, "anchor": 5, "index": 6}
+
+
+def smoke_plan(**over) -> Plan:
+    """The plan of the smoke scale, with some keys set differently."""
+    return make_plan({"scale": "smoke", "device": "cpu", **over}, WORKFLOW)
+
+
+def schema_of(metric) -> storage.Table:
+    """The table of a metric's files."""
+    if metric == "random_networks":
+        return storage.RANDOM_NETWORKS
+    return storage.MEASUREMENTS[metrics.entry(metric).module]
+
+
+def random_arrays(plan, run, metric, generator) -> storage.Arrays:
+    """Arrays of the right shapes, noise but for the axes."""
+    schema = schema_of(metric)
+    steps = list(getattr(run, "checkpoints", ()))
+    if steps and plan.config["metrics"][metric]["checkpoints"] == "last":
+        steps = steps[-1:]
+    sizes = {**SIZES, "checkpoint": len(steps), "step_size": len(getattr(run, "step_sizes", ()))}
+    arrays = {}
+    for name, field in schema.fields.items():
+        shape = [sizes.get(size, 4) if isinstance(size, str) else size for size in field.dimensions]
+        arrays[name] = generator.normal(size=shape).astype(field.dtype)
+    if steps:
+        arrays["update_step"] = np.array(steps)
+    if "offset" in arrays:
+        arrays["offset"] = np.arange(-3, 4)
+    if "step_size" in arrays:
+        arrays["step_size"] = np.array(run.step_sizes)
+        arrays["relative_error"] = np.abs(arrays["relative_error"])
+    return arrays
+
+
+def write_table(name, directory, plan, change=lambda run, source, arrays: arrays) -> pl.DataFrame:
+    """Write a table of made-up measurements as the workflow would, and return it.
+
+    Args:
+        name: Of the table.
+        directory: For the table and what it came from.
+        plan: The runs.
+        change: What to make of the noise, for a run and the source it is of.
+    """
+    generator = np.random.default_rng(0)
+    runs, paths = [], []
+    for source in tables.entry(name).sources:
+        for run in plan.source_runs(source):
+            path = directory / source.experiment / source.metric / f"{run.run_id}.h5"
+            arrays = change(run, source, random_arrays(plan, run, source.metric, generator))
+            storage.write(path, schema_of(source.metric), arrays, {})
+            paths.append(path)
+            runs.append(
+                {
+                    "experiment": source.experiment,
+                    "metric": source.metric,
+                    "checkpoints": plan.checkpoints(source.experiment),
+                    "record": type(run).__name__,
+                    "run": run.to_dict(),
+                }
+            )
+    parquet, csv = directory / f"{name}.parquet", directory / f"{name}.csv"
+    compute_table(name, runs, paths, STATISTICS, parquet, csv)
+    return pl.read_parquet(parquet)
