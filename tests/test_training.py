@@ -100,6 +100,21 @@ def test_td_error_is_target_minus_prediction(run, replay):
     assert torch.equal(objective.loss(outputs, index), capped(expected))
 
 
+def test_what_an_update_reports_is_of_before_it(run, replay):
+    """Also where the network, which the step moves, is what the target bootstraps from."""
+    run = varied(run, objective="q_learning_online", lambda_=None, learning_rate=0.1)
+    trainer = Trainer(run, replay)
+    index = torch.arange(10, 18)
+    with torch.no_grad():
+        outputs = trainer.objective.network(replay.observation(index))
+        loss = trainer.objective.loss(outputs, index).mean()
+        prediction = trainer.objective.prediction(outputs, index).mean()
+        target = trainer.objective.target(index).mean()
+    reported = update(trainer.objective, trainer.optimizer, index)
+    torch.testing.assert_close(reported, torch.stack([loss, prediction, target]))
+    assert not torch.allclose(trainer.objective.target(index).mean(), target)
+
+
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_a_checkpointed_optimizer_takes_the_step_the_run_would_take(run, replay, tmp_path, name):
     """The measured step is the step taken: momenta survive the file."""

@@ -1,5 +1,7 @@
 """Evaluation: which episodes count, what their scores are, and the interval."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -89,10 +91,11 @@ def test_deterministic_by_seed_and_threads() -> None:
 
 
 @pytest.mark.parametrize("epsilon", [0.0, 1.0])
-def test_greedy_policy(epsilon: float) -> None:
+def test_epsilon_greedy_policy(epsilon: float) -> None:
     settings = ExpertSettings("asterix", hidden=8, n_atoms=5)
     network = new_network(settings, torch.Generator().manual_seed(0))
-    policy = evaluation.greedy_policy(network, epsilon, np.random.default_rng(0))
+    values = partial(expected_q, network)
+    policy = evaluation.epsilon_greedy_policy(values, 9, epsilon, np.random.default_rng(0))
     observation = np.random.default_rng(1).integers(0, 256, (64, 4, 84, 84), dtype=np.uint8)
     best = expected_q(network, torch.from_numpy(observation)).argmax(1).numpy()
     agreement = (policy(observation) == best).mean()

@@ -1,4 +1,4 @@
-"""Metrics against slow twins: one autograd call per sample, one hand-made step."""
+"""Metrics against slow twins, such as one autograd call per sample; and the files of all."""
 
 import copy
 
@@ -12,7 +12,7 @@ from td_interference.errors import UserError
 from td_interference.grid import RunSpec
 from td_interference.metrics.measuring import measure_run
 from td_interference.metrics.subject import Subject
-from td_interference.training import Trainer, train, update
+from td_interference.training import Trainer, train
 
 SETTINGS = {
     "stiffness": {"anchors": 20, "anchors_per_segment": 10, "half_width": 6},
@@ -20,6 +20,15 @@ SETTINGS = {
     "singular_values": {},
     "sign_variance": {"segments": 6, "steps_per_segment": 12, "window": 5},
     "function_interference": {"samples": 12},
+    "second_order": {"minibatch": 3, "second_term_factor": 1},
+    "momentum": {"minibatch": 3},
+    "policy_score": {
+        "episodes": 2,
+        "environments": 2,
+        "epsilon": 0.0,
+        "repeat_action_probability": 0.25,
+        "max_frames_per_episode": 80,
+    },
 }
 
 
@@ -62,40 +71,6 @@ def test_stiffness_is_the_cosine_of_single_gradients(subject):
             assert cosine == pytest.approx(expected, abs=1e-4)
     at_zero = measured["cosine"][:, :, 6]
     np.testing.assert_allclose(at_zero[~np.isnan(at_zero)], 1, atol=1e-5)
-
-
-def test_gain_is_loss_before_minus_after_the_step(subject):
-    settings = {"minibatches": 1, "half_width": 4, "unrelated": 5}
-    before_measuring = copy.deepcopy(subject.objective.network.state_dict())
-    measured = metrics.load("gain")(subject, settings)
-    for name, tensor in subject.objective.network.state_dict().items():
-        assert torch.equal(tensor, before_measuring[name]), "measuring must not train"
-
-    objective, replay = subject.objective, subject.replay
-    generator = subject.generator("gain")
-    minibatch = replay.draw(subject.run.minibatch, generator)
-    unrelated = replay.draw(5, generator)
-
-    def loss(transition):
-        index = torch.tensor([transition])
-        with torch.no_grad():
-            return objective.loss(objective.network(replay.observation(index)), index).item()
-
-    before = [loss(t) for t in range(len(replay))]
-    update(objective, subject.optimizer(), minibatch)
-    after = [loss(t) for t in range(len(replay))]
-    subject.restore_network()
-    gain = np.array(before) - np.array(after)
-    for sample, centre in enumerate(minibatch.tolist()):
-        for column, offset in enumerate(range(-4, 5)):
-            value = measured["gain"][0, sample, column]
-            there = centre + offset
-            if 0 <= there < len(replay) and replay.episode[there] == replay.episode[centre]:
-                assert value == pytest.approx(gain[there], abs=2e-5)
-            else:
-                assert np.isnan(value)
-    np.testing.assert_allclose(measured["gain_unrelated"][0], gain[unrelated.numpy()], atol=2e-5)
-    assert measured["gain"][0, :, 4].mean() > 0  # a step lowers the loss it was taken on
 
 
 def test_small_steps_gain_learning_rate_times_interference(replay, subject):
@@ -168,7 +143,10 @@ def test_function_interference_is_the_mean_over_pairs(subject):
 @pytest.fixture(scope="module")
 def trained(subject, replay_path, tmp_path_factory):
     directory = tmp_path_factory.mktemp("run")
-    spec = RunSpec.from_dict({**subject.run.to_dict(), "steps": 4, "checkpoints": [2, 4]})
+    """A run that every metric can be measured of."""
+    other = {"objective": "q_learning", "lambda_": None, "optimizer": "momentum_sgd"}
+    steps = {"steps": 4, "checkpoints": [2, 4]}
+    spec = RunSpec.from_dict({**subject.run.to_dict(), **other, **steps})
     train(
         spec,
         replay_path,

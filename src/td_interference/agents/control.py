@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from td_interference.agents.control_settings import ControlOutputs, ControlSettings, window_name
-from td_interference.agents.evaluation import Policy, play_episodes, random_policy
+from td_interference.agents.evaluation import Policy, epsilon_greedy_policy, play_episodes
 from td_interference.agents.expert_report import TrainingEpisode, write_learning_curve
 from td_interference.agents.uniform_replay import UniformReplay, write_window
 from td_interference.environments.atari import AtariEnvironments, AtariSettings
@@ -238,16 +238,8 @@ class ControlTraining:
 
     def _policy(self, epsilon: float, generator: np.random.Generator) -> Policy:
         """Return the policy of the present network: greedy but for a share `epsilon`."""
-        random = random_policy(self._environments.n_actions, generator)
-
-        def act(observation: np.ndarray) -> np.ndarray:
-            explore, uniform = generator.random(len(observation)) < epsilon, random(observation)
-            if explore.all():
-                return uniform
-            best = self._q_values(torch.from_numpy(observation)).argmax(1).cpu().numpy()
-            return np.where(explore, uniform, best)
-
-        return act
+        n_actions = self._environments.n_actions
+        return epsilon_greedy_policy(self._q_values, n_actions, epsilon, generator)
 
     @torch.no_grad()
     def _q_values(self, observation: Tensor) -> Tensor:

@@ -1,12 +1,14 @@
 """How good an agent is: scores of whole episodes, with an interval."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import stats
+from torch import Tensor
 
 from td_interference.agents.expert_file import expected_q
 from td_interference.agents.rainbow_network import RainbowNetwork
@@ -15,6 +17,7 @@ from td_interference.environments.atari import AtariEnvironments, AtariSettings
 from td_interference.seeds import numpy_generator, seed_for
 
 Policy = Callable[[NDArray[np.uint8]], NDArray[np.integer]]  # [N, 4, 84, 84] -> [N] actions
+QFunction = Callable[[Tensor], Tensor]  # uint8 [N, 4, 84, 84] on the CPU -> Q(s, ·), [N, A]
 
 
 class EpisodeScore(NamedTuple):
@@ -57,22 +60,26 @@ class Evaluation(NamedTuple):
         )
 
 
-def greedy_policy(
-    network: RainbowNetwork, epsilon: float, generator: np.random.Generator
+def epsilon_greedy_policy(
+    q_function: QFunction, n_actions: int, epsilon: float, generator: np.random.Generator
 ) -> Policy:
-    """Return the policy that takes the action of the largest expected value.
+    """Return the policy that takes the action of the largest value.
 
     Args:
-        network: The expert; its mean weights count.
-        epsilon: Probability of a uniformly random action instead.
-        generator: Source of the random actions.
+        q_function: Gives the values, on any device.
+        n_actions: A.
+        epsilon: Probability of a uniformly random action instead, for each observation.
+        generator: Source of the random actions; asked as often whatever is done.
     """
-    random = random_policy(network.n_actions, generator)
+    random = random_policy(n_actions, generator)
 
-    def act(observation: NDArray[np.uint8]) -> NDArray[np.int64]:
-        best = expected_q(network, torch.from_numpy(observation)).argmax(1).numpy()
-        explore = generator.random(len(best)) < epsilon
-        return np.where(explore, random(observation), best)
+    def act(observation: NDArray[np.uint8]) -> NDArray[np.integer]:
+        explore, uniform = generator.random(len(observation)) < epsilon, random(observation)
+        if explore.all():
+            return uniform
+        with torch.no_grad():
+            best = q_function(torch.from_numpy(observation)).argmax(1).cpu().numpy()
+        return np.where(explore, uniform, best)
 
     return act
 
@@ -167,8 +174,11 @@ def evaluate_expert(
         settings.evaluation_repeat_action_probability,
         max_frames_per_episode=settings.max_frames_per_episode,
     )
-    expert = greedy_policy(
-        network, settings.evaluation_epsilon, numpy_generator(stream, "expert_policy")
+    expert = epsilon_greedy_policy(
+        partial(expected_q, network),
+        network.n_actions,
+        settings.evaluation_epsilon,
+        numpy_generator(stream, "expert_policy"),
     )
     random = random_policy(network.n_actions, numpy_generator(stream, "random_policy"))
 

@@ -24,6 +24,9 @@ class MetricEntry(NamedTuple):
 
 _GRADIENTS = tuple(f"gradients/{name}.py" for name in ("checks", "gram", "layers", "per_sample"))
 
+_SECOND_ORDER = (*_GRADIENTS, "gradients/second_order.py")
+_PLAY = ("agents/evaluation.py", "environments/atari.py")
+
 METRICS = (
     MetricEntry("stiffness", ("metrics/stiffness.py", *_GRADIENTS)),
     MetricEntry("gain", ("metrics/gain.py",)),
@@ -31,6 +34,9 @@ METRICS = (
     MetricEntry("singular_values", ("metrics/singular_values.py",)),
     MetricEntry("sign_variance", ("metrics/sign_variance.py",)),
     MetricEntry("function_interference", ("metrics/function_interference.py", *_GRADIENTS)),
+    MetricEntry("second_order", ("metrics/second_order.py", *_SECOND_ORDER)),
+    MetricEntry("momentum", ("metrics/momentum.py", *_SECOND_ORDER)),
+    MetricEntry("policy_score", ("metrics/policy_score.py", *_PLAY)),
 )
 
 

@@ -22,7 +22,7 @@ class _Draw(NamedTuple):
     minibatch: Tensor  # int64 [samples]
     window: Window  # around each of them
     unrelated: Tensor  # int64 [unrelated]
-    index: Tensor  # all of the latter two once, ascending, int64
+    looked_at: Tensor  # all of the latter two once, ascending, int64
 
 
 def measure(subject: Subject, settings: Mapping[str, Any]) -> Arrays:
@@ -53,20 +53,20 @@ def measure(subject: Subject, settings: Mapping[str, Any]) -> Arrays:
         _draw(subject, half_width, settings["unrelated"], generator)
         for _ in range(settings["minibatches"])
     ]
-    everything = torch.cat([draw.index for draw in draws]).unique()
+    everything = torch.cat([draw.looked_at for draw in draws]).unique()
     target = _td_targets(objective, everything)
     before = _losses(objective, everything, target)
     gains, unrelated_gains = [], []
     for draw in draws:
         update(objective, subject.optimizer(), draw.minibatch)
-        known = torch.searchsorted(everything, draw.index)
+        known = torch.searchsorted(everything, draw.looked_at)
         moved = objective.td_target_moves
-        target_after = _td_targets(objective, draw.index) if moved else target[known]
-        gain = before[known] - _losses(objective, draw.index, target_after)
+        target_after = _td_targets(objective, draw.looked_at) if moved else target[known]
+        gain = before[known] - _losses(objective, draw.looked_at, target_after)
         subject.restore_network()
-        around = gain[torch.searchsorted(draw.index, draw.window.index)]
+        around = gain[torch.searchsorted(draw.looked_at, draw.window.index)]
         gains.append(torch.where(draw.window.valid, around, torch.nan).cpu().numpy())
-        unrelated = gain[torch.searchsorted(draw.index, draw.unrelated)]
+        unrelated = gain[torch.searchsorted(draw.looked_at, draw.unrelated)]
         unrelated_gains.append(unrelated.cpu().numpy())
     return {
         "offset": np.arange(-half_width, half_width + 1),
@@ -82,8 +82,8 @@ def _draw(
     minibatch = replay.draw(subject.run.minibatch, generator)
     unrelated = replay.draw(n_unrelated, generator)
     window = replay.window(minibatch, half_width)
-    index = torch.cat([window.index.flatten(), unrelated]).unique()
-    return _Draw(minibatch, window, unrelated, index)
+    looked_at = torch.cat([window.index.flatten(), unrelated]).unique()
+    return _Draw(minibatch, window, unrelated, looked_at)
 
 
 @torch.no_grad()

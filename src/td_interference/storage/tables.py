@@ -76,6 +76,13 @@ _OFFSET = Field("int64", ("offset",), "agent steps", "distance in the trajectory
 _SEGMENT = Field(
     "int64", ("checkpoint", "segment"), "transition", "first anchor state of each segment"
 )
+_TRANSITION = Field("int64", ("checkpoint", "sample_a"), "transition", "row of D* of each sample")
+
+
+def _pairs(description: str) -> Field:
+    """Describe a matrix over pairs of samples (A, B) where the update is at B."""
+    return Field("float32", ("checkpoint", "sample_a", "sample_b"), "1", description)
+
 
 MEASUREMENTS = {
     "stiffness": _measurement(
@@ -139,6 +146,47 @@ MEASUREMENTS = {
                 "mean over all v != u of one sample u; its mean is the mean over pairs",
             ),
             "squared_norm": Field("float32", ("checkpoint", "sample"), "1", "of grad f(u)"),
+        },
+    ),
+    "second_order": _measurement(
+        "second_order",
+        "Terms of rho' = -r1 - r2 - r3, the change of interference (paper, eq. 16, 17, figure 7)",
+        {
+            "transition": _TRANSITION,
+            "delta": Field(
+                "float32", ("checkpoint", "sample_a"), "value", "prediction minus target"
+            ),
+            "r1": _pairs("delta_A changes; for J = delta^2 / 2, as r2 and r3"),
+            "r2": _pairs("delta_B changes"),
+            "r3": _pairs("the gradients of f turn"),
+        },
+    ),
+    "momentum": _measurement(
+        "momentum",
+        "Interference and its change under momentum SGD (paper, section 6.1)",
+        {
+            "transition": _TRANSITION,
+            "interference": _pairs("rho = grad J_A . grad J_B, for J = delta^2 / 2, as all here"),
+            "change": _pairs("rho', its derivative along -grad J_B"),
+            "momentum_interference": _pairs("rho_mu (eq. 20)"),
+            "momentum_change": _pairs("rho'_mu along the momentum update (eq. 19)"),
+            "momentum_change_along_gradient": _pairs("rho'_mu along -grad J_B (eq. 21, corrected)"),
+        },
+    ),
+    "policy_score": _measurement(
+        "policy_score",
+        "Whole episodes played by the learned Q values (paper, figure 6)",
+        {
+            "score": Field(
+                "float32",
+                ("checkpoint", "episode"),
+                _GAME_SCORE,
+                "undiscounted sum of raw rewards",
+            ),
+            "agent_steps": Field("int64", ("checkpoint", "episode"), "agent steps", "its length"),
+            "truncated": Field(
+                "bool", ("checkpoint", "episode"), "", "cut by the limit on emulator frames"
+            ),
         },
     ),
 }

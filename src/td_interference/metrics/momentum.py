@@ -1,0 +1,85 @@
+"""Momentum: interference and its change under SGD with momentum (paper, section 6.1)."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from torch import Tensor
+
+from td_interference.errors import UserError
+from td_interference.gradients.second_order import (
+    momentum_terms,
+    pair_products,
+    regression_terms,
+)
+from td_interference.metrics.subject import Subject
+from td_interference.storage import Arrays
+
+
+def measure(subject: Subject, settings: Mapping[str, Any]) -> Arrays:
+    """Return ρ, ρ', ρ_μ and ρ'_μ for all pairs of some transitions of D*.
+
+    All are of J = δ²/2, for the objective's own targets, which no update moves. ρ_μ and ρ'_μ
+    (eq. 20 and 21, see `gradients.second_order.momentum_terms`) are of an update at B alone with
+    the momentum that the run has gathered; the paper's ρ'_μ is along a step of plain descent.
+
+    Args:
+        subject: The checkpoint, of a run with momentum SGD.
+        settings: "minibatch", how many transitions to draw.
+
+    Returns:
+        "transition" [N]; "interference", ρ_AB; "change", ρ'_AB; "momentum_interference", ρ_μ;
+        "momentum_change", ρ'_μ along the momentum update; "momentum_change_along_gradient", ρ'_μ
+        along -∇J_B; all [N, N], row A, column B: the update is at B.
+
+    Raises:
+        UserError: If the run's optimizer has no momentum, or the targets move with the network.
+    """
+    momentum = run_momentum(subject)
+    replay, objective = subject.replay, subject.objective
+    if objective.bootstraps and objective.td_target_moves:
+        raise UserError(
+            f"{subject.run.run_id}: 'momentum' needs targets that no update moves, and those of "
+            f"{subject.run.objective} move with the network; measure another of 'objectives'"
+        )
+    index = replay.draw(settings["minibatch"], subject.generator("momentum"))
+    observation = replay.observation(index)
+    delta = -objective.td_error(objective.network(observation), index).detach()
+    pairs = pair_products(
+        objective.network, observation, partial(objective.prediction, index=index)
+    )
+    terms = momentum_terms(pairs, delta, momentum=momentum, beta=subject.run.momentum)
+    measured = {
+        "interference": delta[:, None] * delta * pairs.gram,
+        "change": regression_terms(pairs, delta).change,
+        "momentum_interference": terms.interference,
+        "momentum_change": terms.change,
+        "momentum_change_along_gradient": terms.change_along_gradient,
+    }
+    return {
+        "transition": index.cpu().numpy(),
+        **{name: matrix.cpu().numpy() for name, matrix in measured.items()},
+    }
+
+
+def run_momentum(subject: Subject) -> dict[str, Tensor]:
+    """Return μ, the moving average of gradients of J = δ²/2, of each parameter by name.
+
+    PyTorch's buffer is b <- β b + g, so (1 - β) b is the average of eq. 18. There g is the gradient
+    of the run's loss, which is δ² = 2 J where |δ| <= 1: hence a half, and hence the run's step is
+    α m with α = 2 · learning rate / (1 - β). What is not J's stays in μ: the slope of the capped
+    loss beyond |δ| = 1, where it is 1 and not 2 |δ|, and weight decay.
+
+    Raises:
+        UserError: If the run's optimizer has no momentum.
+    """
+    run, network = subject.run, subject.objective.network
+    if run.optimizer != "momentum_sgd" or not run.momentum:
+        raise UserError(
+            f"{run.run_id}: 'momentum' is measured of runs with momentum_sgd in 'optimizers' and "
+            f"'momentum' above 0, not of {run.optimizer}"
+        )
+    return {
+        name: (1 - run.momentum) / 2 * subject.checkpoint.optimizer[n]["momentum_buffer"].to(weight)
+        for n, (name, weight) in enumerate(network.named_parameters())
+    }

@@ -1,0 +1,66 @@
+"""Policy score: what playing by the learned Q values earns (paper, section 5.2, figure 6)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from td_interference.agents.evaluation import epsilon_greedy_policy, play_episodes
+from td_interference.environments.atari import AtariSettings
+from td_interference.errors import UserError
+from td_interference.metrics.subject import Subject
+from td_interference.seeds import seed_for
+from td_interference.storage import Arrays
+
+
+def measure(subject: Subject, settings: Mapping[str, Any]) -> Arrays:
+    """Return the scores of whole episodes played by the checkpoint's network.
+
+    Emulators and random actions are the same at every checkpoint and for every objective.
+
+    Args:
+        subject: The checkpoint, of a run that learns Q.
+        settings: "episodes"; "environments", how many play at once; "epsilon", the probability of
+            a random action (0 is greedy); "repeat_action_probability" at each emulator frame;
+            "max_frames_per_episode", emulator frames after which an episode is truncated.
+
+    Returns:
+        "score" [episodes], undiscounted, of raw rewards; "agent_steps" [episodes]; "truncated"
+        [episodes].
+
+    Raises:
+        UserError: If the network has one output, V.
+    """
+    run, replay, network = subject.run, subject.replay, subject.objective.network
+
+    @torch.no_grad()
+    def q_values(observation: Tensor) -> Tensor:
+        return network(observation.to(replay.device))
+
+    first = torch.zeros(1, dtype=torch.int64, device=replay.device)
+    n_outputs = q_values(replay.observation(first)).shape[1]
+    if n_outputs != replay.n_actions:
+        raise UserError(
+            f"{run.run_id}: 'policy_score' needs a value of each of {replay.n_actions} actions, "
+            f"and {run.objective} learns {n_outputs}; measure objectives of Q"
+        )
+    episodes = play_episodes(
+        epsilon_greedy_policy(
+            q_values, n_outputs, settings["epsilon"], subject.generator("policy_score")
+        ),
+        AtariSettings(
+            run.game,
+            settings["repeat_action_probability"],
+            max_frames_per_episode=settings["max_frames_per_episode"],
+        ),
+        settings["episodes"],
+        settings["environments"],
+        seed_for(run.random_stream, "policy_score_environments"),
+    )
+    return {
+        "score": np.array([episode.score for episode in episodes], dtype=np.float32),
+        "agent_steps": np.array([episode.agent_steps for episode in episodes], dtype=np.int64),
+        "truncated": np.array([episode.truncated for episode in episodes], dtype=np.bool_),
+    }

@@ -1,0 +1,73 @@
+"""Second-order terms: how an update changes interference (paper, section 6, figure 7)."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from torch import Tensor
+
+from td_interference.gradients import gram, per_sample_gradients
+from td_interference.gradients.second_order import (
+    ChangeTerms,
+    PairProducts,
+    pair_products,
+    regression_terms,
+    td_terms,
+)
+from td_interference.metrics.subject import Subject
+from td_interference.storage import Arrays
+
+
+def measure(subject: Subject, settings: Mapping[str, Any]) -> Arrays:
+    """Return r1, r2 and r3 of ρ'_AB = -r1 - r2 - r3 for all pairs of some transitions of D*.
+
+    f is the objective's prediction and δ = f - y with the objective's own target y, from whichever
+    network. The terms are of J = δ²/2, whatever pointwise loss the run trains with: its factor and
+    its cap are left out, as figure 7 compares what the targets do.
+
+    An objective that bootstraps is measured by ρ'_TD (eq. 17), as if the value of S_{t+1} in its
+    target were the online network's and moved with it: so does the paper for DQN, DDQN and QL
+    alike. The others, regressions, are measured by ρ'_reg (eq. 16).
+
+    Args:
+        subject: The checkpoint.
+        settings: "minibatch", how many transitions to draw, and "second_term_factor" of the r2 of
+            regressions: 1 gives the derivative, 2 what eq. 16 prints.
+
+    Returns:
+        "transition" [N]; "delta" [N]; "r1", "r2" and "r3", [N, N], row A, column B: the update is
+        at B.
+
+    Raises:
+        UserError: If the objective bootstraps from more values than that of S_{t+1} (λ > 0).
+    """
+    replay, objective = subject.replay, subject.objective
+    index = replay.draw(settings["minibatch"], subject.generator("second_order"))
+    observation = replay.observation(index)
+    delta = -objective.td_error(objective.network(observation), index).detach()
+    pairs = pair_products(
+        objective.network, observation, partial(objective.prediction, index=index)
+    )
+    if objective.bootstraps:
+        terms = _td_terms(subject, index, pairs, delta)
+    else:
+        terms = regression_terms(pairs, delta, settings["second_term_factor"])
+    return {
+        "transition": index.cpu().numpy(),
+        "delta": delta.cpu().numpy(),
+        **{name: term.cpu().numpy() for name, term in terms._asdict().items()},
+    }
+
+
+def _td_terms(subject: Subject, index: Tensor, pairs: PairProducts, delta: Tensor) -> ChangeTerms:
+    replay, objective = subject.replay, subject.objective
+    successors = per_sample_gradients(
+        objective.network, replay.next_observation(index), objective.successor_value
+    )
+    return td_terms(
+        pairs,
+        delta,
+        successor_gram=gram(successors, pairs.gradients),
+        terminated=replay.terminated[index],
+        gamma=subject.run.gamma,
+    )
