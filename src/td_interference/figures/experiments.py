@@ -1,4 +1,4 @@
-"""Control (full lines) and policy evaluation (dashed) in one panel, as figures 4, 10, 12 draw them."""
+"""Control (full lines) beside policy evaluation (dashed): what figures 4, 10 and 12 share."""
 
 import polars as pl
 from matplotlib.axes import Axes
@@ -22,7 +22,7 @@ def plot_gain(table: pl.DataFrame, title: str) -> Figure:
     """
     keys = table.select("game", "optimizer").unique(maintain_order=True).rows()
     figure, (panels,) = style.new_grid(
-        len(keys), 1, width=style.COLUMN_WIDTH, row_height=1.15, sharex=True
+        len(keys), 1, width=style.COLUMN_WIDTH, row_height=1.1, sharex=True
     )
     figure.suptitle(title, x=0.02, ha="left")
     several_games = table["game"].n_unique() > 1
@@ -30,13 +30,18 @@ def plot_gain(table: pl.DataFrame, title: str) -> Figure:
         panel = table.filter(pl.col("game") == game, pl.col("optimizer") == optimizer)
         name, colour = style.OPTIMIZERS[optimizer]
         heading = f"{style.game_name(game)}, {name}" if several_games else name
-        axes.set_title(heading, loc="left", color=colour)
+        if (panel["offset"] == 0).any():
+            # The step's own samples gain so much more that a linear scale shows nothing else.
+            heading += f" ({style.symlog(axes, panel['mean'], decades=2)})"
+        else:
+            axes.ticklabel_format(axis="y", scilimits=(-2, 2), useMathText=True)
+        axes.set_title(heading, loc="right", y=1.0, pad=3, color=colour)  # beside the exponent
         axes.axhline(0, color="0.6", lw=0.5, zorder=0)
         axes.axvline(0, color="0.4", lw=0.6, ls=":", zorder=0)
-        axes.ticklabel_format(axis="y", scilimits=(-2, 2), useMathText=True)
         for side in _unbroken(panel):
             draw_experiments(axes, side, "offset", colour)
-    panels[0].set_xlim(table["offset"].min(), table["offset"].max())
+    offsets = table["offset"].to_numpy()
+    panels[0].set_xlim(offsets.min(), offsets.max())
     panels[-1].set_xlabel("offset x (agent steps)")
     figure.supylabel("gain in TD loss at S$_{t+x}$", fontsize="medium")
     figure.legend(handles=experiment_handles(table), loc="outside lower left", ncols=2)

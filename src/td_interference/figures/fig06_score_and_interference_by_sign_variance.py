@@ -70,13 +70,15 @@ def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
             axes.set_ylabel(f"{_LABELS[y]}\n({style.symlog(axes, bounds, decades=4)})")
         _draw_runs(axes, rows, y, markers)
     panels[-1].set_xlabel("sign variance of δ")
-    colour_handles = [_handle(f"{rate:g}", colour, 25) for rate, colour in markers.colour.items()]
+    colour_handles = [
+        _handle(_scientific(rate), colour, 25) for rate, colour in markers.colour.items()
+    ]
     area_handles = [_handle(f"{hidden}", "0.4", area) for hidden, area in markers.area.items()]
-    for handles, name, place in (
+    for handles, name, location in (
         (colour_handles, "learning rate", "outside lower left"),
         (area_handles, "hidden units n$_h$", "outside lower right"),
     ):
-        figure.legend(handles=handles, title=name, loc=place, ncols=2, handletextpad=0.3)
+        figure.legend(handles=handles, title=name, loc=location, ncols=2, handletextpad=0.3)
     return figure
 
 
@@ -109,6 +111,12 @@ def _draw_runs(axes: Axes, rows: pl.DataFrame, y: str, markers: Markers) -> None
         linewidths=0.3,
         zorder=3,
     )
+
+
+def _scientific(number: float) -> str:
+    """Return 0.00025 as "2.5e-4"."""
+    mantissa, exponent = f"{number:e}".split("e")
+    return f"{float(mantissa):g}e{int(exponent)}"
 
 
 def _handle(label: str, colour: Any, area: float) -> Line2D:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, PercentFormatter
 
 from td_interference.figures import style
@@ -43,30 +44,44 @@ def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
         sharey="row",
     )
     figure.suptitle(title, x=0.02, ha="left")
-    for game_place, game in enumerate(games):
-        rows = slice(n_rows * game_place, n_rows * (game_place + 1))
+    for place, game in enumerate(games):
+        rows = slice(n_rows * place, n_rows * (place + 1))
         one_game = table.filter(pl.col("game") == game)
-        first_column = columns[0][rows]
+        _label_rows(columns[0][rows], one_game)
         for objective, name, colour, column in zip(
             objectives, names, colours, columns, strict=True
         ):
             heading = f"{style.game_name(game)}, {name}" if len(games) > 1 else name
             column[rows][0].set_title(heading, color=colour)
             of_objective = one_game.filter(pl.col("objective") == objective)
-            for term, axes in zip(_TERMS, column[rows], strict=False):
+            *term_panels, share_panel = column[rows]
+            for term, axes in zip(_TERMS, term_panels, strict=True):
                 _draw_term(axes, of_objective.filter(pl.col("term") == term), colour)
-            _draw_shares(column[rows][-1], of_objective, colour)
-        for term, axes in zip(_TERMS, first_column, strict=False):
-            of_term = one_game.filter(
-                pl.col("term") == term, pl.col("part").is_in(["mean", *_SIGNED_PARTS])
-            )
-            bounds = of_term.select("mean", "low", "high").to_numpy().ravel()
-            axes.set_ylabel(f"r$_{term[1]}$\n({style.symlog(axes, bounds)})")
-        first_column[-1].set_ylabel("pairs with\na negative term")
-        first_column[-1].legend(loc="upper right", ncols=3, frameon=False)
+            _draw_shares(share_panel, of_objective, colour)
+        columns[0][rows][-1].legend(
+            loc="upper right", ncols=len(_TERMS), handlelength=1.5, columnspacing=1
+        )
     for column in columns:
         column[-1].set_xlabel("updates")
+    figure.legend(
+        handles=[
+            Line2D([], [], color="0.3", label="mean of the positive pairs, of the negative pairs"),
+            Line2D([], [], color="0.3", alpha=0.6, ls="--", label="mean of all pairs"),
+        ],
+        loc="outside lower left",
+        ncols=2,
+    )
     return figure
+
+
+def _label_rows(first_column: list[Axes], table: pl.DataFrame) -> None:
+    """Set the scale of each row, which its panels share, and name what it shows."""
+    *term_panels, share_panel = first_column
+    for term, axes in zip(_TERMS, term_panels, strict=True):
+        drawn = table.filter(pl.col("term") == term, pl.col("part") != "share_negative")
+        note = style.symlog(axes, drawn.select("mean", "low", "high").to_numpy().ravel())
+        axes.set_ylabel(f"r$_{term[1]}$\n{note}")
+    share_panel.set_ylabel("pairs with\na negative term")
 
 
 def _draw_term(axes: Axes, table: pl.DataFrame, colour: str) -> None:
@@ -81,9 +96,9 @@ def _draw_term(axes: Axes, table: pl.DataFrame, colour: str) -> None:
 
 def _draw_shares(axes: Axes, table: pl.DataFrame, colour: str) -> None:
     for term, dashes in _TERMS.items():
-        line = table.filter(
-            pl.col("term") == term, pl.col("part") == "share_negative"
-        ).sort("update_step")
+        line = table.filter(pl.col("term") == term, pl.col("part") == "share_negative").sort(
+            "update_step"
+        )
         draw_line(axes, line, "update_step", colour, dashes).set_label(f"r$_{term[1]}$")
     axes.set_ylim(0, 1)
     axes.yaxis.set_major_formatter(PercentFormatter(1))

@@ -31,14 +31,16 @@ def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
     figure.suptitle(title, x=0.02, ha="left")
     for (game, update_step), axes in zip(panels_of, panels, strict=True):
         panel = table.filter(pl.col("game") == game, pl.col("update_step") == update_step)
-        axes.set_title(f"{style.game_name(game)}, after {update_step:,} updates", loc="left")
+        heading = f"{style.game_name(game)}, " if table["game"].n_unique() > 1 else ""
+        axes.set_title(f"{heading}after {update_step:,} updates", loc="left")
         axes.set_yscale("log")
         axes.set_ylabel("singular value")
         for optimizer, colour in zip(optimizers, colours, strict=True):
             line = panel.filter(pl.col("optimizer") == optimizer)
             draw_experiments(axes, line, "index", colour)
-        axes.set_xlim(panel["index"].min(), panel["index"].max())
+        index = panel["index"].to_numpy()
+        axes.set_xlim(index.min(), index.max())
     panels[-1].set_xlabel("index of the singular value")
     handles += experiment_handles(table)
-    panels[0].legend(handles=handles, loc="lower left", frameon=False)
+    figure.legend(handles=handles, loc="outside lower left", ncols=2)
     return figure

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
+from matplotlib.collections import QuadMesh
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter
+from matplotlib.ticker import EngFormatter, MaxNLocator, ScalarFormatter
 from numpy.typing import NDArray
 
 from td_interference.figures import style
@@ -29,39 +29,44 @@ def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
     figure, panels = style.new_figure(len(games))
     figure.suptitle(title, x=0.02, ha="left")
     largest = float(np.nanmax(np.abs(table["mean"].to_numpy())))
-    colours = ScalarMappable(Normalize(-largest, largest), "RdBu_r")
+    scale = Normalize(-largest, largest)  # white is 0
     for game, axes in zip(games, panels, strict=True):
         if len(games) > 1:
             axes.set_title(style.game_name(game), loc="left")
         axes.set_ylabel("offset x (agent steps)")
-        _draw_cells(axes, table.filter(pl.col("game") == game), colours)
+        cells = _draw_cells(axes, table.filter(pl.col("game") == game), scale)
     panels[-1].set_xlabel("updates")
-    bar = figure.colorbar(colours, ax=panels, pad=0.02)
-    bar.set_label("gain in TD loss at S$_{t+x}$")
-    bar.formatter.set_powerlimits((-2, 2))
+    exponent = ScalarFormatter(useMathText=True)
+    exponent.set_powerlimits((-2, 2))
+    figure.colorbar(
+        cells, ax=panels, pad=0.02, format=exponent, label="gain in TD loss at S$_{t+x}$"
+    )
     return figure
 
 
-def _draw_cells(axes: Axes, table: pl.DataFrame, colours: ScalarMappable) -> None:
+def _draw_cells(axes: Axes, table: pl.DataFrame, scale: Normalize) -> QuadMesh:
     """Draw one game's cells, and a dot in those whose interval contains 0."""
     steps = table["update_step"].unique().sort().to_numpy()
-    offsets = np.arange(table["offset"].min(), table["offset"].max() + 1)
+    measured = table["offset"].to_numpy()
+    offsets = np.arange(measured.min(), measured.max() + 1)
     gain = np.full((len(offsets), len(steps)), np.nan)  # what is left out stays grey
-    row = table["offset"].to_numpy() - offsets[0]
-    gain[row, np.searchsorted(steps, table["update_step"])] = table["mean"].to_numpy()
+    column = np.searchsorted(steps, table["update_step"].to_numpy())
+    gain[measured - offsets[0], column] = table["mean"].to_numpy()
     axes.set_facecolor("0.75")
-    axes.pcolormesh(
+    cells = axes.pcolormesh(
         cell_edges(steps),
         cell_edges(offsets),
         gain,
-        norm=colours.norm,
-        cmap=colours.cmap,
+        norm=scale,
+        cmap="RdBu_r",
         edgecolors="face",  # else PDF viewers show a hair of the ground between cells
         linewidth=0.1,
     )
     unsure = table.filter(pl.col("low") <= 0, pl.col("high") >= 0)
     axes.plot(unsure["update_step"], unsure["offset"], ".", color="0.35", markersize=1.2, mew=0)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    return cells
 
 
 def cell_edges(centres: NDArray) -> NDArray[np.float64]:

@@ -61,7 +61,7 @@ def _plot_game(axes: Axes, table: pl.DataFrame, axis: str, by: str, labels: str)
     if labels == "ends":
         style.label_ends(axes, [line["mean"][-1] for line in lines], names, colours)
         return
-    axes.legend(handles[::-1], names[::-1], loc="lower left", frameon=False)
+    axes.legend(handles[::-1], names[::-1], loc="lower left")
 
 
 def draw_line(

@@ -14,12 +14,12 @@ _GRADIENT, _MOMENTUM = style.OPTIMIZERS["sgd"][1], style.OPTIMIZERS["momentum_sg
 
 # The name, colour and line style of each quantity of the upper panel, and of the lower.
 _DEVIATIONS = {
-    "change": ("ρ'", _GRADIENT, "-"),
-    "momentum_change": ("ρ'$_μ$", _MOMENTUM, "-"),
+    "change": ("σ(ρ')", _GRADIENT, "-"),
+    "momentum_change": ("σ(ρ'$_μ$)", _MOMENTUM, "-"),
 }
 _RATIOS = {
-    "change_ratio": ("ρ'$_μ$ to ρ'", "0.1", "-"),
-    "relative_change_ratio": ("ρ'$_μ$/ρ$_μ$ to ρ'/ρ", "0.5", "--"),
+    "change_ratio": ("σ(ρ'$_μ$) / σ(ρ')", "0.1", "-"),
+    "relative_change_ratio": ("(σ(ρ'$_μ$)/σ(ρ$_μ$)) / (σ(ρ')/σ(ρ))", "0.5", "--"),
 }
 
 
@@ -48,10 +48,10 @@ def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
             draw_line(axes, line, "update_step", colour, dashes, marker="o").set_label(name)
         if quantities is _RATIOS:
             axes.axhline(1, color="0.6", lw=0.5, zorder=0)
-            axes.set_ylabel("ratio of std. deviations")
+            axes.set_ylabel("ratio of σ")
         else:
-            axes.set_ylabel("std. deviation over pairs")
-        axes.legend(frameon=False)
+            axes.set_ylabel("σ over pairs of samples")
+        axes.legend()
     panels[-1].set_xlabel("updates")
     panels[-1].xaxis.set_major_formatter(EngFormatter(sep=""))
     return figure

@@ -51,6 +51,7 @@ _SETTINGS: dict[str, Any] = {
     "axes.labelsize": 7.5,
     "axes.spines.top": False,
     "axes.spines.right": False,
+    "legend.frameon": False,
     "axes.linewidth": 0.6,
     "lines.linewidth": 1.2,
     "xtick.major.width": 0.6,
@@ -128,6 +129,8 @@ def count(numbers: Iterable[int]) -> str:
 def symlog(axes: Axes, values: Iterable[float], decades: int = 3) -> str:
     """Make the vertical axis logarithmic on both sides of 0; return a note of where it is linear.
 
+    Called before anything is drawn, since matplotlib settles the limits by the scale there is.
+
     It is linear within a power of ten, `decades` below that of the largest value, or above that
     where no value is so small.
 
@@ -142,7 +145,7 @@ def symlog(axes: Axes, values: Iterable[float], decades: int = 3) -> str:
         return "linear"
     smallest, largest = np.log10(sizes.min()), np.log10(sizes.max())
     exponent = int(max(np.ceil(largest) - decades, np.floor(smallest)))
-    axes.set_yscale("symlog", linthresh=10.0**exponent, linscale=0.5)
+    axes.set_yscale("symlog", linthresh=10.0**exponent, linscale=1.0)
     return f"linear within ±10$^{{{exponent}}}$"
 
 
