@@ -1,13 +1,11 @@
-"""Intervals against scipy and against known distributions; tables; figures."""
+"""Intervals against scipy and against known distributions; tables."""
 
 import numpy as np
 import polars as pl
 import pytest
 from scipy import stats
 
-from td_interference import figures, storage, tables
-from td_interference.errors import UserError
-from td_interference.figures.render import make_figure
+from td_interference import storage, tables
 from td_interference.grid import RunSpec
 from td_interference.statistics import mean_over_runs, resampling_note
 from td_interference.tables.reduce import compute_table
@@ -152,28 +150,3 @@ def test_nearby_takes_offsets_1_to_5_alone(run, tmp_path):
     )
     table = table_of("stiffness_nearby_by_lambda", ([run], {"stiffness": paths}), tmp_path)
     assert table["mean"].item() == 3.0
-
-
-@pytest.mark.parametrize("name", [entry.name for entry in figures.FIGURES])
-def test_figures_are_vector_picture_and_numbers(measured, tmp_path, name):
-    paths = {}
-    for table in figures.entry(name).tables:
-        table_of(table, measured, tmp_path)
-        paths[table] = tmp_path / f"{table}.parquet"
-    outputs = [tmp_path / f"{name}.{kind}" for kind in ("pdf", "png", "csv")]
-    make_figure(name, paths, "smoke", 0.95, *outputs)
-    pdf, png, csv = (path.read_bytes() for path in outputs)
-    assert pdf.startswith(b"%PDF") and png.startswith(b"\x89PNG")
-    assert b"smoke scale" not in csv and csv.startswith(b"game,")
-    make_figure(name, paths, "smoke", 0.95, *outputs)
-    assert [path.read_bytes() for path in outputs] == [pdf, png, csv]  # same numbers, same bytes
-
-
-def test_a_damaged_table_is_named(tmp_path):
-    (tmp_path / "t.parquet").write_bytes(b"no parquet")
-    outputs = [tmp_path / f"x.{kind}" for kind in ("pdf", "png", "csv")]
-    with pytest.raises(UserError, match=r"t\.parquet: not a readable table"):
-        make_figure(
-            "fig5", {"stiffness_by_lambda": tmp_path / "t.parquet"}, "smoke", 0.95, *outputs
-        )
-    assert not any(path.exists() for path in outputs)

@@ -74,11 +74,11 @@ def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
         _handle(_scientific(rate), colour, 25) for rate, colour in markers.colour.items()
     ]
     area_handles = [_handle(f"{hidden}", "0.4", area) for hidden, area in markers.area.items()]
-    for handles, name, location in (
-        (colour_handles, "learning rate", "outside lower left"),
-        (area_handles, "hidden units n$_h$", "outside lower right"),
-    ):
-        figure.legend(handles=handles, title=name, loc=location, ncols=2, handletextpad=0.3)
+    look = {"ncols": 2, "handletextpad": 0.3}
+    figure.legend(handles=colour_handles, loc="outside lower left", title="learning rate", **look)
+    figure.legend(
+        handles=area_handles, loc="outside lower right", title="hidden units n$_h$", **look
+    )
     return figure
 
 
