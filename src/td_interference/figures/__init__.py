@@ -13,6 +13,10 @@ _LINES = (
     "there are fewer than five, the states or minibatches measured within them."
 )
 
+_TITLE = (
+    "{games} · {scale} scale · {runs} per line\nbands: {confidence:.0%} bootstrap over {resampled}"
+)
+
 
 class FigureEntry(NamedTuple):
     """One figure."""
@@ -23,6 +27,7 @@ class FigureEntry(NamedTuple):
     caption: str  # what the report says below it
     unit: str  # what is drawn independently within a run, "" for nothing; in the intervals' note
     shared: tuple[str, ...] = ("lines",)  # modules of this package it is made with
+    title: str = _TITLE  # over the picture; `render` fills in what is in braces
 
     @property
     def modules(self) -> tuple[str, ...]:
@@ -41,12 +46,57 @@ FIGURES = (
         "their minibatches",
     ),
     FigureEntry(
+        "fig4",
+        "fig04_gain_of_q_learning",
+        ("gain_by_optimizer",),
+        "Gain of Q-learning: pointwise TD loss before minus after one real optimizer step, at "
+        "states around those of the step's minibatch. Full lines: control; dashed: policy "
+        "evaluation. Each optimizer has a panel and a scale of its own. Offset 0, of far higher "
+        f"gain, is left out (figure 10 has it). {_LINES}",
+        "their minibatches",
+        ("lines", "experiments"),
+    ),
+    FigureEntry(
         "fig5",
         "fig05_stiffness_by_lambda",
         ("stiffness_by_lambda",),
         "Cosine similarity between the loss gradients at S_t (offset 0) and at neighbouring states "
         f"of its episode, after TD(λ) policy evaluation. {_LINES}",
         "their states",
+    ),
+    FigureEntry(
+        "fig6",
+        "fig06_score_and_interference_by_sign_variance",
+        ("parameterizations", "parameterization_correlations"),
+        "Score of greedy rollouts (top) and function interference (bottom) after policy evaluation "
+        "with Q-learning, against the sign variance of its TD errors. A marker is one run; its "
+        "colour is the learning rate, its area in proportion to the hidden units. Bars: bootstrap "
+        "interval of the run's own mean, over episodes (top) or states (bottom). r: Pearson "
+        "correlation, with its bootstrap interval over runs.",
+        "",
+        (),
+        "{games} · {scale} scale · {runs}, a marker each\n"
+        "bars: {confidence:.0%} bootstrap over episodes or states; of r: over {resampled}",
+    ),
+    FigureEntry(
+        "fig7",
+        "fig07_second_order_terms",
+        ("second_order_by_objective",),
+        "Terms of the change of interference, ρ' = -r1 - r2 - r3 (eq. 16, 17), early in training: "
+        "regression to Q* (reg) and Q-learning with a frozen network (DQN), with its moving "
+        "average (DDQN) and with none (QL). Full lines: mean of the positive and of the negative "
+        "pairs of samples; transparent dashed lines: mean of all. Bottom row: share of pairs with "
+        f"a negative term. {_LINES}",
+        "",
+    ),
+    FigureEntry(
+        "fig10",
+        "fig10_gain_of_q_learning_with_zero",
+        ("gain_by_optimizer",),
+        "Figure 4 with offset 0, the states of the step's own minibatch. Full lines: control; "
+        f"dashed: policy evaluation. {_LINES}",
+        "their minibatches",
+        ("lines", "experiments"),
     ),
     FigureEntry(
         "fig11",
@@ -57,11 +107,43 @@ FIGURES = (
         "their minibatches",
     ),
     FigureEntry(
+        "fig12",
+        "fig12_singular_values_of_q_learning",
+        ("singular_values_by_optimizer",),
+        "Singular values of the last hidden layer's weights during Q-learning. Full lines: "
+        f"control; dashed: policy evaluation. {_LINES}",
+        "",
+        ("lines", "experiments"),
+    ),
+    FigureEntry(
         "fig13",
         "fig13_singular_values_by_lambda",
         ("singular_values_by_lambda",),
         "Singular values of the last hidden layer's weights after TD(λ) policy evaluation. "
         f"{_LINES}",
+        "",
+    ),
+    FigureEntry(
+        "fig14",
+        "fig14_gain_over_training",
+        ("gain_over_training",),
+        "Gain of Q-learning in control over training: pointwise TD loss before minus after one "
+        "real optimizer step, mean over runs. A cell reaches halfway to the neighbouring "
+        "checkpoints. Dots: the bootstrap interval of the mean contains 0. Offset 0, of far higher "
+        "gain, is left out.",
+        "their minibatches",
+        (),
+        "{games}, control · {scale} scale · {runs}\n"
+        "dots: 0 within {confidence:.0%} bootstrap over {resampled}",
+    ),
+    FigureEntry(
+        "momentum",
+        "momentum_variance",
+        ("momentum_variance",),
+        "Standard deviation, over pairs of samples, of the change of interference along a plain "
+        "gradient step (ρ') and along a momentum step (ρ'μ; eq. 14, 21) of the same runs (top), "
+        "and ratios of the latter to the former, as they are and relative to the standard "
+        f"deviation of the interference itself (bottom). {_LINES}",
         "",
     ),
 )

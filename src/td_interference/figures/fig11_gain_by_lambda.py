@@ -7,10 +7,12 @@ from matplotlib.figure import Figure
 
 from td_interference.figures.lines import plot_lines
 
+_COLUMNS = ("game", "lambda", "offset", "mean", "low", "high", "n")
+
 
 def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     """Return the plotted numbers: game, lambda, offset, mean, low, high, n."""
-    return tables["gain_by_lambda"]
+    return tables["gain_by_lambda"].select(_COLUMNS)
 
 
 def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:

@@ -3,6 +3,7 @@
 import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from td_interference.figures import style
 
@@ -41,7 +42,7 @@ def plot_lines(
         if y_scale == "linear":
             axes.axhline(0, color="0.6", lw=0.5, zorder=0)
         if len(games) > 1:
-            axes.set_title(game.replace("_", " "), loc="left")
+            axes.set_title(style.game_name(game), loc="left")
         _plot_game(axes, table.filter(pl.col("game") == game), axis, by, labels)
     panels[-1].set_xlabel(x_label)
     return figure
@@ -53,12 +54,31 @@ def _plot_game(axes: Axes, table: pl.DataFrame, axis: str, by: str, labels: str)
     lines, handles = [], []
     for value, colour in zip(values, colours, strict=True):
         line = table.filter(pl.col(by) == value).sort(axis)
-        axes.fill_between(line[axis], line["low"], line["high"], color=colour, alpha=0.25, lw=0)
-        handles += axes.plot(line[axis], line["mean"], color=colour)
+        handles.append(draw_line(axes, line, axis, colour))
         lines.append(line)
     positions = table[axis].to_numpy()
     axes.set_xlim(positions.min(), positions.max())
     if labels == "ends":
         style.label_ends(axes, [line["mean"][-1] for line in lines], names, colours)
         return
-    axes.legend(handles[::-1], names[::-1], loc="lower left", frameon=False)
+    axes.legend(handles[::-1], names[::-1], loc="lower left")
+
+
+def draw_line(
+    axes: Axes, line: pl.DataFrame, axis: str, colour: str, dashes: str = "-", marker: str = ""
+) -> Line2D:
+    """Draw one line and its interval; return the line.
+
+    Args:
+        axes: To draw into.
+        line: Columns `axis`, mean, low, high; sorted by `axis`.
+        axis: Column of the horizontal axis.
+        colour: Of line and band.
+        dashes: matplotlib's line style.
+        marker: matplotlib's marker of each measured position; "" for none.
+    """
+    axes.fill_between(line[axis], line["low"], line["high"], color=colour, alpha=0.25, lw=0)
+    (drawn,) = axes.plot(
+        line[axis], line["mean"], color=colour, ls=dashes, marker=marker, markersize=2.5
+    )
+    return drawn

@@ -7,7 +7,7 @@ import polars as pl
 
 from td_interference import figures
 from td_interference.errors import UserError
-from td_interference.figures import style
+from td_interference.figures import FigureEntry, style
 from td_interference.files import atomic_path
 from td_interference.statistics import resampling_note
 
@@ -38,13 +38,7 @@ def make_figure(
     tables = {table: _read(path) for table, path in table_paths.items()}
     module, entry = figures.load(name), figures.entry(name)
     data: pl.DataFrame = module.data(tables)
-    n_runs = int(data["n"].to_numpy().min())
-    games = ", ".join(game.replace("_", " ") for game in sorted(set(data["game"].to_list())))
-    resampled = resampling_note(n_runs, entry.unit)
-    title = (
-        f"{games} · {scale} scale · {n_runs} run{'s' if n_runs != 1 else ''} per line\n"
-        f"bands: {confidence:.0%} bootstrap over {resampled}"
-    )
+    title = _title(entry, data, scale, confidence)
     with style.applied():
         figure = module.plot(tables, title)
         # No dates inside: the same numbers give the same bytes.
@@ -58,6 +52,18 @@ def make_figure(
             )
     with atomic_path(csv_path) as temporary:
         data.write_csv(temporary)
+
+
+def _title(entry: FigureEntry, data: pl.DataFrame, scale: str, confidence: float) -> str:
+    n = data["n"].to_list()
+    games = sorted({style.game_name(game) for game in data["game"]})
+    return entry.title.format(
+        games=", ".join(games),
+        scale=scale,
+        runs=f"{style.count(n)} run{'s' if max(n) != 1 else ''}",
+        confidence=confidence,
+        resampled=resampling_note(min(n), entry.unit),
+    )
 
 
 def _read(path: Path | str) -> pl.DataFrame:

@@ -5,7 +5,7 @@ blindness and grey print. Lines carry their names at their ends where there is r
 has to be matched by colour.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 COLUMN_WIDTH = 3.35  # inches, one column of a two-column page
+DOUBLE_WIDTH = 6.9  # inches, both columns
 ASPECT = 0.72  # height over width
 PNG_DPI = 250
 
@@ -30,6 +31,19 @@ OBJECTIVES = {
     "td_lambda": ("TD(λ)", "#000000"),
 }
 
+# The same of each optimizer; no figure compares objectives and optimizers by colour at once.
+OPTIMIZERS = {
+    "adam": ("Adam", "#0072B2"),
+    "rmsprop": ("RMSprop", "#D55E00"),
+    "sgd": ("SGD", "#009E73"),
+    "momentum_sgd": ("momentum SGD", "#CC79A7"),
+}
+
+# The name and line style of each experiment: the paper dashes policy evaluation.
+EXPERIMENTS = {"control": ("control", "-"), "policy_evaluation": ("policy evaluation", "--")}
+
+_NAMED = {"objective": OBJECTIVES, "optimizer": OPTIMIZERS}
+
 _SETTINGS: dict[str, Any] = {
     "font.size": 7.5,
     "axes.titlesize": 7.5,
@@ -37,6 +51,7 @@ _SETTINGS: dict[str, Any] = {
     "axes.labelsize": 7.5,
     "axes.spines.top": False,
     "axes.spines.right": False,
+    "legend.frameon": False,
     "axes.linewidth": 0.6,
     "lines.linewidth": 1.2,
     "xtick.major.width": 0.6,
@@ -55,28 +70,83 @@ def applied() -> Iterator[None]:
 
 def new_figure(n_panels: int = 1) -> tuple[Figure, list[Axes]]:
     """Return a figure of one column's width with panels below one another."""
-    size = (COLUMN_WIDTH, COLUMN_WIDTH * ASPECT * n_panels)
-    figure = Figure(figsize=size, layout="constrained")
-    return figure, list(figure.subplots(n_panels, squeeze=False)[:, 0])
+    figure, panels = new_grid(n_panels, 1, width=COLUMN_WIDTH, row_height=COLUMN_WIDTH * ASPECT)
+    return figure, panels[0]
+
+
+def new_grid(
+    rows: int, columns: int, *, width: float, row_height: float, **shared: Any
+) -> tuple[Figure, list[list[Axes]]]:
+    """Return a figure and its panels, one list for each column, from top to bottom.
+
+    Args:
+        rows: Of panels.
+        columns: Of panels.
+        width: Of the figure, inches.
+        row_height: Of one row, inches.
+        **shared: `sharex` and `sharey` of `Figure.subplots`.
+    """
+    figure = Figure(figsize=(width, row_height * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False, **shared)
+    return figure, [list(column) for column in panels.T]
 
 
 def names_and_colours(by: str, values: Sequence[Any]) -> tuple[list[str], list[Any]]:
     """Return how lines are called and coloured.
 
     Args:
-        by: "lambda" (dark to light in ascending order) or "objective" (a colour of its own each).
+        by: "lambda" (dark to light in ascending order), "objective" or "optimizer" (a colour of
+            its own each).
         values: What the lines stand for, in order.
 
     Raises:
-        KeyError: If an objective has no name and colour in `OBJECTIVES`.
+        KeyError: If an objective or optimizer has no name and colour.
     """
-    if by == "objective":
-        return [OBJECTIVES[value][0] for value in values], [
-            OBJECTIVES[value][1] for value in values
-        ]
+    if by in _NAMED:
+        fixed = [_NAMED[by][value] for value in values]
+        return [name for name, _ in fixed], [colour for _, colour in fixed]
+    return [f"λ = {value:g}" for value in values], ordered_colours(len(values))
+
+
+def ordered_colours(n: int) -> list[Any]:
+    """Return `n` colours of ordered values, dark to light."""
     # The yellow end of viridis is too light on white.
-    shades = matplotlib.colormaps["viridis"](np.linspace(0, 0.85, len(values)))
-    return [f"λ = {value:g}" for value in values], [tuple(shade) for shade in shades]
+    shades = matplotlib.colormaps["viridis"](np.linspace(0, 0.85, n))
+    return [tuple(shade) for shade in shades]
+
+
+def game_name(game: str) -> str:
+    """Return a game as figures spell it."""
+    return game.replace("_", " ")
+
+
+def count(numbers: Iterable[int]) -> str:
+    """Return how many there are where that may differ, "3" or "3 to 10"."""
+    low, high = min(numbers := list(numbers)), max(numbers)
+    return f"{low}" if low == high else f"{low} to {high}"
+
+
+def symlog(axes: Axes, values: Iterable[float], decades: int = 3) -> str:
+    """Make the vertical axis logarithmic on both sides of 0; return a note of where it is linear.
+
+    Called before anything is drawn, since matplotlib settles the limits by the scale there is.
+
+    It is linear within a power of ten, `decades` below that of the largest value, or above that
+    where no value is so small.
+
+    Args:
+        axes: Whose scale is set.
+        values: All that are drawn there; those not finite count for nothing.
+        decades: Logarithmic ones on each side at most.
+    """
+    sizes = np.abs(np.asarray(list(values), dtype=np.float64))
+    sizes = sizes[np.isfinite(sizes) & (sizes > 0)]
+    if not sizes.size:
+        return "linear"
+    smallest, largest = np.log10(sizes.min()), np.log10(sizes.max())
+    exponent = int(max(np.ceil(largest) - decades, np.floor(smallest)))
+    axes.set_yscale("symlog", linthresh=10.0**exponent, linscale=1.0)
+    return f"linear within ±10$^{{{exponent}}}$"
 
 
 def label_ends(

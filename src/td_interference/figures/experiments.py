@@ -1,0 +1,86 @@
+"""Control (full lines) beside policy evaluation (dashed): what figures 4, 10 and 12 share."""
+
+import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from td_interference.figures import style
+from td_interference.figures.lines import draw_line
+
+GAIN_COLUMNS = ("game", "experiment", "optimizer", "offset", "mean", "low", "high", "n")
+
+
+def plot_gain(table: pl.DataFrame, title: str) -> Figure:
+    """Return the gain against offset, a panel with a scale of its own for each optimizer.
+
+    Their gains differ by orders of magnitude, so that on one scale most lines would be flat.
+
+    Args:
+        table: Columns `GAIN_COLUMNS`. Where offset 0 is left out, lines are not drawn across it.
+        title: Over the picture: scale, games, number of runs.
+    """
+    keys = table.select("game", "optimizer").unique(maintain_order=True).rows()
+    figure, (panels,) = style.new_grid(
+        len(keys), 1, width=style.COLUMN_WIDTH, row_height=1.1, sharex=True
+    )
+    figure.suptitle(title, x=0.02, ha="left")
+    several_games = table["game"].n_unique() > 1
+    for (game, optimizer), axes in zip(keys, panels, strict=True):
+        panel = table.filter(pl.col("game") == game, pl.col("optimizer") == optimizer)
+        name, colour = style.OPTIMIZERS[optimizer]
+        heading = f"{style.game_name(game)}, {name}" if several_games else name
+        if (panel["offset"] == 0).any():
+            # The step's own samples gain so much more that a linear scale shows nothing else.
+            heading += f" ({style.symlog(axes, panel['mean'], decades=2)})"
+        else:
+            axes.ticklabel_format(axis="y", scilimits=(-2, 2), useMathText=True)
+        axes.set_title(heading, loc="right", y=1.0, pad=3, color=colour)  # beside the exponent
+        axes.axhline(0, color="0.6", lw=0.5, zorder=0)
+        axes.axvline(0, color="0.4", lw=0.6, ls=":", zorder=0)
+        for side in _unbroken(panel):
+            draw_experiments(axes, side, "offset", colour)
+    offsets = table["offset"].to_numpy()
+    panels[0].set_xlim(offsets.min(), offsets.max())
+    panels[-1].set_xlabel("offset x (agent steps)")
+    figure.supylabel("gain in TD loss at S$_{t+x}$", fontsize="medium")
+    figure.legend(handles=experiment_handles(table), loc="outside lower left", ncols=2)
+    return figure
+
+
+def _unbroken(table: pl.DataFrame) -> list[pl.DataFrame]:
+    """Return the parts of the table whose lines may be joined: both sides of a missing offset 0."""
+    if (table["offset"] == 0).any():
+        return [table]
+    return [table.filter(pl.col("offset") < 0), table.filter(pl.col("offset") > 0)]
+
+
+def draw_experiments(axes: Axes, table: pl.DataFrame, axis: str, colour: str) -> None:
+    """Draw the line and interval of each experiment.
+
+    Args:
+        axes: To draw into.
+        table: Columns experiment, `axis`, mean, low, high; one row per experiment and position.
+        axis: Column of the horizontal axis.
+        colour: Of all lines.
+    """
+    for experiment, (_, dashes) in style.EXPERIMENTS.items():
+        line = table.filter(pl.col("experiment") == experiment).sort(axis)
+        if not line.is_empty():
+            draw_line(axes, line, axis, colour, dashes)
+
+
+def experiment_handles(table: pl.DataFrame) -> list[Line2D]:
+    """Return a legend's entries: the style of each experiment there is, and its number of runs.
+
+    Args:
+        table: Columns experiment, n.
+    """
+    handles = []
+    for experiment, (name, dashes) in style.EXPERIMENTS.items():
+        n = table.filter(pl.col("experiment") == experiment)["n"]
+        if not n.is_empty():
+            handles.append(
+                Line2D([], [], color="0.3", ls=dashes, label=f"{name}, n = {style.count(n)}")
+            )
+    return handles

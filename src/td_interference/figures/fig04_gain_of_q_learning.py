@@ -1,0 +1,19 @@
+"""Figure 4: gain of one Q-learning update against temporal offset, without the update's sample."""
+
+from collections.abc import Mapping
+
+import polars as pl
+from matplotlib.figure import Figure
+
+from td_interference.figures.experiments import GAIN_COLUMNS, plot_gain
+
+
+def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """Return the plotted numbers: game, experiment, optimizer, offset, mean, low, high, n."""
+    # "We exclude x = 0 for clarity, as it has a high value" (below the paper's figure 4).
+    return tables["gain_by_optimizer"].select(GAIN_COLUMNS).filter(pl.col("offset") != 0)
+
+
+def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
+    """Return the figure; `title` states scale, games and runs."""
+    return plot_gain(data(tables), title)

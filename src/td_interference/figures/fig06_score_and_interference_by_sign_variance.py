@@ -1,0 +1,123 @@
+"""Figure 6: score and function interference after training, against the sign variance."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from td_interference.figures import style
+
+_X = "sign_variance"
+_LABELS = {
+    "score": "score (undiscounted)",
+    "function_interference": "function interference $\\overline{ρ}$",
+}
+_LARGEST_AREA = 45  # points², of the widest network's marker
+
+_COLUMNS = (
+    *("game", "learning_rate", "hidden", "seed", _X),
+    *(y + bound for y in _LABELS for bound in ("", "_low", "_high")),
+)
+
+
+class Markers(NamedTuple):
+    """How a run is marked."""
+
+    colour: dict[float, Any]  # of each learning rate
+    area: dict[int, float]  # points², of each number of hidden units, proportional to it
+
+
+def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """Return the plotted numbers, one row per run.
+
+    Beside the run's own: n, the runs of its game, and of the correlation of each y with the sign
+    variance over these runs <y>_r, <y>_r_low, <y>_r_high, <y>_r_n.
+    """
+    table = tables["parameterizations"].select(_COLUMNS)
+    correlations = tables["parameterization_correlations"].filter(pl.col("x") == _X)
+    for y in _LABELS:
+        correlation = correlations.filter(pl.col("y") == y).select(
+            "game",
+            pl.col("r").alias(f"{y}_r"),
+            pl.col("low").alias(f"{y}_r_low"),
+            pl.col("high").alias(f"{y}_r_high"),
+            pl.col("n").alias(f"{y}_r_n"),
+        )
+        table = table.join(correlation, on="game", how="left", maintain_order="left")
+    return table.with_columns(n=pl.len().over("game"))
+
+
+def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
+    """Return the figure, two panels for each game; `title` states scale, games and runs."""
+    table = data(tables)
+    games = table["game"].unique().sort().to_list()
+    markers = _markers(table)
+    figure, (panels,) = style.new_grid(
+        2 * len(games), 1, width=style.COLUMN_WIDTH, row_height=1.9, sharex=True
+    )
+    figure.suptitle(title, x=0.02, ha="left")
+    for place, axes in enumerate(panels):
+        game, y = games[place // 2], list(_LABELS)[place % 2]
+        rows = table.filter(pl.col("game") == game)
+        heading = f"{style.game_name(game)}: " if len(games) > 1 else ""
+        axes.set_title(heading + _correlation(rows, y), loc="left")
+        axes.set_ylabel(_LABELS[y])
+        if y == "function_interference":
+            bounds = rows.select(y, f"{y}_low", f"{y}_high").to_numpy().ravel()
+            axes.set_ylabel(f"{_LABELS[y]}\n({style.symlog(axes, bounds, decades=4)})")
+        _draw_runs(axes, rows, y, markers)
+    panels[-1].set_xlabel("sign variance of δ")
+    colour_handles = [
+        _handle(_scientific(rate), colour, 25) for rate, colour in markers.colour.items()
+    ]
+    area_handles = [_handle(f"{hidden}", "0.4", area) for hidden, area in markers.area.items()]
+    look = {"ncols": 2, "handletextpad": 0.3}
+    figure.legend(handles=colour_handles, loc="outside lower left", title="learning rate", **look)
+    figure.legend(
+        handles=area_handles, loc="outside lower right", title="hidden units n$_h$", **look
+    )
+    return figure
+
+
+def _markers(table: pl.DataFrame) -> Markers:
+    rates = table["learning_rate"].unique().sort().to_list()
+    widths = table["hidden"].unique().sort().to_list()
+    return Markers(
+        dict(zip(rates, style.ordered_colours(len(rates)), strict=True)),
+        {hidden: _LARGEST_AREA * hidden / widths[-1] for hidden in widths},
+    )
+
+
+def _correlation(rows: pl.DataFrame, y: str) -> str:
+    r, low, high, n = rows.select(f"{y}_r", f"{y}_r_low", f"{y}_r_high", f"{y}_r_n").row(0)
+    if r is None:
+        return "r not known"
+    return f"r = {r:.2f} [{low:.2f}, {high:.2f}], n = {n} runs"
+
+
+def _draw_runs(axes: Axes, rows: pl.DataFrame, y: str, markers: Markers) -> None:
+    rows = rows.sort("hidden", descending=True)  # small markers on top of large ones
+    colours = [markers.colour[rate] for rate in rows["learning_rate"]]
+    axes.vlines(rows[_X], rows[f"{y}_low"], rows[f"{y}_high"], colours, lw=0.5)
+    axes.scatter(
+        rows[_X],
+        rows[y],
+        s=[markers.area[hidden] for hidden in rows["hidden"]],
+        c=colours,
+        edgecolors="white",
+        linewidths=0.3,
+        zorder=3,
+    )
+
+
+def _scientific(number: float) -> str:
+    """Return 0.00025 as "2.5e-4"."""
+    mantissa, exponent = f"{number:e}".split("e")
+    return f"{float(mantissa):g}e{int(exponent)}"
+
+
+def _handle(label: str, colour: Any, area: float) -> Line2D:
+    return Line2D([], [], ls="", marker="o", color=colour, markersize=area**0.5, label=label)

@@ -1,0 +1,105 @@
+"""Figure 7: the terms r1, r2, r3 of ρ', the change of interference, early in training."""
+
+from collections.abc import Mapping
+
+import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import EngFormatter, PercentFormatter
+
+from td_interference.figures import style
+from td_interference.figures.lines import draw_line
+
+_COLUMNS = (
+    *("game", "objective", "term", "part", "update_step"),
+    *("mean", "low", "high", "n"),
+)
+_TERMS = {"r1": "-", "r2": "--", "r3": ":"}  # line styles in the panels of shares
+_SIGNED_PARTS = ("positive", "negative")
+
+
+def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """Return the plotted numbers: game, objective, term, part, update_step, mean, low, high, n."""
+    return tables["second_order_by_objective"].select(_COLUMNS)
+
+
+def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
+    """Return the figure; `title` states scale, games and runs.
+
+    A column for each objective. A row for each term, on one scale, since the paper compares the
+    objectives' magnitudes; below them the share of pairs (A, B) with a negative term.
+    """
+    table = data(tables)
+    games = table["game"].unique().sort().to_list()
+    objectives = table["objective"].unique(maintain_order=True).to_list()
+    names, colours = style.names_and_colours("objective", objectives)
+    n_rows = len(_TERMS) + 1
+    figure, columns = style.new_grid(
+        n_rows * len(games),
+        len(objectives),
+        width=style.DOUBLE_WIDTH,
+        row_height=1.35,
+        sharex=True,
+        sharey="row",
+    )
+    figure.suptitle(title, x=0.02, ha="left")
+    for place, game in enumerate(games):
+        rows = slice(n_rows * place, n_rows * (place + 1))
+        one_game = table.filter(pl.col("game") == game)
+        _label_rows(columns[0][rows], one_game)
+        for objective, name, colour, column in zip(
+            objectives, names, colours, columns, strict=True
+        ):
+            heading = f"{style.game_name(game)}, {name}" if len(games) > 1 else name
+            column[rows][0].set_title(heading, color=colour)
+            of_objective = one_game.filter(pl.col("objective") == objective)
+            *term_panels, share_panel = column[rows]
+            for term, axes in zip(_TERMS, term_panels, strict=True):
+                _draw_term(axes, of_objective.filter(pl.col("term") == term), colour)
+            _draw_shares(share_panel, of_objective, colour)
+        columns[0][rows][-1].legend(
+            loc="upper right", ncols=len(_TERMS), handlelength=1.5, columnspacing=1
+        )
+    for column in columns:
+        column[-1].set_xlabel("updates")
+    figure.legend(
+        handles=[
+            Line2D([], [], color="0.3", label="mean of the positive pairs, of the negative pairs"),
+            Line2D([], [], color="0.3", alpha=0.6, ls="--", label="mean of all pairs"),
+        ],
+        loc="outside lower left",
+        ncols=2,
+    )
+    return figure
+
+
+def _label_rows(first_column: list[Axes], table: pl.DataFrame) -> None:
+    """Set the scale of each row, which its panels share, and name what it shows."""
+    *term_panels, share_panel = first_column
+    for term, axes in zip(_TERMS, term_panels, strict=True):
+        drawn = table.filter(pl.col("term") == term, pl.col("part") != "share_negative")
+        note = style.symlog(axes, drawn.select("mean", "low", "high").to_numpy().ravel())
+        axes.set_ylabel(f"r$_{term[1]}$\n{note}")
+    share_panel.set_ylabel("pairs with\na negative term")
+
+
+def _draw_term(axes: Axes, table: pl.DataFrame, colour: str) -> None:
+    axes.axhline(0, color="0.6", lw=0.5, zorder=0)
+    for part in _SIGNED_PARTS:
+        line = table.filter(pl.col("part") == part).sort("update_step")
+        draw_line(axes, line, "update_step", colour, marker="o")
+    # The paper's "transparent dashed lines".
+    line = table.filter(pl.col("part") == "mean").sort("update_step")
+    draw_line(axes, line, "update_step", colour, "--").set_alpha(0.6)
+
+
+def _draw_shares(axes: Axes, table: pl.DataFrame, colour: str) -> None:
+    for term, dashes in _TERMS.items():
+        line = table.filter(pl.col("term") == term, pl.col("part") == "share_negative").sort(
+            "update_step"
+        )
+        draw_line(axes, line, "update_step", colour, dashes).set_label(f"r$_{term[1]}$")
+    axes.set_ylim(0, 1)
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))

@@ -1,0 +1,18 @@
+"""Figure 10: figure 4 with the update's own sample, offset 0."""
+
+from collections.abc import Mapping
+
+import polars as pl
+from matplotlib.figure import Figure
+
+from td_interference.figures.experiments import GAIN_COLUMNS, plot_gain
+
+
+def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """Return the plotted numbers: game, experiment, optimizer, offset, mean, low, high, n."""
+    return tables["gain_by_optimizer"].select(GAIN_COLUMNS)
+
+
+def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
+    """Return the figure; `title` states scale, games and runs."""
+    return plot_gain(data(tables), title)

@@ -1,0 +1,138 @@
+"""The three files of every figure, and their title."""
+
+import figure_tables
+import polars as pl
+import pytest
+from matplotlib.figure import Figure
+
+from td_interference import figures
+from td_interference.errors import UserError
+from td_interference.figures import style
+from td_interference.figures.render import make_figure
+from td_interference.optimizers import OPTIMIZERS
+
+NAMES = [entry.name for entry in figures.FIGURES]
+
+
+@pytest.fixture(scope="module")
+def tables():
+    return figure_tables.tables()
+
+
+@pytest.fixture
+def made(tables, tmp_path):
+    """Return a function that makes a figure and returns the bytes of its PDF, PNG and CSV."""
+
+    def make(name, tables=tables):
+        paths = {table: tmp_path / f"{table}.parquet" for table in figures.entry(name).tables}
+        for table, path in paths.items():
+            tables[table].write_parquet(path)
+        outputs = [tmp_path / f"{name}.{kind}" for kind in ("pdf", "png", "csv")]
+        make_figure(name, paths, "smoke", 0.95, *outputs)
+        return [path.read_bytes() for path in outputs]
+
+    return make
+
+
+@pytest.fixture
+def titled(made, monkeypatch):
+    """Return a function that returns a figure's title, drawing nothing but it."""
+
+    def title_of(name, tables):
+        titles = []
+        monkeypatch.setattr(
+            figures.load(name), "plot", lambda tables, title: titles.append(title) or Figure()
+        )
+        made(name, tables)
+        return titles[0]
+
+    return title_of
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_figures_are_vector_picture_and_numbers(made, tables, name):
+    pdf, png, csv = made(name)
+    assert pdf.startswith(b"%PDF") and png.startswith(b"\x89PNG")
+    drawn = figures.load(name).data(tables)
+    written = pl.read_csv(csv)
+    assert written.columns == drawn.columns and written.rows() == drawn.rows()
+    assert made(name) == [pdf, png, csv]  # same numbers, same bytes
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_missing_table_or_column_raises(tables, name):
+    module = figures.load(name)
+    for missing in figures.entry(name).tables:
+        with pytest.raises(KeyError, match=missing):
+            module.plot({table: tables[table] for table in tables if table != missing}, "")
+        for column in ("game", tables[missing].columns[-1]):
+            without = {**tables, missing: tables[missing].drop(column)}
+            with pytest.raises(pl.exceptions.ColumnNotFoundError, match=column):
+                module.plot(without, "")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_several_games_have_panels_of_their_own(made, tables, name):
+    both = {
+        table: pl.concat([frame, frame.with_columns(game=pl.lit("seaquest"))])
+        for table, frame in tables.items()
+    }
+    one = figures.load(name).plot(tables, "")
+    two = figures.load(name).plot(both, "")
+    bars = name == "fig14"  # whose colour bar is an axes too
+    assert len(two.axes) - bars == 2 * (len(one.axes) - bars)
+
+
+@pytest.mark.parametrize(
+    ("name", "n", "title"),
+    [
+        (
+            "fig5",
+            3,
+            "ms pacman · smoke scale · 3 runs per line\n"
+            "bands: 95% bootstrap over runs and their states",
+        ),
+        (
+            "fig13",
+            1,
+            "ms pacman · smoke scale · 1 run per line\nbands: 95% bootstrap over runs",
+        ),
+        (
+            "fig4",
+            9,
+            "asterix+ms pacman · smoke scale · 9 to 10 runs per line\n"
+            "bands: 95% bootstrap over runs",
+        ),
+        (
+            "fig6",
+            3,
+            "ms pacman · smoke scale · 36 runs, a marker each\n"
+            "bars: 95% bootstrap over episodes or states; of r: over runs",
+        ),
+        (
+            "fig14",
+            3,
+            "ms pacman, control · smoke scale · 3 runs\n"
+            "dots: 0 within 95% bootstrap over runs and their minibatches",
+        ),
+    ],
+)
+def test_titles_say_scale_runs_and_what_intervals_resample(titled, name, n, title):
+    assert titled(name, figure_tables.tables(n)) == title
+
+
+def test_a_damaged_table_is_named(tmp_path):
+    (tmp_path / "t.parquet").write_bytes(b"no parquet")
+    outputs = [tmp_path / f"x.{kind}" for kind in ("pdf", "png", "csv")]
+    with pytest.raises(UserError, match=r"t\.parquet: not a readable table"):
+        make_figure(
+            "fig5", {"stiffness_by_lambda": tmp_path / "t.parquet"}, "smoke", 0.95, *outputs
+        )
+    assert not any(path.exists() for path in outputs)
+
+
+def test_every_optimizer_has_its_own_name_and_colour():
+    assert set(style.OPTIMIZERS) == set(OPTIMIZERS)
+    for entries in (style.OPTIMIZERS, style.OBJECTIVES):
+        names, colours = zip(*entries.values(), strict=True)
+        assert len(set(names)) == len(set(colours)) == len(entries)
