@@ -73,13 +73,12 @@ def test_real_steps_approach_eq_36():
 
 def test_a_step_over_a_kink_breaks_eq_36():
     """One leaky unit, 0.001 above its kink: steps above 0.001 cross it, and ρ jumps to near 0."""
-    unit = nn.Sequential(nn.Linear(1, 1), nn.LeakyReLU(0.01), nn.Linear(1, 1)).double()
-    first, _, last = unit
+    unit = nn.Sequential(
+        nn.Linear(1, 1, bias=False), nn.LeakyReLU(0.01), nn.Linear(1, 1, bias=False)
+    ).double()
     with torch.no_grad():
-        for parameter, value in ((first.weight, 1e-3), (first.bias, 0), (last.weight, 1)):
-            parameter.fill_(value)
-    for constant in (first.bias, last.bias):
-        constant.requires_grad = False
+        unit[0].weight.fill_(1e-3)
+        unit[2].weight.fill_(1)
     one = torch.ones(1, dtype=torch.float64)
     problem = Problem(unit, one[:, None], lambda outputs: outputs[:, 0], one)
     check = check_step_sizes(problem, [1e-5, 1e-4, 9e-4, 1.1e-3, 2e-3])
