@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from torch import nn
 
 from td_interference import storage
 from td_interference.gradients.second_order import pair_products, regression_terms
 from td_interference.random_networks import (
     BUILDERS,
     N_ACTIONS,
+    Problem,
     by_gradient_of_interference,
     check_step_sizes,
     draw,
@@ -67,6 +69,25 @@ def test_real_steps_approach_eq_36():
     pairs = pair_products(problem.network, problem.inputs, problem.value)
     change = regression_terms(pairs, problem.delta).change.numpy()
     np.testing.assert_allclose(check.expected, change, rtol=1e-7, atol=1e-9)
+
+
+def test_a_step_over_a_kink_breaks_eq_36():
+    """One leaky unit, 0.001 above its kink: steps above 0.001 cross it, and ρ jumps to near 0."""
+    unit = nn.Sequential(
+        nn.Linear(1, 1, bias=False), nn.LeakyReLU(0.01), nn.Linear(1, 1, bias=False)
+    ).double()
+    with torch.no_grad():
+        unit[0].weight.fill_(1e-3)
+        unit[2].weight.fill_(1)
+    one = torch.ones(1, dtype=torch.float64)
+    problem = Problem(unit, one[:, None], lambda outputs: outputs[:, 0], one)
+    check = check_step_sizes(problem, [1e-5, 1e-4, 9e-4, 1.1e-3, 2e-3])
+    # ρ = δ² (w² + v²) with w the first weight, v the last: ρ' = -2 (w² + v²)² - 4 w v.
+    expected = -2 * (1 + 1e-6) ** 2 - 4e-3
+    np.testing.assert_allclose(check.expected.item(), expected, rtol=1e-9)
+    assert (check.relative_error[:3] < 2 * check.step_size[:3]).all()
+    # ρ falls from 1 to 0.0001, whatever the step.
+    np.testing.assert_allclose(check.relative_error[3:], 0.5 / check.step_size[3:], rtol=0.02)
 
 
 def test_fewer_samples_are_the_first_of_more():

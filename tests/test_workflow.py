@@ -288,7 +288,7 @@ def test_figures_train_what_they_need_alone(tmp_path):
     assert planned_runs("fig7") == (8, 0)
     assert planned_runs("fig12") == (4, 4)
     assert planned_runs("fig14") == (0, 2)
-    assert planned_runs("momentum_variance") == (2, 0)
+    assert planned_runs("momentum") == (2, 0)
     assert planned_runs("random_networks") == (0, 0)
 
 
