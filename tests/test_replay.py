@@ -1,11 +1,13 @@
 """Properties of D* in memory: no stack and no window crosses an episode."""
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from problems import LENGTHS, replay_arrays
 
+from td_interference.errors import UserError
 from td_interference.replay import Replay
 
 
@@ -73,6 +75,13 @@ def test_segments_lie_in_one_episode(replay):
         np.searchsorted(ends, first, side="right"), np.searchsorted(ends, first + 29, side="right")
     )
     assert {int(episode) for episode in replay.episode[first]} == {0, 2}  # 25 steps are too few
+
+
+@pytest.mark.parametrize("anchors", [61, 125, 126, 400])  # beyond the longest episode; beyond D*
+def test_segments_longer_than_every_episode_name_the_settings(replay, anchors):
+    assert len(replay.segments(3, LENGTHS.max(), np.random.default_rng(0))) == 3
+    with pytest.raises(UserError, match=r"has 60; .*'anchors_per_segment' or 'steps_per_segment'"):
+        replay.segments(3, anchors, np.random.default_rng(0))
 
 
 def test_load_reads_what_was_written(replay, replay_path):

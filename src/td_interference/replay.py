@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from td_interference import storage
+from td_interference.errors import UserError
 from td_interference.screen import STACK
 
 
@@ -154,12 +155,16 @@ class Replay:
             int64 [n_segments].
 
         Raises:
-            ValueError: If no episode is as long as a segment.
+            UserError: If no episode is as long as a segment.
         """
-        starts = torch.arange(len(self) - anchors + 1, device=self.device)
+        starts = torch.arange(max(0, len(self) - anchors + 1), device=self.device)
         fits = self.episode[starts] == self.episode[starts + anchors - 1]
         candidates = starts[fits]
         if not len(candidates):
-            raise ValueError(f"no episode has {anchors} steps")
+            raise UserError(
+                f"no episode has the {anchors} agent steps of a segment: the longest has "
+                f"{self.episode_length.max(initial=0)}; lower 'anchors_per_segment' or "
+                "'steps_per_segment' of the metric (config key 'metrics'), or record more play"
+            )
         drawn = torch.from_numpy(generator.integers(0, len(candidates), n_segments))
         return candidates[drawn.to(self.device)]

@@ -20,7 +20,7 @@ from td_interference.files import atomic_path
 
 logger = logging.getLogger(__name__)
 
-_VERSION = 1
+_VERSION = 2
 
 
 class ResumeState:

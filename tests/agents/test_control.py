@@ -16,10 +16,9 @@ import torch
 from torch import nn
 
 from td_interference import storage
-from td_interference.agents import control, control_settings
+from td_interference.agents import control
 from td_interference.agents.control import ControlTraining, td_error, train_control
 from td_interference.agents.control_settings import ControlOutputs, ControlSettings, window_name
-from td_interference.environments.atari import AtariSettings
 from td_interference.errors import UserError
 from td_interference.files import sha256
 from td_interference.losses import capped
@@ -157,7 +156,7 @@ def test_an_update_is_a_step_on_the_mean_loss(tmp_path: Path) -> None:
     gradients = torch.autograd.grad(loss, list(twin.network.parameters()))
     training._minibatches = draws
     training._update()
-    assert training._losses == [pytest.approx(float(loss.detach()))]
+    assert training.curve.losses == [pytest.approx(float(loss.detach()))]
     for after, before, gradient in zip(
         training.network.parameters(), twin.network.parameters(), gradients, strict=True
     ):
@@ -271,7 +270,7 @@ def test_loss_falls(tmp_path: Path) -> None:
         training.step()
     for _ in range(120):
         training._update()
-    losses = np.array(training._losses)
+    losses = np.array(training.curve.losses)
     assert losses[-30:].mean() < 0.5 * losses[:15].mean()
 
 
@@ -331,7 +330,7 @@ def test_state_brings_back_every_bit(n_steps: int, tmp_path: Path) -> None:
     left, right = one.state_dict(), other.state_dict()
     for name, value in left["network"].items():
         assert torch.equal(value, right["network"][name]), name
-    for name in ("curve", "losses", "score", "length", "minibatches", "exploration"):
+    for name in ("curve", "minibatches", "exploration"):
         assert left[name] == right[name], name
     # the ring's 200 rows reach back over three periods of 90 steps, besides the one under way
     assert len(left["environments"]["actions"]) <= 4 * 91
@@ -352,8 +351,12 @@ def test_another_seed_is_another_run(tmp_path: Path) -> None:
 
 
 def test_divergence_names_step_and_key(monkeypatch, tmp_path: Path) -> None:
+    message = (
+        r"asterix: the loss is nan at update step 1 \(agent step 102\) with learning rate 0\.0001; "
+        r"lower 'experiments\.control\.learning_rates'"
+    )
     monkeypatch.setattr(control, "td_error", lambda network, *_: _nan(network))
-    with pytest.raises(UserError, match=r"asterix.*nan at update step 1; .*learning_rate"):
+    with pytest.raises(UserError, match=message):
         train_control(SETTINGS, outputs(tmp_path / "none"), ResumeState(tmp_path / "s", {}))
     assert not (tmp_path / "none").exists()
 
@@ -367,7 +370,8 @@ def _nan(network: nn.Module) -> torch.Tensor:
     [
         ("minibatch", 0, "minibatch"),
         ("epsilon_end", 1.5, "epsilon_end"),
-        ("learning_rate", 0.0, "learning_rate"),
+        ("learning_rate", 0.0, "learning_rates"),
+        ("seed", -1, "seeds"),
         ("weight_decay", -1.0, "weight_decay"),
         ("random_fill", 5, "random_fill"),
         ("checkpoints", (), "checkpoints"),
@@ -392,7 +396,3 @@ def test_unknown_names_are_named(tmp_path: Path) -> None:
     for key in ("game", "optimizer", "loss"):
         with pytest.raises(UserError, match="nonesuch"):
             ControlTraining(dataclasses.replace(SETTINGS, **{key: "nonesuch"}), tmp_path, "cpu", 1)
-
-
-def test_agent_steps_are_of_as_many_frames_as_the_environments() -> None:
-    assert AtariSettings("asterix").frameskip == control_settings.FRAMESKIP

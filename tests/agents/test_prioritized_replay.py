@@ -3,47 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from streams import Stream
 
 from td_interference.agents import prioritized_replay
 from td_interference.agents.prioritized_replay import PrioritizedReplay
-from td_interference.environments.atari import AtariStep
 
 GAMMA = 0.9
-
-
-class Stream:
-    """N environments that end, lose lives and reset at random; frame number t is all t."""
-
-    def __init__(self, n_environments: int, seed: int):
-        self.n, self.random = n_environments, np.random.default_rng(seed)
-        self.observation = np.zeros((n_environments, 4, 84, 84), dtype=np.uint8)
-        self.clock = 1
-        self.observation[:, -1] = self.clock
-        self.after_end = np.zeros(n_environments, dtype=bool)
-        self.rows: list[tuple[np.ndarray, np.ndarray, AtariStep]] = []
-
-    def advance(self) -> tuple[np.ndarray, np.ndarray, AtariStep]:
-        self.clock += 1
-        valid = ~self.after_end
-        kind = self.random.random(self.n)
-        frame = np.full((self.n, 1, 84, 84), self.clock, dtype=np.uint8)
-        frame += (100 * np.arange(self.n, dtype=np.uint8))[:, None, None, None]
-        observation = np.concatenate([self.observation[:, 1:], frame], axis=1)
-        observation[~valid, :-1] = 0
-        step = AtariStep(
-            observation=observation,
-            reward=self.random.integers(-1, 2, self.n).astype(np.float32) * valid,
-            raw_reward=np.zeros(self.n, dtype=np.int32),
-            terminated=valid & (kind < 0.06),
-            truncated=valid & (kind > 0.92),
-            lives=np.zeros(self.n, dtype=np.int32),
-            life_lost=valid & (kind < 0.12),
-            valid=valid,
-        )
-        row = self.observation, self.random.integers(0, 9, self.n), step
-        self.rows.append(row)
-        self.observation, self.after_end = observation, step.terminated | step.truncated
-        return row
 
 
 def filled(n_rows: int, capacity: int, n_environments: int, n_step: int, life_loss=False, seed=0):

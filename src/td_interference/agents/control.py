@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from td_interference.agents.control_settings import ControlOutputs, ControlSettings, window_name
 from td_interference.agents.evaluation import Policy, epsilon_greedy_policy, play_episodes
-from td_interference.agents.expert_report import TrainingEpisode, write_learning_curve
+from td_interference.agents.learning_curve import LearningCurve, write_learning_curve
+from td_interference.agents.training_loop import run_until, torch_threads
 from td_interference.agents.uniform_replay import UniformReplay, write_window
 from td_interference.environments.atari import AtariEnvironments, AtariSettings
 from td_interference.errors import UserError
@@ -26,7 +27,6 @@ from td_interference.files import atomic_path
 from td_interference.losses import pointwise_loss
 from td_interference.networks import initialise, q_network
 from td_interference.optimizers import make_optimizer
-from td_interference.progress import Progress
 from td_interference.replay import TransitionBatch
 from td_interference.resume import ResumeState
 from td_interference.seeds import numpy_generator, seed_for, torch_generator
@@ -62,22 +62,11 @@ def train_control(
         UserError: The game, optimizer or loss is unknown, or the loss became infinite or not a
             number.
     """
-    threads_before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
+    steps = settings.random_fill + settings.steps
+    with torch_threads(threads):
         training = ControlTraining(settings, resume.directory, device, threads)
-        if (state := resume.load()) is not None:
-            training.load_state_dict(state)
-        job, steps = f"train_control {settings.run_id}", settings.random_fill + settings.steps
-        progress = Progress(job, steps, "agent steps", progress_directory, training.agent_step)
-        with progress:
-            while training.agent_step < steps:
-                progress.advance(training.step())
-                if resume.due():
-                    resume.save(training.state_dict())
-        resume.save(training.state_dict())  # a job killed from here on only writes again
-    finally:
-        torch.set_num_threads(threads_before)
+        job = f"train_control {settings.run_id}"
+        run_until(training, steps, job, resume, progress_directory)
     training.write(outputs)
     resume.remove()
 
@@ -122,9 +111,8 @@ class ControlTraining:
         """See the class."""
         self.settings, self._parts, self._device, self._threads = settings, parts, device, threads
         self.agent_step = self.update_step = 0
-        self.curve: list[TrainingEpisode] = []
+        self.curve = LearningCurve(settings.n_environments)
         self.evaluation: list[dict[str, Any]] = []
-        self._losses: list[float] = []
         stream, n = settings.random_stream, settings.n_environments
         self._game = AtariSettings(
             settings.game,
@@ -140,7 +128,6 @@ class ControlTraining:
             settings.restart_period,
             kept_periods=math.ceil(self.memory.ring.n_rows / (settings.restart_period + 1)),
         )
-        self._score, self._length = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
         network = q_network(self._environments.n_actions, settings.hidden)
         initialise(network, torch_generator(stream, "initial_weights"))
         self.network = network.to(device)
@@ -177,14 +164,7 @@ class ControlTraining:
         answer = self._environments.receive()
         self.memory.append(observation, actions, answer)
         self.agent_step += steps
-        self._score += answer.raw_reward
-        self._length += answer.valid
-        for n in np.flatnonzero(answer.terminated | answer.truncated):
-            loss = float(np.mean(self._losses)) if self._losses else None
-            episode = int(self._score[n]), int(self._length[n]), bool(answer.truncated[n])
-            self.curve.append(TrainingEpisode(self.agent_step, self.update_step, *episode, loss))
-            self._score[n] = self._length[n] = 0
-            self._losses.clear()
+        self.curve.count(answer, self.agent_step, self.update_step)
         return steps
 
     def write(self, outputs: ControlOutputs) -> None:
@@ -196,7 +176,7 @@ class ControlTraining:
                 shutil.copyfile(self._parts / window_name(step), temporary)
         parts = map(self._checkpoint_part, steps)
         merge_checkpoints(outputs.checkpoints, parts, self.settings.attributes())
-        write_learning_curve(outputs.learning_curve, self.curve)
+        write_learning_curve(outputs.learning_curve, self.curve.rows)
         with atomic_path(outputs.evaluation) as temporary:
             polars.DataFrame(self.evaluation).write_csv(temporary)
 
@@ -205,7 +185,7 @@ class ControlTraining:
         return {
             "agent_step": self.agent_step,
             "update_step": self.update_step,
-            "curve": [tuple(row) for row in self.curve],
+            "curve": self.curve.state_dict(),
             "evaluation": self.evaluation,
             "environments": self._environments.state_dict(),
             "network": self.network.state_dict(),
@@ -213,28 +193,23 @@ class ControlTraining:
             "optimizer": self.optimizer.state_dict(),
             "exploration": self._exploration.bit_generator.state,
             "minibatches": self._minibatches.bit_generator.state,
-            "score": self._score.tolist(),
-            "length": self._length.tolist(),
-            "losses": self._losses,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from `state_dict` of a run with the same settings."""
         settings, played = self.settings, state["environments"]
         self.agent_step, self.update_step = state["agent_step"], state["update_step"]
-        self.curve = [TrainingEpisode(*row) for row in state["curve"]]
-        self.evaluation, self._losses = list(state["evaluation"]), list(state["losses"])
+        self.evaluation = list(state["evaluation"])
         logger.info("playing the stored actions again to bring back emulators and frames")
         self.memory = UniformReplay(
             settings.buffer_capacity, settings.n_environments, played["first_step"]
         )
         for before, actions, step in self._environments.play_again(played):
             self.memory.append(before, actions, step)
-        for name in ("network", "frozen_network", "optimizer"):
+        for name in ("curve", "network", "frozen_network", "optimizer"):
             getattr(self, name).load_state_dict(state[name])
         self._exploration.bit_generator.state = state["exploration"]
         self._minibatches.bit_generator.state = state["minibatches"]
-        self._score[:], self._length[:] = state["score"], state["length"]
 
     def _policy(self, epsilon: float, generator: np.random.Generator) -> Policy:
         """Return the policy of the present network: greedy but for a share `epsilon`."""
@@ -257,11 +232,12 @@ class ControlTraining:
         loss.backward()
         self.optimizer.step()
         self.update_step += 1
-        self._losses.append(float(loss.detach()))
-        if not math.isfinite(self._losses[-1]):
+        self.curve.losses.append(float(loss.detach()))
+        if not math.isfinite(self.curve.losses[-1]):
             raise UserError(
-                f"{settings.run_id}: the loss is {self._losses[-1]} at update step "
-                f"{self.update_step}; lower 'control.learning_rate'"
+                f"control of {settings.game}: the loss is {self.curve.losses[-1]} at update step "
+                f"{self.update_step} (agent step {self.agent_step}) with learning rate "
+                f"{settings.learning_rate:g}; lower 'control.learning_rates'"
             )
 
     def _checkpoint_part(self, update_step: int) -> Path:

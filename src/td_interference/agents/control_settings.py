@@ -12,8 +12,7 @@ from typing import Any, NamedTuple, Self
 
 from td_interference.errors import UserError
 from td_interference.grid import RunSpec
-
-FRAMESKIP = 4  # emulator frames per agent step; as environments.atari.AtariSettings
+from td_interference.screen import FRAMESKIP
 
 _AT_LEAST_ONE = (
     "hidden",
@@ -35,6 +34,7 @@ _PROBABILITIES = (
     "repeat_action_probability",
     "gamma",
 )
+_GRID_KEYS = {"learning_rate": "learning_rates", "seed": "seeds"}  # lists or counts in the config
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,7 +150,8 @@ class ControlSettings:
 
     def _require(self, holds: bool, name: str, otherwise: str) -> None:
         if not holds:
-            raise UserError(f"config key 'control.{name}': {getattr(self, name)!r} {otherwise}")
+            key = f"control.{_GRID_KEYS.get(name, name)}"
+            raise UserError(f"config key '{key}': {getattr(self, name)!r} {otherwise}")
 
     @property
     def updates(self) -> int:

@@ -1,39 +1,14 @@
-"""What the training of an expert leaves for people: two tables and one picture."""
+"""What the evaluation of an expert leaves for people: a table and a picture."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import polars
 from matplotlib.figure import Figure
 
 from td_interference.agents.evaluation import Evaluation
+from td_interference.agents.learning_curve import TrainingEpisode
 from td_interference.files import atomic_path
-
-
-class TrainingEpisode(NamedTuple):
-    """One row of the learning curve: an episode of training, when it ended."""
-
-    agent_step: int  # agent steps of all environments so far
-    update_step: int
-    episode_return: int  # undiscounted sum of raw rewards
-    episode_steps: int  # agent steps
-    truncated: bool  # cut by the time limit or a restart of the emulators
-    loss: float | None  # mean over the updates since the row before, nats; None if there were none
-
-
-def write_learning_curve(path: Path | str, curve: Sequence[TrainingEpisode]) -> None:
-    """Write one row per training episode, as CSV, atomically."""
-    schema = {
-        "agent_step": polars.Int64,
-        "update_step": polars.Int64,
-        "episode_return": polars.Int64,
-        "episode_steps": polars.Int64,
-        "truncated": polars.Boolean,
-        "loss": polars.Float64,
-    }
-    with atomic_path(path) as temporary:
-        polars.DataFrame(curve, schema=schema, orient="row").write_csv(temporary)
 
 
 def write_evaluation(path: Path | str, evaluation: Evaluation) -> None:

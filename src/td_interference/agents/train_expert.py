@@ -15,11 +15,12 @@ import torch
 from td_interference.agents import expert_report
 from td_interference.agents.evaluation import Evaluation, evaluate_expert
 from td_interference.agents.expert_file import new_network, save_expert
-from td_interference.agents.expert_report import TrainingEpisode
+from td_interference.agents.learning_curve import LearningCurve, write_learning_curve
 from td_interference.agents.prioritized_replay import PrioritizedReplay
 from td_interference.agents.rainbow import RainbowLearner
 from td_interference.agents.rainbow_network import to_pixels
 from td_interference.agents.settings import ExpertSettings
+from td_interference.agents.training_loop import run_until, torch_threads
 from td_interference.environments.atari import AtariEnvironments, AtariSettings
 from td_interference.errors import UserError
 from td_interference.progress import Progress
@@ -65,32 +66,18 @@ def train_expert(
     Raises:
         UserError: The game is unknown, or the loss became infinite or not a number.
     """
-    threads_before = torch.get_num_threads()
-    torch.set_num_threads(threads)
     _keep_freed_memory()
-    try:
+    job = f"train_expert {settings.game} seed {settings.seed}"
+    n_episodes = settings.evaluation_episodes + settings.random_episodes
+    with torch_threads(threads):
         training = ExpertTraining(settings, device, threads)
-        state = resume.load() if resume is not None else None
-        if state is not None:
-            training.load_state_dict(state)
-        job = f"train_expert {settings.game} seed {settings.seed}"
-        n_episodes = settings.evaluation_episodes + settings.random_episodes
-        with Progress(
-            job, settings.training_steps, "agent steps", progress_directory, training.agent_step
-        ) as progress:
-            while not training.finished:
-                progress.advance(training.step())
-                if resume is not None and resume.due():
-                    resume.save(training.state_dict())
-        if resume is not None:
-            resume.save(training.state_dict())  # a job killed from here on only evaluates again
+        run_until(training, settings.training_steps, job, resume, progress_directory)
         with Progress(f"{job}: evaluation", n_episodes, "episodes", progress_directory) as progress:
             result = evaluate_expert(settings, training.learner.online, threads, progress.advance)
-    finally:
-        torch.set_num_threads(threads_before)
-    expert_report.write_learning_curve(outputs.learning_curve, training.curve)
+    curve = training.curve.rows
+    write_learning_curve(outputs.learning_curve, curve)
     expert_report.write_evaluation(outputs.evaluation, result)
-    picture = expert_report.draw(f"{settings.game}, seed {settings.seed}", training.curve, result)
+    picture = expert_report.draw(f"{settings.game}, seed {settings.seed}", curve, result)
     expert_report.write_picture(outputs.pictures, picture)
     save_expert(outputs.weights, training.learner.online, settings)
     logger.info("%s: %s", job, result.verdict)
@@ -113,7 +100,7 @@ class ExpertTraining:
         stream = settings.random_stream
         self.settings = settings
         self.agent_step = 0
-        self.curve: list[TrainingEpisode] = []
+        self.curve = LearningCurve(settings.n_environments)
         game = AtariSettings(
             settings.game,
             settings.training_repeat_action_probability,
@@ -135,14 +122,6 @@ class ExpertTraining:
         self._acting_noise = torch_generator(stream, "acting_noise")
         self._exploration = numpy_generator(stream, "exploration")
         self._minibatches = numpy_generator(stream, "minibatches")
-        self._score = np.zeros(settings.n_environments, dtype=np.int64)
-        self._length = np.zeros(settings.n_environments, dtype=np.int64)
-        self._losses: list[float] = []
-
-    @property
-    def finished(self) -> bool:
-        """Whether all agent steps were taken."""
-        return self.agent_step >= self.settings.training_steps
 
     def step(self) -> int:
         """Act once in each environment; learn meanwhile from what is stored already.
@@ -161,43 +140,26 @@ class ExpertTraining:
         answer = self._environments.receive()
         self._memory.append(observation, actions, answer)
         self.agent_step += self.settings.n_environments
-        self._score += answer.raw_reward
-        self._length += answer.valid
-        for n in np.flatnonzero(answer.terminated | answer.truncated):
-            self.curve.append(
-                TrainingEpisode(
-                    self.agent_step,
-                    self.learner.update_step,
-                    int(self._score[n]),
-                    int(self._length[n]),
-                    bool(answer.truncated[n]),
-                    float(np.mean(self._losses)) if self._losses else None,
-                )
-            )
-            self._score[n] = self._length[n] = 0
-            self._losses.clear()
+        self.curve.count(answer, self.agent_step, self.learner.update_step)
         return self.settings.n_environments
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that `load_state_dict` needs to go on with the same bits."""
         return {
             "agent_step": self.agent_step,
-            "curve": [tuple(row) for row in self.curve],
+            "curve": self.curve.state_dict(),
             "environments": self._environments.state_dict(),
             "memory": self._memory.state_dict(),
             "learner": self.learner.state_dict(),
             "acting_noise": self._acting_noise.get_state(),
             "exploration": self._exploration.bit_generator.state,
             "minibatches": self._minibatches.bit_generator.state,
-            "score": self._score.tolist(),
-            "length": self._length.tolist(),
-            "losses": list(self._losses),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from `state_dict` of a training with the same settings."""
         self.agent_step = state["agent_step"]
-        self.curve = [TrainingEpisode(*row) for row in state["curve"]]
+        self.curve.load_state_dict(state["curve"])
         logger.info("playing the stored actions again to bring back emulators and frames")
         self._memory = self._new_memory(first_row=state["environments"]["first_step"])
         for before, actions, step in self._environments.play_again(state["environments"]):
@@ -207,9 +169,6 @@ class ExpertTraining:
         self._acting_noise.set_state(state["acting_noise"])
         self._exploration.bit_generator.state = state["exploration"]
         self._minibatches.bit_generator.state = state["minibatches"]
-        self._score = np.array(state["score"], dtype=np.int64)
-        self._length = np.array(state["length"], dtype=np.int64)
-        self._losses = list(state["losses"])
 
     def _new_memory(self, first_row: int) -> PrioritizedReplay:
         settings = self.settings
@@ -250,10 +209,10 @@ class ExpertTraining:
             raise UserError(
                 f"expert {settings.game}: the loss is {loss} at update step "
                 f"{self.learner.update_step} (agent step {self.agent_step}) with "
-                f"learning_rate {settings.learning_rate}; lower learning_rate"
+                f"learning_rate {settings.learning_rate}; lower 'expert.learning_rate'"
             )
         self._memory.update_priorities(batch.leaf, losses)
-        self._losses.append(loss)
+        self.curve.losses.append(loss)
 
 
 def _keep_freed_memory() -> None:

@@ -18,7 +18,7 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from td_interference.environments.roms import rom_path
-from td_interference.screen import FRAME_SIZE, STACK
+from td_interference.screen import FRAME_SIZE, FRAMESKIP, STACK
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class AtariSettings:
 
     game: str
     repeat_action_probability: float = 0.25
-    frameskip: int = 4
+    frameskip: int = FRAMESKIP
     max_frames_per_episode: int = 108_000
 
 
