@@ -11,7 +11,8 @@ from td_interference.tables.reduce import compute_table
 
 WORKFLOW = Path(__file__).parent.parent / "workflow"
 STATISTICS = {"confidence": 0.95, "resamples": 100}
-SIZES = {"offset": 7, "minibatch": 3, "sample": 4, "segment": 4, "anchor": 5, "index": 6}
+SIZES = {"offset": 7, "minibatch": 3, "segment": 4, "anchor": 5, "index": 6}
+SIZES |= {"sample_a": 2, "sample_b": 2}
 
 
 def smoke_plan(**over) -> Plan:
