@@ -5,9 +5,10 @@ import copy
 import numpy as np
 import pytest
 import torch
-from problems import run_spec
+from problems import replay_arrays, run_spec
 
 from td_interference import metrics, storage
+from td_interference.agents.control_settings import window_name
 from td_interference.errors import UserError
 from td_interference.grid import RunSpec
 from td_interference.metrics.measuring import measure_run
@@ -159,12 +160,14 @@ def trained(subject, replay_path, tmp_path_factory):
     return spec, directory / "checkpoints.h5"
 
 
+@pytest.mark.parametrize("which", ["all", "last"])
 @pytest.mark.parametrize("metric", SETTINGS)
-def test_every_metric_writes_its_table(trained, replay_path, tmp_path, metric):
+def test_every_metric_writes_its_table(trained, replay_path, tmp_path, metric, which):
     spec, checkpoints = trained
+    settings = {**SETTINGS[metric], "checkpoints": which}
     measure_run(
         metric,
-        SETTINGS[metric],
+        settings,
         spec,
         replay_path,
         checkpoints,
@@ -172,9 +175,35 @@ def test_every_metric_writes_its_table(trained, replay_path, tmp_path, metric):
         device=torch.device("cpu"),
     )
     read = storage.read(tmp_path / "m.h5", storage.MEASUREMENTS[metric])
-    assert read["update_step"].tolist() == [2, 4]
+    assert read["update_step"].tolist() == ([2, 4] if which == "all" else [4])
     attributes = storage.read_attributes(tmp_path / "m.h5")
-    assert attributes["run"] == spec.to_dict() and attributes["settings"] == SETTINGS[metric]
+    assert attributes["run"] == spec.to_dict() and attributes["settings"] == settings
+
+
+def test_control_is_measured_on_the_window_of_each_checkpoint(trained, arrays, tmp_path):
+    spec, checkpoints = trained
+    windows = tmp_path / "windows"
+    play = {step: replay_arrays(seed=step) for step in (2, 4)}
+    for step, values in play.items():
+        storage.write(windows / window_name(step), storage.REPLAY, values, {})
+
+    def measured(path, name):
+        measure_run(
+            "sign_variance",
+            {**SETTINGS["sign_variance"], "checkpoints": "all"},
+            spec,
+            path,
+            checkpoints,
+            tmp_path / name,
+            device=torch.device("cpu"),
+        )
+        return storage.read(tmp_path / name, storage.MEASUREMENTS["sign_variance"])
+
+    own = measured(windows, "own.h5")["sign_variance"]
+    for place, step in enumerate((2, 4)):
+        alone = measured(windows / window_name(step), f"{step}.h5")["sign_variance"]
+        np.testing.assert_array_equal(own[place], alone[place])
+        assert not np.array_equal(own[place], alone[1 - place])
 
 
 def test_checkpoints_of_another_network_are_refused(trained, replay_path, tmp_path):
@@ -183,7 +212,7 @@ def test_checkpoints_of_another_network_are_refused(trained, replay_path, tmp_pa
     with pytest.raises(UserError, match=r"checkpoints\.h5: holds another network"):
         measure_run(
             "singular_values",
-            {},
+            {"checkpoints": "all"},
             wider,
             replay_path,
             checkpoints,
