@@ -86,7 +86,13 @@ def _plot_distribution(axes: Axes, rows: pl.DataFrame, colour: str) -> None:
         axes.axvspan(low, high, 0, 1 / HEADROOM, color="0.2", alpha=0.2, lw=0)
         axes.axvline(value, 0, 1 / HEADROOM, color="black", lw=0.9, ls=line, label=label)
     axes.legend(
-        loc="upper center", ncols=2, frameon=False, fontsize="small", borderpad=0, handlelength=1.2
+        loc="upper center",
+        ncols=2,
+        frameon=False,
+        fontsize="small",
+        borderpad=0,
+        handlelength=1.2,
+        columnspacing=1,
     )
     # Every other power of ten from the largest on, down to the even part around 0.
     exponents = np.arange(np.log10(top).round(), np.log10(threshold) + 0.5, -2)
