@@ -75,7 +75,8 @@ FIGURES = (
         "so that the side that stands out of it is the heavier one. Lines: mean and median, with "
         "their intervals. Below: relative error of eq. 36 against how interference changes "
         "over a real step of gradient descent, median over networks; in networks of leaky ReLUs it "
-        "rises where steps are long enough for units to cross their kinks. Intervals: bootstrap over networks.",
+        "rises where steps are long enough for units to cross their kinks. Intervals: "
+        "bootstrap over networks.",
         "",
         (),
     ),
