@@ -108,6 +108,7 @@ def test_the_file_of_a_study(tmp_path):
     for number, changes in enumerate(arrays["change"]):
         np.testing.assert_array_equal(changes, interference_changes(draw(study, number)))
     assert arrays["step_size"].tolist() == [1e-6, 1e-4]
+    assert arrays["relative_error"].shape == (2, 2)
     for number, errors in enumerate(arrays["relative_error"]):
         problem = draw(replace(study, samples=3), number)
         expected = check_step_sizes(problem, study.step_sizes).relative_error

@@ -105,7 +105,7 @@ def test_panels_say_what_they_show(figure, tables):
     share = of(tables["random_networks_summary"], "mlp-h4-delta-seed0").row(-1, named=True)
     assert share["statistic"] == "share_negative"
     assert first.get_title("left").startswith(f"MLP 4, n = 6: {share['value']:.0%} [")
-    assert second.get_title("left").startswith("DQN network 2, normal target, n = 5: ")
+    assert second.get_title("left").startswith("DQN 2 (y), n = 5: ")
     assert last.get_title("left").endswith("n = 3")
 
 
@@ -124,7 +124,7 @@ def test_errors_are_lines_over_step_sizes(figure, tables):
     band = axes.collections[0].get_paths()[0].vertices
     rows = of(tables["random_networks_step_sizes"], "mlp-h4-delta-seed0")
     assert {*rows["low"], *rows["high"]} == set(band[:, 1])
-    assert axes.get_legend().get_texts()[1].get_text() == "DQN network 2, normal target"
+    assert axes.get_legend().get_texts()[1].get_text() == "DQN 2 (y)"
 
 
 @pytest.mark.parametrize("name", [table.__name__ for table in TABLES])

@@ -96,8 +96,8 @@ def test_the_papers_finding_at_small_scale():
 
 
 def test_bins_by_hand():
-    """A tenth of the sizes are below 0.2, so that bins are even up to 0.1; the largest is 7."""
-    changes = np.array([0.0, 0.15, *[0.3] * 7, -5.0, -7.0])
+    """A tenth of the sizes but 0 are below 0.3: bins are even up to 0.1. The largest is 7."""
+    changes = np.array([*[0.0] * 3, 0.15, 0.3, *[3.0] * 6, -5.0, -7.0])
     edges = bin_edges(changes)
     ratio = 10 ** (1 / BINS_PER_DECADE)
     assert len(edges) == 1 + 2 * 3 * BINS_PER_DECADE

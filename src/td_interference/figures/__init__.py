@@ -151,13 +151,14 @@ FIGURES = (
         "random_networks",
         ("random_networks_summary", "random_networks_histogram", "random_networks_step_sizes"),
         "Distribution of ρ' (eq. 14) over pairs of samples of randomly initialised networks "
-        "with standard normal inputs and δ (section 6); the number after a network is its hidden "
-        "units. Bins are of equal width on the axis, which is linear around 0 and logarithmic "
-        "beyond; the outline is the same histogram mirrored at 0, so that the side that stands out "
-        "of it is the heavier one. Lines: mean and median, with their intervals. Below: relative "
-        "error of eq. 36 against how interference changes over a real step of gradient descent, "
-        "median over networks; in networks of leaky ReLUs it rises where steps are long enough for "
-        "units to cross their kinks. Intervals: bootstrap over networks.",
+        "with standard normal inputs and δ (section 6), or, at (y), standard normal targets y; the "
+        "number after a network is its hidden units. Bins are of equal width on the axis, which is "
+        "linear around 0 and logarithmic beyond; the outline is the same histogram mirrored at 0, "
+        "so that the side that stands out of it is the heavier one. Lines: mean and median, with "
+        "their intervals. Below: relative error of eq. 36 against how interference changes "
+        "over a real step of gradient descent, median over networks; in networks of leaky ReLUs it "
+        "rises where steps are long enough for units to cross their kinks. Intervals: "
+        "bootstrap over networks.",
         "",
         (),
     ),

@@ -12,7 +12,7 @@ from td_interference.figures import style
 from td_interference.tables.random_networks import BINS_PER_DECADE
 
 # What a study's network is called.
-NETWORKS = {"mlp": "MLP", "smooth_mlp": "tanh MLP", "value": "V network", "q": "DQN network"}
+NETWORKS = {"mlp": "MLP", "smooth_mlp": "tanh MLP", "value": "V", "q": "DQN"}
 
 # Of the studies, in the order of the tables: Okabe and Ito's, as in `style`.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -69,7 +69,7 @@ def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
 
 def _name(rows: pl.DataFrame) -> str:
     network, hidden, normal = rows.select("network", "hidden", "normal").row(0)
-    return f"{NETWORKS[network]} {hidden}" + ("" if normal == "delta" else f", normal {normal}")
+    return f"{NETWORKS[network]} {hidden}" + ("" if normal == "delta" else " (y)")
 
 
 def _plot_distribution(axes: Axes, rows: pl.DataFrame, colour: str) -> None:
@@ -86,7 +86,13 @@ def _plot_distribution(axes: Axes, rows: pl.DataFrame, colour: str) -> None:
         axes.axvspan(low, high, 0, 1 / HEADROOM, color="0.2", alpha=0.2, lw=0)
         axes.axvline(value, 0, 1 / HEADROOM, color="black", lw=0.9, ls=line, label=label)
     axes.legend(
-        loc="upper center", ncols=2, frameon=False, fontsize="small", borderpad=0, handlelength=1.2
+        loc="upper center",
+        ncols=2,
+        frameon=False,
+        fontsize="small",
+        borderpad=0,
+        handlelength=1.2,
+        columnspacing=1,
     )
     # Every other power of ten from the largest on, down to the even part around 0.
     exponents = np.arange(np.log10(top).round(), np.log10(threshold) + 0.5, -2)
@@ -110,7 +116,7 @@ def _negative(rows: pl.DataFrame) -> str:
     """Say what share of the pairs is below 0, and of how many networks."""
     value, low, high = _statistic(rows, "share_negative")
     n = _count(rows.filter(pl.col("quantity") == "share_negative"))
-    return f"n = {n}: {value:.0%} [{low:.0%}, {high:.0%}] below 0"
+    return f"n = {n}: {value:.0%} [{low:.0%}, {high:.0%}] < 0"
 
 
 def _number(value: float) -> str:
@@ -136,7 +142,7 @@ def _plot_errors(
     axes.set_title(f"eq. 36 against a real step, n = {_count(errors)}", loc="left")
     axes.set_xlabel("step size α")
     axes.set_ylabel("relative error of ρ'")
-    axes.legend(loc="lower right", frameon=False)
+    axes.legend(loc="upper left", bbox_to_anchor=(0, 0.95), frameon=False, labelspacing=0.3)
 
 
 def _count(rows: pl.DataFrame) -> str:
