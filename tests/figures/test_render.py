@@ -20,8 +20,9 @@ def tables():
 
 
 @pytest.fixture
-def made(tables, tmp_path):
+def made(tables, tmp_path, monkeypatch):
     """Return a function that makes a figure and returns the bytes of its PDF, PNG and CSV."""
+    monkeypatch.setattr(style, "PNG_DPI", 40)  # fast
 
     def make(name, tables=tables):
         paths = {table: tmp_path / f"{table}.parquet" for table in figures.entry(name).tables}
