@@ -41,9 +41,8 @@ def assert_line_is(line, rows, axis):
     np.testing.assert_array_equal(line.get_ydata(), rows["mean"])
 
 
-def assert_band_is(band, rows, axis):
-    expected = {x: (low, high) for x, low, high in rows.select(axis, "low", "high").iter_rows()}
-    assert band == expected
+def band_of(rows, axis):
+    return {x: (low, high) for x, low, high in rows.select(axis, "low", "high").iter_rows()}
 
 
 EXPERIMENTS = {"control": "-", "policy_evaluation": "--"}
@@ -69,7 +68,7 @@ def test_gain_has_a_panel_per_optimizer_and_a_line_per_experiment(tables, name, 
             assert len(lines) == len(parts)
             for line, part in zip(lines, parts, strict=True):
                 assert_line_is(line, rows.filter(part), "offset")
-                assert_band_is(found_bands.pop(0), rows.filter(part), "offset")
+                found_bands.remove(band_of(rows.filter(part), "offset"))
                 assert to_rgba(line.get_color()) == to_rgba(colour)
         assert not found_bands
 
@@ -208,7 +207,7 @@ def test_terms_have_their_parts_and_shares(tables):
             styles = [line.get_linestyle() for line in (positive, negative, mean)]
             assert styles == ["-", "-", "--"] and mean.get_alpha() < 1
             for band, name in zip(bands(axes), ("positive", "negative", "mean"), strict=True):
-                assert_band_is(band, part[name], "update_step")
+                assert band == band_of(part[name], "update_step")
         assert [line.get_linestyle() for line in shares] == ["-", "--", ":"]
     for row in panels:  # objectives are compared on one scale
         assert len({axes.get_ylim() for axes in row}) == 1
@@ -225,7 +224,7 @@ def test_momentum_has_deviations_above_ratios(tables):
         for line, band, quantity in zip(drawn_lines(axes), bands(axes), quantities, strict=True):
             rows = table.filter(pl.col("quantity") == quantity)
             assert_line_is(line, rows, "update_step")
-            assert_band_is(band, rows, "update_step")
+            assert band == band_of(rows, "update_step")
     flat = [line.get_ydata() for line in ratios.get_lines() if len(line.get_xdata()) == 2]
     assert flat == [[1, 1]]
     assert "interference" not in figures.load("momentum").data(tables)["quantity"]
