@@ -161,6 +161,8 @@ FIGURES = (
         "bootstrap over networks.",
         "",
         (),
+        "networks that have learned nothing · {scale} scale · {n} of each kind\n"
+        "intervals: {confidence:.0%} bootstrap over networks",
     ),
 )
 

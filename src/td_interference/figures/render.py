@@ -56,10 +56,11 @@ def make_figure(
 
 def _title(entry: FigureEntry, data: pl.DataFrame, scale: str, confidence: float) -> str:
     n = data["n"].to_list()
-    games = sorted({style.game_name(game) for game in data["game"]})
+    names = data["game"] if "game" in data.columns else []  # not everything is about a game
     return entry.title.format(
-        games=", ".join(games),
+        games=", ".join(sorted({style.game_name(game) for game in names})),
         scale=scale,
+        n=style.count(n),
         runs=f"{style.count(n)} run{'s' if max(n) != 1 else ''}",
         confidence=confidence,
         resampled=resampling_note(min(n), entry.unit),
