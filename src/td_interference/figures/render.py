@@ -56,7 +56,8 @@ def make_figure(
 
 def _title(entry: FigureEntry, data: pl.DataFrame, scale: str, confidence: float) -> str:
     n = data["n"].to_list()
-    names = data["game"] if "game" in data.columns else []  # not everything is about a game
+    # Not everything is about a game.
+    names = data["game"].to_list() if "game" in data.columns else []
     return entry.title.format(
         games=", ".join(sorted({style.game_name(game) for game in names})),
         scale=scale,
