@@ -189,19 +189,19 @@ def test_control_is_measured_on_the_window_of_each_checkpoint(trained, arrays, t
 
     def measured(path, name):
         measure_run(
-            "sign_variance",
-            {**SETTINGS["sign_variance"], "checkpoints": "all"},
+            "function_interference",
+            {**SETTINGS["function_interference"], "checkpoints": "all"},
             spec,
             path,
             checkpoints,
             tmp_path / name,
             device=torch.device("cpu"),
         )
-        return storage.read(tmp_path / name, storage.MEASUREMENTS["sign_variance"])
+        return storage.read(tmp_path / name, storage.MEASUREMENTS["function_interference"])
 
-    own = measured(windows, "own.h5")["sign_variance"]
+    own = measured(windows, "own.h5")["function_interference"]
     for place, step in enumerate((2, 4)):
-        alone = measured(windows / window_name(step), f"{step}.h5")["sign_variance"]
+        alone = measured(windows / window_name(step), f"{step}.h5")["function_interference"]
         np.testing.assert_array_equal(own[place], alone[place])
         assert not np.array_equal(own[place], alone[1 - place])
 

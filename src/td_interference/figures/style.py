@@ -5,6 +5,7 @@ blindness and grey print. Lines carry their names at their ends where there is r
 has to be matched by colour.
 """
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -41,6 +42,9 @@ OPTIMIZERS = {
 
 # The name and line style of each experiment: the paper dashes policy evaluation.
 EXPERIMENTS = {"control": ("control", "-"), "policy_evaluation": ("policy evaluation", "--")}
+
+# Colours of objectives that have none above, a user's own, in the order of their names: Tol's.
+_OTHERS = ("#882255", "#332288", "#999933", "#AA4499", "#661100")
 
 _NAMED = {"objective": OBJECTIVES, "optimizer": OPTIMIZERS}
 
@@ -99,12 +103,16 @@ def names_and_colours(by: str, values: Sequence[Any]) -> tuple[list[str], list[A
             its own each).
         values: What the lines stand for, in order.
 
-    Raises:
-        KeyError: If an objective or optimizer has no name and colour.
+    An objective of a user's own is called as its file.
     """
     if by in _NAMED:
-        fixed = [_NAMED[by][value] for value in values]
-        return [name for name, _ in fixed], [colour for _, colour in fixed]
+        others = sorted(set(values) - set(_NAMED[by]))
+        own = {
+            value: (value.replace("_", " "), colour)
+            for value, colour in zip(others, itertools.cycle(_OTHERS), strict=False)
+        }
+        chosen = [(_NAMED[by] | own)[value] for value in values]
+        return [name for name, _ in chosen], [colour for _, colour in chosen]
     return [f"λ = {value:g}" for value in values], ordered_colours(len(values))
 
 
