@@ -161,7 +161,7 @@ FIGURES = (
         "bootstrap over networks.",
         "",
         (),
-        "networks that have learned nothing · {scale} scale · {n} of each kind\n"
+        "random networks · {scale} scale\n"
         "intervals: {confidence:.0%} bootstrap over networks",
     ),
 )

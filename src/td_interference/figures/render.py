@@ -61,7 +61,6 @@ def _title(entry: FigureEntry, data: pl.DataFrame, scale: str, confidence: float
     return entry.title.format(
         games=", ".join(sorted({style.game_name(game) for game in names})),
         scale=scale,
-        n=style.count(n),
         runs=f"{style.count(n)} run{'s' if max(n) != 1 else ''}",
         confidence=confidence,
         resampled=resampling_note(min(n), entry.unit),
