@@ -82,7 +82,8 @@ def test_registries_match_files():
 LAYERS = [  # a module may import from its own layer and those above it in this list
     {"errors", "screen", "files", "seeds", "config", "progress", "resume", "device", "grid"},
     {"storage", "losses", "optimizers", "returns", "statistics"},
-    {"networks", "replay", "environments"},
+    {"networks", "image_networks", "replay", "datasets"},
+    {"environments"},
     {"objectives", "gradients", "agents"},
     {"collect", "training", "planning"},
     {"metrics", "random_networks"},

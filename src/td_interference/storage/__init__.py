@@ -12,11 +12,22 @@ from td_interference.storage.hdf5 import (
     read_attributes,
     write,
 )
-from td_interference.storage.tables import CHECKPOINTS, MEASUREMENTS, REPLAY, TABLES, Field, Table
+from td_interference.storage.tables import (
+    CHECKPOINTS,
+    IMAGES,
+    MEASUREMENTS,
+    REGRESSION,
+    REPLAY,
+    TABLES,
+    Field,
+    Table,
+)
 
 __all__ = [
     "CHECKPOINTS",
+    "IMAGES",
     "MEASUREMENTS",
+    "REGRESSION",
     "REPLAY",
     "TABLES",
     "Arrays",
