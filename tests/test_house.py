@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from td_interference import config, figures, metrics, objectives, storage, tables
+from td_interference import config, datasets, figures, metrics, objectives, storage, tables
 from td_interference.agents.settings import ExpertSettings
 from td_interference.figures import style
 from td_interference.grid import ReplaySpec, RunSpec
@@ -70,6 +70,10 @@ def test_registries_match_files():
     for entry in tables.TABLES:
         assert callable(tables.load(entry.name)) and entry.metric in storage.MEASUREMENTS
     assert {entry.module for entry in tables.TABLES} | {"reduce", "curves"} == stems("tables")
+    helpers = {"arrays", "npz", "prepare", "sources"}
+    assert {entry.name for entry in datasets.DATASETS} | helpers == stems("datasets")
+    for entry in datasets.DATASETS:
+        assert callable(datasets.load(entry.name).read)
     assert set(style.OBJECTIVES) == set(objectives.OBJECTIVES)
     for entry in metrics.METRICS:
         assert callable(metrics.load(entry.name))
@@ -134,7 +138,7 @@ def test_hdf5_names_stay_in_storage():
 def test_what_the_snakefile_imports_is_light():
     heavy = "{'torch', 'polars', 'matplotlib', 'scipy', 'h5py'} & set(sys.modules)"
     code = f"import sys, td_interference.planning, td_interference.figures, td_interference.tables\
-, td_interference.metrics\nassert not {heavy}, {heavy}"
+, td_interference.metrics, td_interference.datasets\nassert not {heavy}, {heavy}"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -72,9 +72,7 @@ def checked(kind: str, data: DatasetArrays) -> DatasetArrays:
         ValueError: Says what is wrong, without the file's name.
     """
     check = _checked_images if kind == "images" else _checked_table
-    train, test = (
-        check(name, split) for name, split in zip(("train", "test"), data, strict=True)
-    )
+    train, test = (check(name, split) for name, split in zip(("train", "test"), data, strict=True))
     if train.inputs.shape[1:] != test.inputs.shape[1:] or (
         train.targets.shape[1:] != test.targets.shape[1:]
     ):

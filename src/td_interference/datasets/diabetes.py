@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from td_interference.datasets.arrays import DatasetArrays, Split, split_by_shuffle
-from td_interference.datasets.sources import FoundFile, Forms
+from td_interference.datasets.sources import Forms, FoundFile
 
 FORMS: Forms = ()
 TEST_SHARE = 0.2  # a choice: 88 patients

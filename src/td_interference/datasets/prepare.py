@@ -1,9 +1,10 @@
 """From a local copy or a download to the one HDF5 file of a data set."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from td_interference import datasets
@@ -43,23 +44,55 @@ def prepare_dataset(
     entry = datasets.entry(name, settings)
     path = None if settings.get("path") is None else Path(settings["path"]).expanduser()
     if path is not None and path.suffix == ".npz":
-        if not path.is_file():
-            raise UserError(f"config key 'datasets.{name}.path': {path}: no such file")
-        with one_line_if_unreadable(name, [path]):
-            data = checked(entry.kind, npz.read(path, entry.kind))
-        files = [FoundFile(path.name, path, checksum(path, "sha256"))]
-        write_dataset(output_path, entry, data, _provenance(f"local copy {path}", files))
-        return
-    module = _module(name)
-    forms = module.FORMS if forms is None else forms
-    with tempfile.TemporaryDirectory(prefix=f"{name}-") as folder:
-        if not forms:
-            found, obtained = {}, f"scikit-learn {version('scikit-learn')}"
-        elif path is not None:
-            found, obtained = find(name, path, forms), f"local copy {path}"
+        _prepare_npz(entry, path, output_path)
+    elif any(known.name == name for known in datasets.DATASETS):
+        module = datasets.load(name)
+        forms = module.FORMS if forms is None else forms
+        _prepare_canonical(entry, module, forms, path, output_path)
+    else:
+        raise UserError(f"config key 'datasets.{name}.path': {path}: not an .npz file")
+
+
+def _prepare_npz(entry: datasets.DatasetEntry, path: Path, output_path: Path | str) -> None:
+    if not path.is_file():
+        raise UserError(f"config key 'datasets.{entry.name}.path': {path}: no such file")
+    with one_line_if_unreadable(entry.name, [path]):
+        data = checked(entry.kind, npz.read(path, entry.kind))
+    own = entry._replace(split="as in the file")
+    file = FoundFile(path.name, path, checksum(path, "sha256"))
+    write_dataset(output_path, own, data, _provenance("local copy", [file]))
+
+
+def _prepare_canonical(
+    entry: datasets.DatasetEntry,
+    module: ModuleType,
+    forms: Forms,
+    path: Path | None,
+    output_path: Path | str,
+) -> None:
+    found: dict[str, FoundFile] = {}
+    with tempfile.TemporaryDirectory(prefix=f"{entry.name}-") as folder:
+        if path is not None:
+            found, source = find(entry.name, path, forms), "local copy"
+        elif forms:
+            found, source = download(entry.name, Path(folder), forms), "download"
         else:
-            found, obtained = download(name, Path(folder), forms), "download"
-        with one_line_if_unreadable(name, [file.path for file in found.values()]):
+            source = f"scikit-learn {version('scikit-learn')}"
+        files = list(found.values())
+        with one_line_if_unreadable(entry.name, [file.path for file in files]):
             data = checked(entry.kind, module.read(found))
-        provenance = _provenance(obtained, list(found.values()))
+        provenance = _provenance(source, files)
     write_dataset(output_path, entry, data, provenance)
+
+
+def _provenance(source: str, files: Sequence[FoundFile]) -> dict[str, Any]:
+    """Return attributes that say where data come from, the same wherever the files lie."""
+    described = [
+        {
+            "name": file.name,
+            "checksum": file.checksum,
+            "sha256": checksum(file.path, "sha256").removeprefix("sha256:"),
+        }
+        for file in files
+    ]
+    return {"source": source, "files": described}

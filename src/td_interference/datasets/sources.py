@@ -10,8 +10,11 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from http.client import HTTPException
 from pathlib import Path
 from typing import NamedTuple
+
+from scipy.io.matlab import MatReadError
 
 from td_interference.errors import UserError
 
@@ -29,18 +32,20 @@ class FoundFile(NamedTuple):
 
     name: str
     path: Path
-    checksum: str  # the one that was compared; the SHA-256 of files that nobody knows
+    checksum: str  # the one that was compared; the SHA-256 of a file that nobody knows
+
 
 # The files that make up a data set, in each form it comes in; the first one is downloaded.
 Forms = Sequence[Sequence[KnownFile]]
 
 # What readers of .mat, .npz, tar, gzip, pickle and text files raise on bytes that are not theirs.
-# MatReadError and MatReadWarning are plain Exceptions of scipy, caught by their bases.
 _UNREADABLE = (
     ArithmeticError,
     AttributeError,
     EOFError,
     LookupError,
+    MatReadError,
+    MemoryError,
     NotImplementedError,
     OSError,
     TypeError,
@@ -96,13 +101,13 @@ def find(name: str, path: Path, forms: Forms) -> dict[str, FoundFile]:
     """
     key = f"config key 'datasets.{name}.path'"
     if not path.exists():
-        raise UserError(f"{key}: {path}: no such file or directory; {_wanted(forms)}")
+        raise UserError(f"{key}: {path}: no such file or folder; {_local_copy(forms)}")
     folder = path if path.is_dir() else path.parent
     for form in forms:
         named = path.is_dir() or path.name in {known.name for known in form}
         if named and all((folder / known.name).is_file() for known in form):
             return {known.name: verified(folder / known.name, known) for known in form}
-    raise UserError(f"{key}: {path} is not what is needed; {_wanted(forms)}")
+    raise UserError(f"{key}: {path}: not a copy of {name}; {_local_copy(forms)}")
 
 
 def download(name: str, folder: Path, forms: Forms) -> dict[str, FoundFile]:
@@ -123,11 +128,12 @@ def download(name: str, folder: Path, forms: Forms) -> dict[str, FoundFile]:
     for known in forms[0]:
         try:
             path = fetch_file(known.url, folder=folder, local_filename=known.name)
-        except OSError as error:
+        except (OSError, HTTPException) as error:
             reason = " ".join(str(error).split())
             raise UserError(
-                f"{known.name}: cannot be downloaded from {known.url} ({reason}); {_wanted(forms)}, "
-                f"and set the config key 'datasets.{name}.path' to that folder"
+                f"{known.name}: cannot be downloaded from {known.url} ({reason}); put "
+                f"{_file_names(forms)} into a folder and set the config key "
+                f"'datasets.{name}.path' to it, or to an .npz file"
             ) from None
         found[known.name] = verified(Path(path), known)
     return found
@@ -155,7 +161,15 @@ def one_line_if_unreadable(name: str, files: Sequence[Path]) -> Iterator[None]:
         ) from error
 
 
-def _wanted(forms: Forms) -> str:
-    """Say which files a local copy consists of."""
-    choices = (" and ".join(known.name for known in form) for form in forms)
-    return f"put {' or '.join([*choices, 'an .npz file'])} into a folder"
+def _file_names(forms: Forms) -> str:
+    """Name the files of a local copy: "a and b or c"."""
+    return " or ".join(" and ".join(known.name for known in form) for form in forms)
+
+
+def _local_copy(forms: Forms) -> str:
+    """Say what a config key 'datasets.<name>.path' may point to."""
+    if not forms:
+        return "give an .npz file, or remove the key: scikit-learn brings the data set"
+    return (
+        f"give a folder with {_file_names(forms)}, or an .npz file, or remove the key to download"
+    )

@@ -60,7 +60,6 @@ REPLAY = Table(
 )
 
 
-
 def _split(
     name: str, dimensions: tuple[str | int, ...], dtype: str, unit: str, meaning: str
 ) -> dict[str, Field]:
@@ -170,4 +169,6 @@ MEASUREMENTS = {
     ),
 }
 
-TABLES = {table.name: table for table in (REPLAY, IMAGES, REGRESSION, CHECKPOINTS, *MEASUREMENTS.values())}
+TABLES = {
+    table.name: table for table in (REPLAY, IMAGES, REGRESSION, CHECKPOINTS, *MEASUREMENTS.values())
+}
