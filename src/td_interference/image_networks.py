@@ -3,6 +3,8 @@
 Their weights are drawn by `networks.initialise`, as those of the Atari networks (authors' code).
 """
 
+import itertools
+
 from torch import nn
 
 from td_interference.networks import NEGATIVE_SLOPE
@@ -59,7 +61,7 @@ def mlp(n_inputs: int, n_outputs: int, hidden: int, hidden_layers: int) -> nn.Se
     if hidden_layers < 1:
         raise ValueError(f"{hidden_layers=}: need at least 1")
     widths = [n_inputs, *[hidden] * hidden_layers]
-    layers = [nn.Linear(before, after) for before, after in zip(widths, widths[1:], strict=False)]
+    layers = [nn.Linear(before, after) for before, after in itertools.pairwise(widths)]
     return nn.Sequential(*_activated(layers), nn.Linear(hidden, n_outputs))
 
 

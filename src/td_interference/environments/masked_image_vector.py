@@ -1,7 +1,7 @@
 """The masked-image environment behind Gymnasium's interface, for agents of other libraries."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -31,7 +31,7 @@ class MaskedImageVectorEnv(VectorEnv[Observations, NDArray[np.integer], NDArray[
     The step after an end begins a new episode: its action is ignored, its reward 0. An episode's
     seed is its image: `reset(seed=k)` shows image k + i in copy i (counting on from 0 after the
     last), `reset(seed=[...])` the images named. Without a seed, and after an end, images are
-    drawn uniformly, from a generator that the last seed given starts.
+    drawn uniformly, from a generator that the last seed given (of a list, its first entry) starts.
 
     Args:
         images: The environment; training images or test images, never both.
@@ -41,7 +41,7 @@ class MaskedImageVectorEnv(VectorEnv[Observations, NDArray[np.integer], NDArray[
         state: Of the N episodes.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"autoreset_mode": AutoresetMode.NEXT_STEP}
+    metadata: dict[str, Any] = {"autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012 - theirs
 
     def __init__(self, images: MaskedImages, num_envs: int):
         """See the class."""
@@ -68,17 +68,17 @@ class MaskedImageVectorEnv(VectorEnv[Observations, NDArray[np.integer], NDArray[
         """
         if seed is None:
             image = self._draw()
-        elif isinstance(seed, int):
-            super().reset(seed=seed)
-            image = (seed + torch.arange(self.num_envs)) % len(self._images)
+        elif isinstance(seed, int | np.integer):
+            super().reset(seed=int(seed))
+            image = (int(seed) + torch.arange(self.num_envs)) % len(self._images)
         else:
-            super().reset(seed=seed[0])
             image = torch.tensor(list(seed))
             outside = ((image < 0) | (image >= len(self._images))).any()
             if len(image) != self.num_envs or outside:
                 raise ValueError(
                     f"{seed=}: need {self.num_envs} images of 0..{len(self._images) - 1}"
                 )
+            super().reset(seed=int(seed[0]))
         self.state = self._images.begin(image)
         self._ended = torch.zeros(self.num_envs, dtype=torch.bool, device=self._images.device)
         return self._observation(), {}
@@ -99,12 +99,14 @@ class MaskedImageVectorEnv(VectorEnv[Observations, NDArray[np.integer], NDArray[
         check_actions(class_action, move)
         step = self._images.step(self.state, class_action, move)
         began = self._ended
-        self.state = step.state.where(began, self._images.begin(self._draw()))
+        self.state = step.state
+        if began.any():
+            self.state = step.state.where(began, self._images.begin(self._draw()))
         terminated, truncated = step.terminated & ~began, step.truncated & ~began
         self._ended = terminated | truncated
-        reward = step.reward.masked_fill(began, 0)
-        results = (values.cpu().numpy() for values in (reward, terminated, truncated))
-        return self._observation(), *results, {}
+        reward = step.reward.masked_fill(began, 0).cpu().numpy()
+        ends = terminated.cpu().numpy(), truncated.cpu().numpy()
+        return self._observation(), reward, *ends, {}
 
     def _draw(self) -> Tensor:
         return torch.from_numpy(self.np_random.integers(0, len(self._images), self.num_envs))
