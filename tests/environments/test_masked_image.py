@@ -309,6 +309,9 @@ def test_vector_environment_works_with_gymnasiums_wrappers():
     *_, truncated, info = environment.step(actions)
     assert truncated.all() and info["episode"]["l"].tolist() == [20, 20]
     np.testing.assert_allclose(info["episode"]["r"], -1)
+    _, reward, terminated, truncated, _ = environment.step(actions)
+    assert environment.unwrapped.state.steps.tolist() == [0, 0]
+    assert reward.tolist() == [0, 0] and not terminated.any() and not truncated.any()
 
 
 def test_same_seed_same_episodes():
