@@ -11,7 +11,7 @@ import pytest
 import sklearn.datasets
 from dataset_files import WRITERS, known, write_cifar10, write_sarcos, write_svhn
 
-from td_interference import datasets
+from td_interference import datasets, storage
 from td_interference.datasets import cifar10, sarcos, svhn
 from td_interference.datasets.arrays import DatasetArrays, Split, checked, read_dataset
 from td_interference.datasets.prepare import prepare_dataset
@@ -126,24 +126,20 @@ def test_offline_and_no_copy(tmp_path, monkeypatch, name, reason):
     assert f"config key 'datasets.{name}.path'" in line
 
 
-def test_downloads_are_verified(tmp_path, monkeypatch):
+def test_downloads_are_verified(tmp_path):
+    """The library that downloads takes file addresses too."""
     write_svhn(tmp_path)
-    forms = known(tmp_path, "svhn")
-    asked = []
-
-    def fetch(url, folder, local_filename):
-        asked.append(url)
-        target = folder / local_filename
-        target.write_bytes((tmp_path / local_filename).read_bytes())
-        return str(target)
-
-    monkeypatch.setattr(sklearn.datasets, "fetch_file", fetch)
+    (form,) = known(tmp_path, "svhn")
+    forms = [[file._replace(url=f"file://localhost{tmp_path / file.name}") for file in form]]
     output = tmp_path / "downloaded.h5"
     prepare_dataset("svhn", {}, output, forms=forms)
-    assert asked == [svhn.TRAIN.url, svhn.TEST.url]
     assert len(read_dataset(output, "images").train.inputs) == 12
+    attributes = storage.read_attributes(output)
+    assert attributes["source"] == "download"
+    assert [file["name"] for file in attributes["files"]] == [svhn.TRAIN.name, svhn.TEST.name]
     damage(tmp_path / svhn.TEST.name, "flipped bit")
-    assert "test_32x32.mat" in refusal(tmp_path, "svhn", {}, forms)
+    line = refusal(tmp_path, "svhn", {}, forms)
+    assert f"get test_32x32.mat again from {forms[0][1].url}" in line
 
 
 @pytest.mark.parametrize("place", ["missing", "a folder without them", "another file of it"])

@@ -1,7 +1,7 @@
 """SARCOS inverse dynamics (Vijayakumar and Schaal 2000): 21 joint inputs to 7 torques.
 
-44,484 training and 4,449 test rows. The official test rows are a subset of the training rows, so
-that a gap between the two says little: name it where results on this split are shown.
+44,484 training and 4,449 test rows. The official test rows are reported to be a subset of the
+training rows, so that a gap between the two says little: name it where results are shown.
 """
 
 from collections.abc import Mapping
@@ -11,10 +11,11 @@ import scipy.io
 from td_interference.datasets.arrays import DatasetArrays, Split
 from td_interference.datasets.sources import FoundFile, KnownFile
 
-_URL = "http://www.gaussianprocess.org/gpml/data/"
+_URL = "https://gaussianprocess.org/gpml/data/"
 
-# Nobody published a digest of the training file: its size is checked (44,484 rows of 28 float64 and
-# 200 bytes of MATLAB's), and its own SHA-256 goes into the provenance.
+# No digest of the training file is known: its size is checked (44,484 rows of 28 float64 and 200
+# bytes of MATLAB's), its address is one whose server proves who it is, and the SHA-256 of the file
+# that was read goes into the provenance.
 TRAIN = KnownFile("sarcos_inv.mat", _URL + "sarcos_inv.mat", "bytes:9964616")
 TEST = KnownFile(
     "sarcos_inv_test.mat", _URL + "sarcos_inv_test.mat", "md5:16457799b816f22238e6dc7301c751f6"

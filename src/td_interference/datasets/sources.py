@@ -6,6 +6,7 @@ Nothing that this module returns is read before its checksum is right; until the
 import hashlib
 import pickle
 import tarfile
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -24,7 +25,7 @@ class KnownFile(NamedTuple):
 
     name: str
     url: str  # where it is had, "" for a part of another file
-    checksum: str  # "md5:..." or "sha256:..."; "bytes:N", its size, where none was published
+    checksum: str  # "md5:..." or "sha256:..."; "bytes:N", its size, where no digest is known
 
 
 class FoundFile(NamedTuple):
@@ -52,6 +53,7 @@ _UNREADABLE = (
     ValueError,
     pickle.UnpicklingError,
     tarfile.TarError,
+    tokenize.TokenError,
     zipfile.BadZipFile,
     zlib.error,
 )
