@@ -26,6 +26,7 @@ bench: setup
 	$(VENV)/bin/python benchmarks/gram_engine.py
 	$(VENV)/bin/python benchmarks/training.py
 	$(VENV)/bin/python benchmarks/replay.py
+	$(VENV)/bin/python benchmarks/masked_image.py
 
 setup: $(VENV)/.ready
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from td_interference import config, figures, metrics, objectives, storage, tables
+from td_interference import config, datasets, figures, metrics, objectives, storage, tables
 from td_interference.agents.settings import ExpertSettings
 from td_interference.figures import style
 from td_interference.grid import ReplaySpec, RunSpec
@@ -74,6 +74,10 @@ def test_registries_match_files():
         assert callable(tables.load(entry.name))
         assert {source.metric for source in entry.sources} <= measured
     assert {entry.module for entry in tables.TABLES} | {"reduce", "curves"} == stems("tables")
+    helpers = {"arrays", "npz", "prepare", "sources"}
+    assert {entry.name for entry in datasets.DATASETS} | helpers == stems("datasets")
+    for entry in datasets.DATASETS:
+        assert callable(datasets.load(entry.name).read)
     assert set(style.OBJECTIVES) == set(objectives.OBJECTIVES)
     for entry in metrics.METRICS:
         assert callable(metrics.load(entry.name))
@@ -97,7 +101,8 @@ LAYERS = [  # a module may import from its own layer and those above it in this 
         "random_studies",
     },
     {"storage", "losses", "optimizers", "returns", "statistics"},
-    {"networks", "replay", "environments"},
+    {"networks", "image_networks", "replay", "datasets"},
+    {"environments"},
     {"objectives", "gradients", "agents"},
     {"collect", "training"},
     {"metrics", "random_networks"},
@@ -148,7 +153,7 @@ def test_hdf5_names_stay_in_storage():
 def test_what_the_snakefile_imports_is_light():
     heavy = "{'torch', 'polars', 'matplotlib', 'scipy', 'h5py'} & set(sys.modules)"
     code = f"import sys, td_interference.planning, td_interference.figures, td_interference.tables\
-, td_interference.metrics, td_interference.random_studies\nassert not {heavy}, {heavy}"
+, td_interference.metrics, td_interference.random_studies, td_interference.datasets\nassert not {heavy}, {heavy}"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -161,8 +161,7 @@ FIGURES = (
         "bootstrap over networks.",
         "",
         (),
-        "random networks · {scale} scale\n"
-        "intervals: {confidence:.0%} bootstrap over networks",
+        "random networks · {scale} scale\nintervals: {confidence:.0%} bootstrap over networks",
     ),
 )
 

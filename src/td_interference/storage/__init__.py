@@ -14,8 +14,10 @@ from td_interference.storage.hdf5 import (
 )
 from td_interference.storage.tables import (
     CHECKPOINTS,
+    IMAGES,
     MEASUREMENTS,
     RANDOM_NETWORKS,
+    REGRESSION,
     REPLAY,
     TABLES,
     Field,
@@ -24,8 +26,10 @@ from td_interference.storage.tables import (
 
 __all__ = [
     "CHECKPOINTS",
+    "IMAGES",
     "MEASUREMENTS",
     "RANDOM_NETWORKS",
+    "REGRESSION",
     "REPLAY",
     "TABLES",
     "Arrays",

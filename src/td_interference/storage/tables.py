@@ -59,6 +59,36 @@ REPLAY = Table(
     },
 )
 
+
+def _split(
+    name: str, dimensions: tuple[str | int, ...], dtype: str, unit: str, meaning: str
+) -> dict[str, Field]:
+    return {
+        f"{split}_{name}": Field(dtype, (split, *dimensions), unit, f"{meaning}, {split} samples")
+        for split in ("train", "test")
+    }
+
+
+IMAGES = Table(
+    "images",
+    1,
+    "Images with the class of each, one row per sample; its index is the environment's seed",
+    {
+        **_split("images", (3, 32, 32), "uint8", "intensity, 0..255", "red, green, blue planes"),
+        **_split("labels", (), "int64", "index, 0..9", "class"),
+    },
+)
+
+REGRESSION = Table(
+    "regression",
+    1,
+    "Features with the targets to predict from them, one row per sample",
+    {
+        **_split("features", ("feature",), "float32", "the data set's own", "inputs"),
+        **_split("targets", ("target",), "float32", "the data set's own", "outputs"),
+    },
+)
+
 CHECKPOINTS = Table(
     "checkpoints",
     1,
@@ -215,5 +245,13 @@ RANDOM_NETWORKS = Table(
 )
 
 TABLES = {
-    table.name: table for table in (REPLAY, CHECKPOINTS, *MEASUREMENTS.values(), RANDOM_NETWORKS)
+    table.name: table
+    for table in (
+        REPLAY,
+        IMAGES,
+        REGRESSION,
+        CHECKPOINTS,
+        *MEASUREMENTS.values(),
+        RANDOM_NETWORKS,
+    )
 }

@@ -1,0 +1,193 @@
+"""Data in `.npz` files, of a user's own and the real ones where they are at hand."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from td_interference import datasets, storage
+from td_interference.datasets.arrays import read_dataset
+from td_interference.datasets.prepare import prepare_dataset
+from td_interference.errors import UserError
+
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+
+
+def images(channels_last=True):
+    generator = np.random.default_rng(0)
+    shape = (32, 32, 3) if channels_last else (3, 32, 32)
+    return {
+        "x_train": generator.integers(0, 256, (5, *shape), dtype=np.uint8),
+        "y_train": np.array([0, 1, 2, 9, 4]),
+        "x_test": generator.integers(0, 256, (2, *shape), dtype=np.uint8),
+        "y_test": np.array([3, 9], dtype=np.uint8),
+    }
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_images(tmp_path, channels_last):
+    arrays = images(channels_last)
+    np.savez(tmp_path / "own.npz", **arrays)
+    settings = {"path": tmp_path / "own.npz", "kind": "images"}
+    prepare_dataset("own", settings, tmp_path / "own.h5")
+    data = read_dataset(tmp_path / "own.h5", "images")
+    blue = arrays["x_train"][4, 7, 8, 2] if channels_last else arrays["x_train"][4, 2, 7, 8]
+    assert data.train.inputs[4, 2, 7, 8] == blue
+    assert data.train.targets.tolist() == [0, 1, 2, 9, 4] and data.test.targets.tolist() == [3, 9]
+    attributes = storage.read_attributes(tmp_path / "own.h5")
+    assert attributes["split"] == "as in the file" and attributes["dataset_title"] == "own"
+
+
+def test_a_copy_of_a_known_set_says_that_its_split_is_its_own(tmp_path):
+    np.savez(tmp_path / "part.npz", **images())
+    prepare_dataset("cifar10", {"path": tmp_path / "part.npz"}, tmp_path / "cifar10.h5")
+    attributes = storage.read_attributes(tmp_path / "cifar10.h5")
+    assert attributes["split"] == "as in the file"
+    assert attributes["dataset_title"] == "CIFAR-10"
+    assert attributes["counts"] == {"train": 5, "test": 2}
+    assert attributes["files"][0]["checksum"].startswith("sha256:")
+
+
+def test_tables(tmp_path):
+    arrays = {
+        "x_train": np.arange(6).reshape(3, 2),
+        "y_train": np.array([0.5, 1, 2]),
+        "x_test": np.ones((1, 2)),
+        "y_test": np.array([7.0]),
+    }
+    np.savez(tmp_path / "own.npz", **arrays)
+    settings = {"path": tmp_path / "own.npz", "kind": "regression"}
+    prepare_dataset("own", settings, tmp_path / "own.h5")
+    data = read_dataset(tmp_path / "own.h5", "regression")
+    assert data.train.inputs.tolist() == [[0, 1], [2, 3], [4, 5]]
+    assert data.train.targets.tolist() == [[0.5], [1], [2]] and data.test.targets.tolist() == [[7]]
+
+
+class Exploding:
+    """Unpickled, it ends the test with an error of its own."""
+
+    def __reduce__(self):
+        return pytest.fail, ("unpickled",)
+
+
+def broken(path, how):
+    arrays = images()
+    if how == "pickle inside":
+        np.savez(path, **arrays | {"y_test": np.array([Exploding()], dtype=object)})
+        return
+    if how == "array missing":
+        del arrays["y_test"]
+    np.savez(path, **arrays)
+    content = path.read_bytes()
+    if how == "truncated":
+        path.write_bytes(content[: len(content) // 2])
+    elif how == "flipped bit":
+        middle = len(content) // 4  # among the pixels of x_train
+        path.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
+    elif how == "empty":
+        path.write_bytes(b"")
+    elif how == "text":
+        path.write_text("no archive")
+    elif how == "one array":
+        np.save(path.with_suffix(".npy"), arrays["x_train"])
+        path.with_suffix(".npy").replace(path)
+
+
+@pytest.mark.parametrize(
+    "how",
+    ["pickle inside", "array missing", "truncated", "flipped bit", "empty", "text", "one array"],
+)
+def test_bad_files_are_refused_in_one_line(tmp_path, how):
+    path = tmp_path / "own.npz"
+    broken(path, how)
+    with pytest.raises(UserError) as error:
+        prepare_dataset("own", {"path": path, "kind": "images"}, tmp_path / "out" / "own.h5")
+    line = str(error.value)
+    assert str(path) in line and "datasets.own.path" in line and "\n" not in line
+    assert not list(tmp_path.glob("out/*"))
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("own", {}, r"'datasets\.own': no data set of this name \(there are svhn, cifar10"),
+        ("own", {"path": "own.npz"}, r"'datasets\.own\.kind' to images or regression"),
+        ("own", {"path": "own.npz", "kind": "text"}, r"'datasets\.own\.kind' to images"),
+        ("own", {"path": "own.mat", "kind": "images"}, r"own\.mat: not an \.npz file"),
+        ("own", {"path": "own.npz", "kind": "images"}, r"own\.npz: no such file"),
+        ("svhn", {"kind": "regression"}, r"'datasets\.svhn\.kind': svhn is images"),
+        ("digits", {"path": "nowhere"}, "remove the key: scikit-learn brings"),
+    ],
+)
+def test_settings_that_make_no_sense(tmp_path, monkeypatch, name, settings, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=message):
+        prepare_dataset(name, settings, tmp_path / "out.h5")
+
+
+def test_registry():
+    for entry in datasets.DATASETS:
+        module = datasets.load(entry.name)
+        assert callable(module.read) and entry.kind in datasets.KINDS
+        assert datasets.entry(entry.name, {"kind": entry.kind}) == entry
+    with pytest.raises(KeyError):
+        datasets.load("npz")
+
+
+REAL = {  # file, samples for training and test
+    "cifar10": ("cifar10.npz", (8152, 1017)),
+    "california": ("california.npz", (19_608, 1032)),
+    "sarcos": ("sarcos.npz", (4000, 449)),
+}
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_real_data(tmp_path, name):
+    file, counts = REAL[name]
+    if not (SHARED / file).is_file():
+        pytest.skip(f"no {file} in ../shared/data")
+    prepare_dataset(name, {"path": SHARED / file}, tmp_path / "out.h5")
+    data = read_dataset(tmp_path / "out.h5", datasets.entry(name).kind)
+    assert tuple(len(split.inputs) for split in data) == counts
+    with np.load(SHARED / file) as arrays:
+        inputs, targets = arrays["x_test"], arrays["y_test"]
+    if name == "cifar10":
+        inputs = inputs.transpose(0, 3, 1, 2)
+    np.testing.assert_array_equal(data.test.inputs, inputs)
+    np.testing.assert_array_equal(data.test.targets, targets.reshape(data.test.targets.shape))
+
+
+def test_real_california_table(tmp_path):
+    """The canonical file under its canonical checksum, against features built elsewhere."""
+    if not (SHARED / "cal_housing.data").is_file():
+        pytest.skip("no cal_housing.data in ../shared/data")
+    prepare_dataset("california", {"path": SHARED / "cal_housing.data"}, tmp_path / "out.h5")
+    data = read_dataset(tmp_path / "out.h5", "regression")
+    ours = np.concatenate([np.hstack(split) for split in data])
+    with np.load(SHARED / "california.npz") as arrays:
+        theirs = np.concatenate(
+            [np.c_[arrays[f"x_{split}"], arrays[f"y_{split}"]] for split in ("train", "test")]
+        )
+    assert len(data.test.inputs) == 1032
+    np.testing.assert_array_equal(ours[np.lexsort(ours.T)], theirs[np.lexsort(theirs.T)])
+
+
+def test_real_sarcos_test_file(tmp_path):
+    """The official test file, which here stands for the training file too."""
+    import scipy.io
+    from dataset_files import known
+
+    from td_interference.datasets import sarcos
+
+    official = SHARED / sarcos.TEST.name
+    if not official.is_file():
+        pytest.skip("no sarcos_inv_test.mat in ../shared/data")
+    rows = scipy.io.loadmat(official)["sarcos_inv_test"]
+    (tmp_path / sarcos.TEST.name).write_bytes(official.read_bytes())
+    scipy.io.savemat(tmp_path / sarcos.TRAIN.name, {"sarcos_inv": rows})
+    forms = known(tmp_path, "sarcos")
+    assert forms[0][1] == sarcos.TEST
+    prepare_dataset("sarcos", {"path": tmp_path}, tmp_path / "out.h5", forms=forms)
+    data = read_dataset(tmp_path / "out.h5", "regression")
+    assert data.test.inputs.shape == (4449, 21) and data.test.targets.shape == (4449, 7)
+    np.testing.assert_array_equal(data.test.targets[:, 6], rows[:, 27].astype(np.float32))

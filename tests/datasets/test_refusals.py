@@ -1,0 +1,214 @@
+"""Files that are not right, and what cannot be had: one line, and nothing unpickled or written."""
+
+import os
+import pickle
+import tarfile
+from http.client import IncompleteRead
+from urllib.error import URLError
+
+import numpy as np
+import pytest
+import sklearn.datasets
+from dataset_files import WRITERS, known, write_cifar10, write_sarcos, write_svhn
+
+from td_interference import datasets, storage
+from td_interference.datasets import cifar10, sarcos, svhn
+from td_interference.datasets.arrays import DatasetArrays, Split, checked, read_dataset
+from td_interference.datasets.prepare import prepare_dataset
+from td_interference.errors import UserError
+
+
+def refusal(tmp_path, name, settings, forms=None):
+    """The one line that `prepare_dataset` ends with; it must leave no file behind."""
+    output = tmp_path / "out" / f"{name}.h5"
+    with pytest.raises(UserError) as error:
+        prepare_dataset(name, settings, output, forms=forms)
+    line = str(error.value)
+    assert "\n" not in line
+    assert not list(tmp_path.glob("out/*"))
+    return line
+
+
+def damage(path, how):
+    content = bytearray(path.read_bytes())
+    if how == "flipped bit":
+        content[len(content) // 2] ^= 1
+    elif how == "truncated":
+        del content[len(content) // 2 :]
+    elif how == "empty":
+        content.clear()
+    elif how == "text":
+        content[:] = b"<html>404 Not Found</html>"
+    path.write_bytes(bytes(content))
+
+
+@pytest.mark.parametrize("how", ["flipped bit", "truncated", "empty", "text"])
+@pytest.mark.parametrize("name", ["svhn", "cifar10", "california"])
+def test_a_wrong_checksum_is_refused(tmp_path, name, how):
+    WRITERS[name](tmp_path)
+    forms = known(tmp_path, name)
+    last = forms[0][-1]
+    damage(tmp_path / last.name, how)
+    line = refusal(tmp_path, name, {"path": tmp_path}, forms)
+    assert str(tmp_path / last.name) in line and last.checksum in line and last.url in line
+
+
+@pytest.mark.parametrize("how", ["truncated", "empty", "text"])
+@pytest.mark.parametrize("name", WRITERS)
+def test_unreadable_content_of_the_right_checksum_is_refused(tmp_path, name, how):
+    WRITERS[name](tmp_path)
+    file = datasets.load(name).FORMS[0][0]
+    damage(tmp_path / file.name, how)
+    line = refusal(tmp_path, name, {"path": tmp_path}, known(tmp_path, name))
+    assert file.name in line and f"datasets.{name}.path" in line
+
+
+def test_sarcos_training_file_is_known_by_its_size(tmp_path):
+    write_sarcos(tmp_path)
+    forms = known(tmp_path, "sarcos")
+    damage(tmp_path / sarcos.TRAIN.name, "truncated")
+    line = refusal(tmp_path, "sarcos", {"path": tmp_path}, forms)
+    assert sarcos.TRAIN.name in line and "bytes:" in line
+    # The canonical one: 44,484 rows of 28 float64, and what MATLAB's format adds to the test file.
+    overhead = 996_776 - 4_449 * 28 * 8
+    assert sarcos.TRAIN.checksum == f"bytes:{44_484 * 28 * 8 + overhead}"
+
+
+class Malicious:
+    """Unpickled, it makes a folder."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.parametrize("checksum_is_right", [False, True])
+def test_a_malicious_pickle_is_not_executed(tmp_path, checksum_is_right):
+    trap = tmp_path / "trap"
+    write_cifar10(tmp_path)
+    forms = known(tmp_path, "cifar10")
+    write_cifar10(tmp_path, {"data_batch_1": pickle.dumps(Malicious(trap))})
+    if checksum_is_right:
+        forms = known(tmp_path, "cifar10")
+    line = refusal(tmp_path, "cifar10", {"path": tmp_path}, forms)
+    assert ("names posix.mkdir" if checksum_is_right else "damaged") in line
+    assert not trap.exists()
+    with tarfile.open(tmp_path / cifar10.ARCHIVE.name) as archive:  # the trap works
+        pickle.load(archive.extractfile("cifar-10-batches-py/data_batch_1"))
+    assert trap.exists()
+
+
+def test_nothing_is_unpickled_before_the_checksum_is_right(tmp_path, monkeypatch):
+    write_cifar10(tmp_path)
+    monkeypatch.setattr(cifar10, "_ArrayUnpickler", None)
+    line = refusal(tmp_path, "cifar10", {"path": tmp_path})  # the canonical checksum
+    assert "damaged or another file" in line
+
+
+def test_a_batch_that_holds_something_else(tmp_path):
+    write_cifar10(tmp_path, {"test_batch": pickle.dumps([1, 2])})
+    line = refusal(tmp_path, "cifar10", {"path": tmp_path}, known(tmp_path, "cifar10"))
+    assert "test_batch is not a batch" in line
+
+
+@pytest.mark.parametrize("name", ["svhn", "cifar10", "california", "sarcos"])
+@pytest.mark.parametrize("reason", [URLError("Name or service not known"), IncompleteRead(b"")])
+def test_offline_and_no_copy(tmp_path, monkeypatch, name, reason):
+    def offline(*_, **__):
+        raise reason
+
+    monkeypatch.setattr(sklearn.datasets, "fetch_file", offline)
+    line = refusal(tmp_path, name, {})
+    for file in datasets.load(name).FORMS[0]:
+        assert file.name in line
+    assert f"config key 'datasets.{name}.path'" in line
+
+
+def test_downloads_are_verified(tmp_path):
+    """The library that downloads takes file addresses too."""
+    write_svhn(tmp_path)
+    (form,) = known(tmp_path, "svhn")
+    forms = [[file._replace(url=f"file://localhost{tmp_path / file.name}") for file in form]]
+    output = tmp_path / "downloaded.h5"
+    prepare_dataset("svhn", {}, output, forms=forms)
+    assert len(read_dataset(output, "images").train.inputs) == 12
+    attributes = storage.read_attributes(output)
+    assert attributes["source"] == "download"
+    assert [file["name"] for file in attributes["files"]] == [svhn.TRAIN.name, svhn.TEST.name]
+    damage(tmp_path / svhn.TEST.name, "flipped bit")
+    line = refusal(tmp_path, "svhn", {}, forms)
+    assert f"get test_32x32.mat again from {forms[0][1].url}" in line
+
+
+@pytest.mark.parametrize("place", ["missing", "a folder without them", "another file of it"])
+def test_a_path_to_something_else(tmp_path, place):
+    write_svhn(tmp_path)
+    forms = known(tmp_path, "svhn")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    other = tmp_path / "notes.txt"
+    other.write_text("no data")
+    paths = {"missing": tmp_path / "nowhere", "a folder without them": empty}
+    line = refusal(tmp_path, "svhn", {"path": paths.get(place, other)}, forms)
+    assert "datasets.svhn.path" in line and "train_32x32.mat and test_32x32.mat" in line
+
+
+def test_a_path_to_one_of_the_files_finds_the_others(tmp_path):
+    write_svhn(tmp_path)
+    output = tmp_path / "svhn.h5"
+    settings = {"path": tmp_path / "test_32x32.mat"}
+    prepare_dataset("svhn", settings, output, forms=known(tmp_path, "svhn"))
+    assert len(read_dataset(output, "images").test.inputs) == 7
+
+
+def test_files_of_the_other_kind_are_refused(tmp_path):
+    prepare_dataset("diabetes", {}, tmp_path / "diabetes.h5")
+    with pytest.raises(UserError, match="holds regression, but images is needed"):
+        read_dataset(tmp_path / "diabetes.h5", "images")
+
+
+def test_first_samples_are_rows_0_to_n_and_never_fewer():
+    split = Split(np.arange(12).reshape(6, 2), np.arange(6))
+    assert split.first(4).targets.tolist() == [0, 1, 2, 3]
+    assert len(split.first(6).inputs) == len(split.first(6).targets) == 6
+    for count in (7, 0):
+        with pytest.raises(UserError, match=f"{count} samples asked for"):
+            split.first(count)
+
+
+IMAGES = Split(np.zeros((3, 3, 32, 32), np.uint8), np.array([0, 5, 9]))
+TABLE = Split(np.ones((3, 2)), np.ones(3))
+
+
+@pytest.mark.parametrize(
+    ("kind", "split", "message"),
+    [
+        ("images", Split(IMAGES.inputs / 255, IMAGES.targets), "need uint8"),
+        ("images", Split(IMAGES.inputs[..., :31], IMAGES.targets), "need uint8"),
+        ("images", Split(IMAGES.inputs[:0], IMAGES.targets[:0]), "N > 0"),
+        ("images", Split(IMAGES.inputs, IMAGES.targets[:2]), r"need integers \(3,\)"),
+        ("images", Split(IMAGES.inputs, IMAGES.targets * 1.0), "need integers"),
+        ("images", Split(IMAGES.inputs, IMAGES.targets + 1), "span 1..10"),
+        ("images", Split(IMAGES.inputs, IMAGES.targets - 1), "span -1..8"),
+        ("regression", Split(TABLE.inputs[:2], TABLE.targets), "as many features as targets"),
+        ("regression", Split(TABLE.inputs[:, 0], TABLE.targets), "need numbers"),
+        ("regression", Split(TABLE.inputs.astype(str), TABLE.targets), "need numbers"),
+        ("regression", Split(TABLE.inputs * np.nan, TABLE.targets), "features are not finite"),
+        ("regression", Split(TABLE.inputs, TABLE.targets * np.inf), "targets are not finite"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_arrays_that_fit_no_table(kind, split, message):
+    good = IMAGES if kind == "images" else TABLE
+    checked(kind, DatasetArrays(good, good))
+    for data in (DatasetArrays(split, good), DatasetArrays(good, split)):
+        with pytest.raises(ValueError, match=message):
+            checked(kind, data)
+
+
+def test_splits_must_fit_each_other():
+    wider = Split(np.ones((3, 4)), np.ones(3))
+    with pytest.raises(ValueError, match="differ in shape"):
+        checked("regression", DatasetArrays(TABLE, wider))
