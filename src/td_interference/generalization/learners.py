@@ -1,0 +1,237 @@
+"""R networks of one shape that learn side by side: stacked into one, or one after the other.
+
+Small MLPs are stacked: most of the time of a single one goes to starting operations, and the stack
+starts each once for all. Convolutions gain nothing on a CPU and lose 4% to 25% as one grouped
+convolution, so such networks take turns (benchmarks/stacked_training.py).
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from td_interference.gradients import PerSampleGradients, per_sample_gradients
+from td_interference.gradients.layers import FactoredGradient
+from td_interference.optimizers import make_optimizer
+
+# Maps the outputs [M, outputs] and targets [M, ...] of any M samples to a number of each, [M].
+Value = Callable[[Tensor, Tensor], Tensor]
+
+_ELEMENTWISE = (nn.LeakyReLU, nn.ReLU, nn.Tanh, nn.Identity)
+
+
+class Learners(Protocol):
+    """R networks, each with its own samples, parameters and Adam state."""
+
+    def update(self, inputs: Tensor, targets: Tensor, loss: Value) -> Tensor:
+        """Let each network take one step on the mean loss of its minibatch.
+
+        Args:
+            inputs: [R, B, ...], the minibatch of each.
+            targets: [R, B, ...].
+            loss: Of each sample.
+
+        Returns:
+            The mean losses before the step, [R], detached.
+        """
+        ...
+
+    def outputs(self, inputs: Tensor) -> Tensor:
+        """Return each network's outputs for its inputs [R, N, ...]: [R, N, outputs], detached."""
+        ...
+
+    def gradients(
+        self, inputs: Tensor, targets: Tensor, value: Value, wanted: Sequence[bool]
+    ) -> list[PerSampleGradients | None]:
+        """Return per-sample gradients of each network, as `gradients.per_sample_gradients` does.
+
+        Args:
+            inputs: [R, N, ...], the samples of each.
+            targets: [R, N, ...].
+            value: What to differentiate.
+            wanted: For which networks, [R]; the others get None.
+        """
+        ...
+
+    def networks(self) -> list[nn.Module]:
+        """Return the R networks as they are now; not to be changed."""
+        ...
+
+
+class StackedLinear(nn.Module):
+    """R linear layers with a bias as one batched matrix product."""
+
+    def __init__(self, layers: Sequence[nn.Linear]) -> None:
+        """Copy the parameters of layers of one shape."""
+        super().__init__()
+        weights = torch.stack([layer.weight.detach().T for layer in layers])
+        biases = torch.stack([layer.bias.detach()[None] for layer in layers])
+        self.weight = nn.Parameter(weights.contiguous())  # [R, I, O]
+        self.bias = nn.Parameter(biases)  # [R, 1, O]
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the outputs of layer r for its own inputs, [R, N, I] to [R, N, O]."""
+        return torch.baddbmm(self.bias, inputs, self.weight)
+
+
+def stackable(network: nn.Module) -> bool:
+    """Whether a network is a plain chain of linear layers with biases and activations."""
+    return type(network) is nn.Sequential and all(
+        type(module) in _ELEMENTWISE or (type(module) is nn.Linear and module.bias is not None)
+        for module in network
+    )
+
+
+class StackedLearners:
+    """MLPs as one network of batched matrix products, with one fused Adam for all."""
+
+    def __init__(self, networks: Sequence[nn.Module], learning_rate: float) -> None:
+        """Copy the networks, which all are `stackable` and of one shape.
+
+        Args:
+            networks: R of them, all trainable.
+            learning_rate: Of Adam.
+
+        Raises:
+            ValueError: If a network cannot be stacked.
+        """
+        if not all(map(stackable, networks)):
+            raise ValueError("only chains of linear layers and activations can be stacked")
+        self._unstacked = list(networks)
+        self._stack = nn.Sequential(
+            *(
+                StackedLinear(modules) if isinstance(modules[0], nn.Linear) else modules[0]
+                for modules in zip(*networks, strict=True)
+            )
+        )
+        self._optimizer = _adam(self._stack, learning_rate)
+
+    def update(self, inputs: Tensor, targets: Tensor, loss: Value) -> Tensor:
+        """See `Learners`."""
+        outputs = self._stack(inputs)
+        losses = _of_each(loss, outputs, targets).mean(1)
+        self._optimizer.zero_grad()
+        losses.sum().backward()  # a sum, so that each gradient is that of a network's own mean
+        self._optimizer.step()
+        return losses.detach()
+
+    @torch.no_grad()
+    def outputs(self, inputs: Tensor) -> Tensor:
+        """See `Learners`."""
+        return self._stack(inputs)
+
+    def gradients(
+        self, inputs: Tensor, targets: Tensor, value: Value, wanted: Sequence[bool]
+    ) -> list[PerSampleGradients | None]:
+        """See `Learners`; one forward and one backward pass for all.
+
+        The gradient of a linear layer is the outer product of the gradient with respect to its
+        output and its input, as in `gradients.layers`.
+        """
+        names, activations, layer_outputs = [], [], []
+        hidden = inputs
+        for name, module in self._stack.named_children():
+            activation, hidden = hidden, module(hidden)
+            if isinstance(module, StackedLinear):
+                names.append(name)
+                activations.append(activation.detach())
+                layer_outputs.append(hidden)
+        leaf = hidden.detach().requires_grad_()
+        (output_gradient,) = torch.autograd.grad(_of_each(value, leaf, targets).sum(), leaf)
+        scale = output_gradient.abs().amax(2)  # [R, N]; see `PerSampleGradients`
+        divided = output_gradient / torch.where(scale > 0, scale, 1)[..., None]
+        deltas = torch.autograd.grad(hidden, layer_outputs, divided)
+        factors = list(zip(names, activations, deltas, strict=True))
+        return [
+            PerSampleGradients(
+                scale[run],
+                {
+                    name: FactoredGradient(activation[run], delta[run], bias=True)
+                    for name, activation, delta in factors
+                },
+            )
+            if is_wanted
+            else None
+            for run, is_wanted in enumerate(wanted)
+        ]
+
+    @torch.no_grad()
+    def networks(self) -> list[nn.Module]:
+        """See `Learners`."""
+        for run, network in enumerate(self._unstacked):
+            for name, module in self._stack.named_children():
+                if isinstance(module, StackedLinear):
+                    network.get_parameter(f"{name}.weight").copy_(module.weight[run].T)
+                    network.get_parameter(f"{name}.bias").copy_(module.bias[run, 0])
+        return self._unstacked
+
+
+class SeparateLearners:
+    """Networks of any kind, one after the other in one process."""
+
+    def __init__(self, networks: Sequence[nn.Module], learning_rate: float) -> None:
+        """Take over the networks.
+
+        Args:
+            networks: R of them; they are trained in place.
+            learning_rate: Of Adam.
+        """
+        self._networks = list(networks)
+        self._optimizers = [_adam(network, learning_rate) for network in networks]
+
+    def update(self, inputs: Tensor, targets: Tensor, loss: Value) -> Tensor:
+        """See `Learners`."""
+        losses = []
+        for run, (network, optimizer) in enumerate(
+            zip(self._networks, self._optimizers, strict=True)
+        ):
+            mean = loss(network(inputs[run]), targets[run]).mean()
+            optimizer.zero_grad()
+            mean.backward()
+            optimizer.step()
+            losses.append(mean.detach())
+        return torch.stack(losses)
+
+    @torch.no_grad()
+    def outputs(self, inputs: Tensor) -> Tensor:
+        """See `Learners`."""
+        return torch.stack([network(inputs[run]) for run, network in enumerate(self._networks)])
+
+    def gradients(
+        self, inputs: Tensor, targets: Tensor, value: Value, wanted: Sequence[bool]
+    ) -> list[PerSampleGradients | None]:
+        """See `Learners`."""
+
+        def of_run(run: int) -> PerSampleGradients:
+            return per_sample_gradients(
+                self._networks[run], inputs[run], lambda outputs: value(outputs, targets[run])
+            )
+
+        return [of_run(run) if is_wanted else None for run, is_wanted in enumerate(wanted)]
+
+    def networks(self) -> list[nn.Module]:
+        """See `Learners`."""
+        return self._networks
+
+
+def make_learners(networks: Sequence[nn.Module], learning_rate: float) -> Learners:
+    """Return the learners that are faster for these networks (see the head of this module).
+
+    Args:
+        networks: R of them, of one shape.
+        learning_rate: Of Adam.
+    """
+    kind = StackedLearners if all(map(stackable, networks)) else SeparateLearners
+    return kind(networks, learning_rate)
+
+
+def _of_each(value: Value, outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return the value of each sample of each network, [R, N]."""
+    return value(outputs.flatten(0, 1), targets.flatten(0, 1)).view(outputs.shape[:2])
+
+
+def _adam(network: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
+    return make_optimizer(
+        "adam", network.parameters(), learning_rate=learning_rate, weight_decay=0.0, momentum=0.0
+    )

@@ -1,0 +1,257 @@
+"""Training all runs of one or more cells together, and measuring them on the way (paper, B.1)."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from td_interference.errors import UserError
+from td_interference.generalization.interference import Interference, PairMeans, interference
+from td_interference.generalization.learners import Learners, Value, make_learners
+from td_interference.generalization.records import CellSpec, RunMeasurement, generalization_gap
+from td_interference.generalization.tasks import Split, Task
+from td_interference.seeds import numpy_generator, torch_generator
+
+# Returns a fresh network, its weights drawn from the generator.
+NetworkFactory = Callable[[torch.Generator], nn.Module]
+# Returns what trains networks of one shape with a learning rate.
+LearnersFactory = Callable[[Sequence[nn.Module], float], Learners]
+
+
+class _Run(NamedTuple):
+    """One seed of one cell."""
+
+    cell: CellSpec
+    seed: int
+    run_id: str  # of its random streams too
+
+
+class _Samples(NamedTuple):
+    """Samples of one split that each of R runs is measured on."""
+
+    indices: Tensor  # [R, E], int64; row r repeats its last entry from counts[r] on
+    counts: tuple[int, ...]  # at most E each
+
+
+class _Judgement(NamedTuple):
+    """What the outputs of one run for one split are worth."""
+
+    loss: float
+    performance: float
+
+
+_UNKNOWN = _Judgement(np.nan, np.nan)
+_UNKNOWN_PAIRS = Interference(PairMeans(*[np.nan] * 3), PairMeans(*[np.nan] * 3))
+
+
+class TrainingTogether:
+    """All runs of cells that differ in n_T and seeds alone, each as if it were trained alone.
+
+    A run's initial weights, minibatches and measured samples depend on its own id only. A run that
+    diverges goes on, and the others do not notice.
+    """
+
+    def __init__(
+        self,
+        cells: Sequence[CellSpec],
+        task: Task,
+        make_network: NetworkFactory,
+        make_learners: LearnersFactory = make_learners,
+    ) -> None:
+        """Draw the networks, the minibatches and the samples to measure.
+
+        Args:
+            cells: Of one group; see `records.grouped`.
+            task: What to learn, on the device to learn on.
+            make_network: Returns a network on the CPU for the task's inputs, of the cells' width
+                and depth.
+            make_learners: Returns what trains the networks; the faster way, if left out.
+
+        Raises:
+            UserError: If a cell asks for more training samples than there are.
+            ValueError: If the cells are not of one group.
+        """
+        if any(cell.shared != cells[0].shared for cell in cells):
+            raise ValueError("the cells differ in more than n_T and seeds")
+        _check_sizes(cells, task)
+        self.update_step = 0
+        self._task, self._shared = task, cells[0]
+        self._runs = [
+            _Run(cell, seed, run_id)
+            for cell in cells
+            for seed, run_id in zip(cell.seeds, cell.run_ids, strict=True)
+        ]
+        self._device = task.train.inputs.device
+        networks = [
+            make_network(torch_generator(run.run_id, "initial_weights")).to(self._device)
+            for run in self._runs
+        ]
+        self._learners = make_learners(networks, self._shared.learning_rate)
+        # [steps, R, minibatch]; on the CPU, from where one step's are moved at a time.
+        self._minibatches = torch.stack([_draw_minibatches(run) for run in self._runs], 1)
+        self._train_samples = self._draw_samples(
+            "measured_train", [run.cell.n_train for run in self._runs]
+        )
+        self._test_samples = self._draw_samples(
+            "measured_test", [len(task.test.inputs) for _ in self._runs]
+        )
+        self._finite = torch.ones(len(self._runs), dtype=torch.bool, device=self._device)
+
+    @property
+    def networks(self) -> list[nn.Module]:
+        """The networks as they are now, in the order of cells, then seeds; not to be changed."""
+        return self._learners.networks()
+
+    def advance(self, updates: int) -> None:
+        """Do some updates of every run.
+
+        Raises:
+            ValueError: If they go beyond the last.
+        """
+        if self.update_step + updates > self._shared.steps:
+            raise ValueError(f"{updates} updates go beyond the last of {self._shared.steps}")
+        train = self._task.train
+        for minibatch in self._minibatches[self.update_step : self.update_step + updates]:
+            index = minibatch.to(self._device)
+            losses = self._learners.update(
+                train.inputs[index], train.targets[index], self._task.loss
+            )
+            self._finite &= losses.isfinite()
+        self.update_step += updates
+
+    def measure(self) -> list[RunMeasurement]:
+        """Return a row for each run as it is now, in the order of cells, then seeds."""
+        train = self._judge(self._task.train, self._train_samples)
+        test = self._judge(self._task.test, self._test_samples)
+        function = self._interference(lambda outputs, _: self._task.function(outputs))
+        loss = self._interference(self._task.loss)
+        finite = self._finite.tolist()
+        return [
+            self._row(*of_run)
+            for of_run in zip(self._runs, finite, train, test, function, loss, strict=True)
+        ]
+
+    def _draw_samples(self, purpose: str, sizes: Sequence[int]) -> _Samples:
+        """Draw each run's samples from the first `sizes[r]`, without replacement."""
+        largest = self._shared.evaluation_samples
+        drawn = [
+            numpy_generator(run.run_id, purpose).permutation(size)[:largest]
+            for run, size in zip(self._runs, sizes, strict=True)
+        ]
+        counts = tuple(map(len, drawn))
+        padded = [np.pad(own, (0, max(counts) - len(own)), mode="edge") for own in drawn]
+        return _Samples(torch.from_numpy(np.stack(padded)).to(self._device), counts)
+
+    def _judge(self, split: Split, samples: _Samples) -> list[_Judgement]:
+        """Judge each run by its samples of one split, and note which outputs are not finite."""
+        outputs = self._learners.outputs(split.inputs[samples.indices])
+        targets = split.targets[samples.indices]
+        self._finite &= outputs.isfinite().flatten(1).all(1)
+        return [
+            _Judgement(
+                self._task.loss(outputs[run, :count], targets[run, :count]).double().mean().item(),
+                self._task.performance(outputs[run, :count], targets[run, :count]),
+            )
+            for run, count in enumerate(samples.counts)
+        ]
+
+    def _interference(self, value: Value) -> list[Interference]:
+        """Measure the first of each run's samples; a run that diverged has none."""
+        most = self._shared.samples
+        train, test = self._train_samples, self._test_samples
+        parts = ((self._task.train, train.indices[:, :most]), (self._task.test, test.indices[:, :most]))
+        gradients = self._learners.gradients(
+            torch.cat([split.inputs[indices] for split, indices in parts], 1),
+            torch.cat([split.targets[indices] for split, indices in parts], 1),
+            value,
+            self._finite.tolist(),
+        )
+        return [
+            _UNKNOWN_PAIRS
+            if own is None
+            else interference(own, n_train=min(most, n_train), n_test=min(most, n_test))
+            for own, n_train, n_test in zip(gradients, train.counts, test.counts, strict=True)
+        ]
+
+    def _row(
+        self,
+        run: _Run,
+        finite: bool,
+        train: _Judgement,
+        test: _Judgement,
+        function: Interference,
+        loss: Interference,
+    ) -> RunMeasurement:
+        cell = run.cell
+        if not finite:
+            train = test = _UNKNOWN
+        return RunMeasurement(
+            run_id=run.run_id,
+            cell_id=cell.cell_id,
+            dataset=cell.dataset,
+            experiment=cell.experiment,
+            hidden=cell.hidden,
+            extra_layers=cell.extra_layers,
+            n_train=cell.n_train,
+            seed=run.seed,
+            update_step=self.update_step,
+            diverged=not finite,
+            train_loss=train.loss,
+            test_loss=test.loss,
+            train_performance=train.performance,
+            test_performance=test.performance,
+            generalization_gap=generalization_gap(
+                cell.experiment, train.performance, test.performance
+            ),
+            **_named("function_interference", function.inner_product),
+            **_named("function_stiffness", function.cosine),
+            **_named("loss_interference", loss.inner_product),
+            **_named("loss_stiffness", loss.cosine),
+        )
+
+
+def train_and_measure(
+    cells: Sequence[CellSpec], task: Task, make_network: NetworkFactory
+) -> Iterator[list[RunMeasurement]]:
+    """Train all runs of the cells together and yield their rows at each measured step.
+
+    Args:
+        cells: Of one group; see `records.grouped`.
+        task: What to learn, on the device to learn on.
+        make_network: Returns a network on the CPU for the task's inputs, of the cells' width and
+            depth.
+
+    Yields:
+        A row for each run, in the order of cells, then seeds, every `measure_every` updates.
+
+    Raises:
+        UserError: If a cell asks for more training samples than there are.
+    """
+    training = TrainingTogether(cells, task, make_network)
+    for _ in range(cells[0].steps // cells[0].measure_every):
+        training.advance(cells[0].measure_every)
+        yield training.measure()
+
+
+def _check_sizes(cells: Sequence[CellSpec], task: Task) -> None:
+    for cell in cells:
+        if cell.n_train > len(task.train.inputs):
+            raise UserError(
+                f"config key 'generalization.n_train': {cell.n_train} is more than the "
+                f"{len(task.train.inputs)} training samples of {cell.dataset}"
+            )
+    if len(task.test.inputs) < 2:
+        raise UserError(f"{cells[0].dataset} needs at least 2 test samples to measure pairs")
+
+
+def _draw_minibatches(run: _Run) -> Tensor:
+    """Return the minibatches of all updates, [steps, minibatch] int64, uniform over 0..n_T-1."""
+    shape = (run.cell.steps, run.cell.minibatch)
+    generator = numpy_generator(run.run_id, "minibatches")
+    return torch.from_numpy(generator.integers(0, run.cell.n_train, shape))
+
+
+def _named(name: str, means: PairMeans) -> dict[str, float]:
+    return {f"{name}_{pair}": value for pair, value in means._asdict().items()}
