@@ -24,7 +24,10 @@ def test_regression_by_hand():
     train = Split(torch.zeros(4, 2), torch.tensor([[0.0, 1.0], [2.0, 1.0], [0.0, 5.0], [2.0, 5.0]]))
     test = Split(torch.zeros(2, 2), torch.tensor([[100.0, 0.0], [0.0, 100.0]]))
     task = make_task("regression", train, test)
-    outputs, targets = torch.tensor([[1.0, 2.0], [0.0, 3.0]]), torch.tensor([[0.0, 4.0], [2.0, 3.0]])
+    outputs, targets = (
+        torch.tensor([[1.0, 2.0], [0.0, 3.0]]),
+        torch.tensor([[0.0, 4.0], [2.0, 3.0]]),
+    )
     assert task.loss(outputs, targets).tolist() == [2.5, 2.0]
     assert task.function(outputs).tolist() == [1.5, 1.5]
     # Variances of the train split are 1 and 4: squared errors 1, 4, 4, 0 become 1, 1, 4, 0.
@@ -43,7 +46,6 @@ def test_targets_without_columns_get_one():
     assert task.train.targets.shape == (len(train.inputs), 1)
     with pytest.raises(ValueError, match="outputs"):
         task.loss(torch.zeros(4, 1), torch.zeros(4))
-
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 Knows numbers only; never imports torch. What cannot enter a correlation is counted beside it.
 """
 
+import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -156,18 +157,21 @@ def _sorted_out(positive: ArrayLike, other: ArrayLike, diverged: ArrayLike) -> _
 def _correlation(x: Floats, y: Floats, left_out: LeftOut, resampling: Resampling) -> Correlation:
     if len(x) < FEWEST_RUNS or np.ptp(x) == 0 or np.ptp(y) == 0:
         return Correlation(np.nan, np.nan, np.nan, len(x), left_out)
-    draws = stats.bootstrap(
-        (x, y),
-        _pearson,
-        paired=True,
-        vectorized=True,
-        n_resamples=resampling.resamples,
-        batch=max(1, 10_000_000 // len(x)),  # 80 MB for each of the arrays it makes
-        confidence_level=resampling.confidence,
-        method="percentile",
-        rng=resampling.generator,
-    ).bootstrap_distribution
-    # A resample of one run many times has no r; scipy's own percentiles would be NaN with it.
+    with warnings.catch_warnings():
+        # A resample of one run many times has no r. Those are left out of the percentiles below;
+        # scipy's own would be NaN, of which it warns.
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
+        draws = stats.bootstrap(
+            (x, y),
+            _pearson,
+            paired=True,
+            vectorized=True,
+            n_resamples=resampling.resamples,
+            batch=max(1, 10_000_000 // len(x)),  # 80 MB for each of the arrays it makes
+            confidence_level=resampling.confidence,
+            method="percentile",
+            rng=resampling.generator,
+        ).bootstrap_distribution
     tail = 50 * (1 - resampling.confidence)
     low, high = np.nanpercentile(draws, (tail, 100 - tail))
     return Correlation(float(_pearson(x, y)), float(low), float(high), len(x), left_out)

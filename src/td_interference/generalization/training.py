@@ -161,7 +161,10 @@ class TrainingTogether:
         """Measure the first of each run's samples; a run that diverged has none."""
         most = self._shared.samples
         train, test = self._train_samples, self._test_samples
-        parts = ((self._task.train, train.indices[:, :most]), (self._task.test, test.indices[:, :most]))
+        parts = (
+            (self._task.train, train.indices[:, :most]),
+            (self._task.test, test.indices[:, :most]),
+        )
         gradients = self._learners.gradients(
             torch.cat([split.inputs[indices] for split, indices in parts], 1),
             torch.cat([split.targets[indices] for split, indices in parts], 1),
