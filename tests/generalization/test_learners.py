@@ -60,28 +60,25 @@ def test_each_network_learns_as_a_plain_loop_would_have_it(experiment, kind):
 
 
 @pytest.mark.parametrize("kind", [StackedLearners, SeparateLearners])
-@pytest.mark.parametrize("measured", ["function", "loss"])
-def test_gradients_are_those_of_each_network_and_its_own_samples(kind, measured):
+def test_gradients_are_those_of_each_network_and_its_own_samples(kind):
     networks, task = problem("classification", kind)
     learners = kind(networks, LEARNING_RATE)
     index = torch.randint(N_TRAIN, (R, 10), generator=torch.Generator().manual_seed(9))
     inputs, targets = task.train.inputs[index], task.train.targets[index]
-
-    def value(outputs, targets):
-        return task.function(outputs) if measured == "function" else task.loss(outputs, targets)
-
-    gradients = learners.gradients(inputs, targets, value, [True, False, True])
+    values = [lambda outputs, _: task.function(outputs), task.loss]
+    gradients = learners.gradients(inputs, targets, values, [True, False, True])
     assert gradients[1] is None
     for run in (0, 2):
+        for value, own in zip(values, gradients[run], strict=True):
 
-        def own_value(outputs, run=run):
-            return value(outputs, targets[run])
+            def own_value(outputs, value=value, run=run):
+                return value(outputs, targets[run])
 
-        written_out = autograd_gradients(networks[run], inputs[run], own_value)
-        torch.testing.assert_close(gram(gradients[run]), written_out @ written_out.T)
-        engine = per_sample_gradients(networks[run], inputs[run], own_value)
-        torch.testing.assert_close(gradients[run].scale, engine.scale)
-        assert gradients[run].layers.keys() == engine.layers.keys()
+            written_out = autograd_gradients(networks[run], inputs[run], own_value)
+            torch.testing.assert_close(gram(own), written_out @ written_out.T)
+            engine = per_sample_gradients(networks[run], inputs[run], own_value)
+            torch.testing.assert_close(own.scale, engine.scale)
+            assert own.layers.keys() == engine.layers.keys()
 
 
 def test_gradients_of_sure_classifiers_keep_their_angles():
@@ -93,7 +90,7 @@ def test_gradients_of_sure_classifiers_keep_their_angles():
     learners = StackedLearners(networks, LEARNING_RATE)
     inputs = torch.randn(R, 6, N_FEATURES, generator=torch.Generator().manual_seed(0))
     targets = torch.zeros(R, 6, dtype=torch.int64)
-    own = learners.gradients(inputs, targets, task.loss, [True] * R)[0]
+    own = learners.gradients(inputs, targets, [task.loss], [True] * R)[0][0]
     assert 0 < own.scale.max() < 1e-20
     engine = per_sample_gradients(networks[0], inputs[0], lambda y: task.loss(y, targets[0]))
     for layer, expected in zip(own.layers.values(), engine.layers.values(), strict=True):

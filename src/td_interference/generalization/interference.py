@@ -2,24 +2,26 @@
 
 from typing import NamedTuple
 
-import torch
+import numpy as np
 
-from td_interference.gradients import PerSampleGradients, cosines, squared_norms
-
-
-class PairMeans(NamedTuple):
-    """Means over pairs of different samples."""
-
-    train_train: float
-    train_test: float
-    test_test: float
+from td_interference.gradients import (
+    PairMeans,
+    PerSampleGradients,
+    gradient_sums,
+    means_between,
+    means_within,
+)
 
 
 class Interference(NamedTuple):
-    """Of one network and one per-sample value."""
+    """Of one network and one per-sample value; means over pairs of different samples."""
 
-    inner_product: PairMeans
-    cosine: PairMeans  # of the pairs that have an angle; NaN if none has
+    train_train: PairMeans
+    train_test: PairMeans
+    test_test: PairMeans
+
+
+UNKNOWN = Interference(*[PairMeans(np.nan, np.nan)] * 3)
 
 
 def interference(gradients: PerSampleGradients, n_train: int, n_test: int) -> Interference:
@@ -31,17 +33,7 @@ def interference(gradients: PerSampleGradients, n_train: int, n_test: int) -> In
         n_train: At least 2.
         n_test: At least 2.
     """
-    cosine = cosines(gradients).double()
-    norm = squared_norms(gradients).double().sqrt()
-    # The product of the norms and the cosine costs half of multiplying the gradients a second time.
-    lengths = norm[:, None] * norm
-    inner_product = torch.where(lengths == 0, 0, cosine * lengths)
-    off_diagonal = ~torch.eye(len(cosine), dtype=torch.bool, device=cosine.device)
-    train, test = slice(0, n_train), slice(len(cosine) - n_test, len(cosine))
-    blocks = ((train, train), (train, test), (test, test))
-    return Interference(
-        # NaN here is a gradient that overflowed, and makes the mean NaN; in a cosine it is one
-        # that is zero, and has no angle.
-        PairMeans(*(inner_product[block][off_diagonal[block]].mean().item() for block in blocks)),
-        PairMeans(*(cosine[block][off_diagonal[block]].nanmean().item() for block in blocks)),
-    )
+    n_samples = len(gradients.scale)
+    train = gradient_sums(gradients, slice(0, n_train))
+    test = gradient_sums(gradients, slice(n_samples - n_test, n_samples))
+    return Interference(means_within(train), means_between(train, test), means_within(test))

@@ -6,7 +6,7 @@ convolution, so such networks take turns (benchmarks/stacked_training.py).
 """
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -42,15 +42,18 @@ class Learners(Protocol):
         ...
 
     def gradients(
-        self, inputs: Tensor, targets: Tensor, value: Value, wanted: Sequence[bool]
-    ) -> list[PerSampleGradients | None]:
+        self, inputs: Tensor, targets: Tensor, values: Sequence[Value], wanted: Sequence[bool]
+    ) -> list[list[PerSampleGradients] | None]:
         """Return per-sample gradients of each network, as `gradients.per_sample_gradients` does.
 
         Args:
             inputs: [R, N, ...], the samples of each.
             targets: [R, N, ...].
-            value: What to differentiate.
+            values: What to differentiate.
             wanted: For which networks, [R]; the others get None.
+
+        Returns:
+            For each network, its gradients of each of the values.
         """
         ...
 
@@ -81,6 +84,13 @@ def stackable(network: nn.Module) -> bool:
         type(module) in _ELEMENTWISE or (type(module) is nn.Linear and module.bias is not None)
         for module in network
     )
+
+
+class _StackedCall(NamedTuple):
+    """One call of a stacked layer."""
+
+    activation: Tensor  # its input, [R, N, I], detached
+    output: Tensor  # [R, N, O]
 
 
 class StackedLearners:
@@ -122,38 +132,47 @@ class StackedLearners:
         return self._stack(inputs)
 
     def gradients(
-        self, inputs: Tensor, targets: Tensor, value: Value, wanted: Sequence[bool]
-    ) -> list[PerSampleGradients | None]:
-        """See `Learners`; one forward and one backward pass for all.
+        self, inputs: Tensor, targets: Tensor, values: Sequence[Value], wanted: Sequence[bool]
+    ) -> list[list[PerSampleGradients] | None]:
+        """See `Learners`; one forward pass for all, and one backward pass for each value.
 
         The gradient of a linear layer is the outer product of the gradient with respect to its
         output and its input, as in `gradients.layers`.
         """
-        names, activations, layer_outputs = [], [], []
+        calls: dict[str, _StackedCall] = {}
         hidden = inputs
         for name, module in self._stack.named_children():
             activation, hidden = hidden, module(hidden)
             if isinstance(module, StackedLinear):
-                names.append(name)
-                activations.append(activation.detach())
-                layer_outputs.append(hidden)
-        leaf = hidden.detach().requires_grad_()
+                calls[name] = _StackedCall(activation.detach(), hidden)
+        of_values = [self._backward(calls, hidden, targets, value) for value in values]
+        return [
+            [gradients[run] for gradients in of_values] if is_wanted else None
+            for run, is_wanted in enumerate(wanted)
+        ]
+
+    @staticmethod
+    def _backward(
+        calls: dict[str, _StackedCall], outputs: Tensor, targets: Tensor, value: Value
+    ) -> list[PerSampleGradients]:
+        leaf = outputs.detach().requires_grad_()
         (output_gradient,) = torch.autograd.grad(_of_each(value, leaf, targets).sum(), leaf)
         scale = output_gradient.abs().amax(2)  # [R, N]; see `PerSampleGradients`
-        divided = output_gradient / torch.where(scale > 0, scale, 1)[..., None]
-        deltas = torch.autograd.grad(hidden, layer_outputs, divided)
-        factors = list(zip(names, activations, deltas, strict=True))
+        deltas = torch.autograd.grad(
+            outputs,
+            [call.output for call in calls.values()],
+            output_gradient / torch.where(scale > 0, scale, 1)[..., None],
+            retain_graph=True,  # for the next value
+        )
         return [
             PerSampleGradients(
                 scale[run],
                 {
-                    name: FactoredGradient(activation[run], delta[run], bias=True)
-                    for name, activation, delta in factors
+                    name: FactoredGradient(call.activation[run], delta[run], bias=True)
+                    for (name, call), delta in zip(calls.items(), deltas, strict=True)
                 },
             )
-            if is_wanted
-            else None
-            for run, is_wanted in enumerate(wanted)
+            for run in range(len(outputs))
         ]
 
     @torch.no_grad()
@@ -199,16 +218,19 @@ class SeparateLearners:
         return torch.stack([network(inputs[run]) for run, network in enumerate(self._networks)])
 
     def gradients(
-        self, inputs: Tensor, targets: Tensor, value: Value, wanted: Sequence[bool]
-    ) -> list[PerSampleGradients | None]:
+        self, inputs: Tensor, targets: Tensor, values: Sequence[Value], wanted: Sequence[bool]
+    ) -> list[list[PerSampleGradients] | None]:
         """See `Learners`."""
 
-        def of_run(run: int) -> PerSampleGradients:
+        def of_run(run: int, value: Value) -> PerSampleGradients:
             return per_sample_gradients(
                 self._networks[run], inputs[run], lambda outputs: value(outputs, targets[run])
             )
 
-        return [of_run(run) if is_wanted else None for run, is_wanted in enumerate(wanted)]
+        return [
+            [of_run(run, value) for value in values] if is_wanted else None
+            for run, is_wanted in enumerate(wanted)
+        ]
 
     def networks(self) -> list[nn.Module]:
         """See `Learners`."""

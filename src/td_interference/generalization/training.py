@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from td_interference.errors import UserError
-from td_interference.generalization.interference import Interference, PairMeans, interference
-from td_interference.generalization.learners import Learners, Value, make_learners
+from td_interference.generalization.interference import UNKNOWN, Interference, interference
+from td_interference.generalization.learners import Learners, make_learners
 from td_interference.generalization.records import CellSpec, RunMeasurement, generalization_gap
 from td_interference.generalization.tasks import Split, Task
 from td_interference.seeds import numpy_generator, torch_generator
@@ -42,8 +42,14 @@ class _Judgement(NamedTuple):
     performance: float
 
 
+class _FunctionAndLoss(NamedTuple):
+    """Interference of one run."""
+
+    function: Interference
+    loss: Interference
+
+
 _UNKNOWN = _Judgement(np.nan, np.nan)
-_UNKNOWN_PAIRS = Interference(PairMeans(*[np.nan] * 3), PairMeans(*[np.nan] * 3))
 
 
 class TrainingTogether:
@@ -125,12 +131,11 @@ class TrainingTogether:
         """Return a row for each run as it is now, in the order of cells, then seeds."""
         train = self._judge(self._task.train, self._train_samples)
         test = self._judge(self._task.test, self._test_samples)
-        function = self._interference(lambda outputs, _: self._task.function(outputs))
-        loss = self._interference(self._task.loss)
         finite = self._finite.tolist()
+        pairs = self._interference(finite)
         return [
             self._row(*of_run)
-            for of_run in zip(self._runs, finite, train, test, function, loss, strict=True)
+            for of_run in zip(self._runs, finite, train, test, pairs, strict=True)
         ]
 
     def _draw_samples(self, purpose: str, sizes: Sequence[int]) -> _Samples:
@@ -157,7 +162,7 @@ class TrainingTogether:
             for run, count in enumerate(samples.counts)
         ]
 
-    def _interference(self, value: Value) -> list[Interference]:
+    def _interference(self, finite: Sequence[bool]) -> list[_FunctionAndLoss]:
         """Measure the first of each run's samples; a run that diverged has none."""
         most = self._shared.samples
         train, test = self._train_samples, self._test_samples
@@ -168,13 +173,15 @@ class TrainingTogether:
         gradients = self._learners.gradients(
             torch.cat([split.inputs[indices] for split, indices in parts], 1),
             torch.cat([split.targets[indices] for split, indices in parts], 1),
-            value,
-            self._finite.tolist(),
+            [lambda outputs, _: self._task.function(outputs), self._task.loss],
+            finite,
         )
         return [
-            _UNKNOWN_PAIRS
+            _FunctionAndLoss(UNKNOWN, UNKNOWN)
             if own is None
-            else interference(own, n_train=min(most, n_train), n_test=min(most, n_test))
+            else _FunctionAndLoss(
+                *(interference(one, min(most, n_train), min(most, n_test)) for one in own)
+            )
             for own, n_train, n_test in zip(gradients, train.counts, test.counts, strict=True)
         ]
 
@@ -184,8 +191,7 @@ class TrainingTogether:
         finite: bool,
         train: _Judgement,
         test: _Judgement,
-        function: Interference,
-        loss: Interference,
+        pairs: _FunctionAndLoss,
     ) -> RunMeasurement:
         cell = run.cell
         if not finite:
@@ -208,10 +214,8 @@ class TrainingTogether:
             generalization_gap=generalization_gap(
                 cell.experiment, train.performance, test.performance
             ),
-            **_named("function_interference", function.inner_product),
-            **_named("function_stiffness", function.cosine),
-            **_named("loss_interference", loss.inner_product),
-            **_named("loss_stiffness", loss.cosine),
+            **_named("function", pairs.function),
+            **_named("loss", pairs.loss),
         )
 
 
@@ -256,5 +260,10 @@ def _draw_minibatches(run: _Run) -> Tensor:
     return torch.from_numpy(generator.integers(0, run.cell.n_train, shape))
 
 
-def _named(name: str, means: PairMeans) -> dict[str, float]:
-    return {f"{name}_{pair}": value for pair, value in means._asdict().items()}
+def _named(name: str, measured: Interference) -> dict[str, float]:
+    """Name the means as the fields of `RunMeasurement` are."""
+    pairs = measured._asdict()
+    return {
+        **{f"{name}_interference_{pair}": means.inner_product for pair, means in pairs.items()},
+        **{f"{name}_stiffness_{pair}": means.cosine for pair, means in pairs.items()},
+    }

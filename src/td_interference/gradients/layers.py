@@ -53,6 +53,17 @@ class FactoredGradient(NamedTuple):
             lengths.append(torch.linalg.vector_norm(remaining.pop() - weighted.sum(0)))
         return torch.stack(lengths).norm()
 
+    def weighted_sums(self, weights: Tensor, rows: slice) -> Tensor:
+        """Return Σ_n weights[k, n] · gradient[rows][n], [K, D], weight entries first, then bias.
+
+        Args:
+            weights: [K, N].
+            rows: N of the samples.
+        """
+        weighted = weights[..., None] * self.output_gradient[rows]  # [K, N, O]
+        sums = (weighted.mT @ self.activation[rows]).flatten(1)
+        return torch.cat([sums, weighted.sum(1)], 1) if self.bias else sums
+
     def dense(self) -> Tensor:
         """Return the gradients written out, [N, D], weight entries first, then bias."""
         weight = torch.einsum("no,ni->noi", self.output_gradient, self.activation).flatten(1)
@@ -78,6 +89,15 @@ class DenseGradient(NamedTuple):
         """
         combination = weights @ self.gradient[rows]
         return torch.linalg.vector_norm(torch.cat([r.flatten() for r in reference]) - combination)
+
+    def weighted_sums(self, weights: Tensor, rows: slice) -> Tensor:
+        """Return Σ_n weights[k, n] · gradient[rows][n], [K, D].
+
+        Args:
+            weights: [K, N].
+            rows: N of the samples.
+        """
+        return weights @ self.gradient[rows]
 
     def dense(self) -> Tensor:
         """Return the gradients, [N, D]."""
