@@ -8,8 +8,9 @@ import torch
 from cells import N_FEATURES, mlp_factory
 from torch import nn
 
-from td_interference.generalization.interference import interference
-from td_interference.gradients import per_sample_gradients
+from td_interference.generalization.interference import Interference, interference
+from td_interference.generalization.learners import batch_of_one
+from td_interference.gradients import PairMeans, per_sample_gradients
 from td_interference.gradients.reference import autograd_gradients
 
 
@@ -21,6 +22,12 @@ def by_loops(gradients, first, second):
     return sum(products) / len(products), sum(cosines) / len(cosines)
 
 
+def of_one(gradients, n_train, n_test):
+    """The interference of one network, in plain numbers."""
+    measured = interference(batch_of_one(gradients), torch.tensor([n_train]), n_test)
+    return Interference(*(PairMeans(*(m.item() for m in means)) for means in measured))
+
+
 def largest(outputs):
     return outputs.amax(1)
 
@@ -28,7 +35,7 @@ def largest(outputs):
 def test_means_over_pairs_are_those_of_single_gradients():
     network = mlp_factory("classification", torch.float64)(torch.Generator().manual_seed(3))
     inputs = torch.randn(11, N_FEATURES, dtype=torch.float64)
-    measured = interference(per_sample_gradients(network, inputs, largest), n_train=4, n_test=5)
+    measured = of_one(per_sample_gradients(network, inputs, largest), n_train=4, n_test=5)
     gradients = autograd_gradients(network, inputs, largest)
     train, test = range(4), range(6, 11)  # samples 4 and 5 belong to neither
     for name, first, second in (
@@ -47,8 +54,10 @@ def linear_gradients(inputs):
 
 
 def test_zero_gradients_count_as_products_and_not_as_angles():
-    measured = interference(
-        linear_gradients([[2.0, 0.0], [0.0, 0.0], [3.0, 3.0], [0.0, 1.0]]), n_train=3, n_test=2
+    measured = of_one(
+        linear_gradients([[2.0, 0.0], [0.0, 0.0], [3.0, 3.0], [3.0, 3.0], [0.0, 1.0]]),
+        n_train=3,
+        n_test=2,
     )
     # 2·3 and twice a zero, each pair once in either order.
     assert measured.train_train == pytest.approx((6 / 3, 0.5**0.5))
@@ -57,7 +66,7 @@ def test_zero_gradients_count_as_products_and_not_as_angles():
 
 
 def test_gradients_that_overflow_have_no_mean():
-    measured = interference(
+    measured = of_one(
         linear_gradients([[1.0, 0.0], [float("inf"), 0.0], [1.0, 1.0], [0.0, 1.0]]),
         n_train=2,
         n_test=2,

@@ -13,7 +13,7 @@ from td_interference.generalization.learners import (
     make_learners,
     stackable,
 )
-from td_interference.gradients import gram, per_sample_gradients
+from td_interference.gradients import PerSampleGradients, gram, per_sample_gradients
 from td_interference.gradients.reference import autograd_gradients
 
 R, LEARNING_RATE = 3, 1e-2
@@ -21,6 +21,15 @@ R, LEARNING_RATE = 3, 1e-2
 
 def drawn(make):
     return [make(torch.Generator().manual_seed(seed)) for seed in range(R)]
+
+
+def one_of(batch, run):
+    """The gradients of one network of a batch."""
+    layers = {
+        name: type(layer)(*(t[run] if isinstance(t, torch.Tensor) else t for t in layer))
+        for name, layer in batch.layers.items()
+    }
+    return PerSampleGradients(batch.scale[run], layers)
 
 
 def problem(experiment, kind, dtype=torch.float64):
@@ -66,10 +75,12 @@ def test_gradients_are_those_of_each_network_and_its_own_samples(kind):
     index = torch.randint(N_TRAIN, (R, 10), generator=torch.Generator().manual_seed(9))
     inputs, targets = task.train.inputs[index], task.train.targets[index]
     values = [lambda outputs, _: task.function(outputs), task.loss]
-    gradients = learners.gradients(inputs, targets, values, [True, False, True])
-    assert gradients[1] is None
-    for run in (0, 2):
-        for value, own in zip(values, gradients[run], strict=True):
+    batches = list(learners.gradients(inputs, targets, values))
+    for number, value in enumerate(values):
+        owns = [
+            one_of(batch[number], run) for batch in batches for run in range(len(batch[0].scale))
+        ]
+        for run, own in enumerate(owns):
 
             def own_value(outputs, value=value, run=run):
                 return value(outputs, targets[run])
@@ -90,7 +101,8 @@ def test_gradients_of_sure_classifiers_keep_their_angles():
     learners = StackedLearners(networks, LEARNING_RATE)
     inputs = torch.randn(R, 6, N_FEATURES, generator=torch.Generator().manual_seed(0))
     targets = torch.zeros(R, 6, dtype=torch.int64)
-    own = learners.gradients(inputs, targets, [task.loss], [True] * R)[0][0]
+    (batch,) = learners.gradients(inputs, targets, [task.loss])
+    own = one_of(batch[0], 0)
     assert 0 < own.scale.max() < 1e-20
     engine = per_sample_gradients(networks[0], inputs[0], lambda y: task.loss(y, targets[0]))
     for layer, expected in zip(own.layers.values(), engine.layers.values(), strict=True):

@@ -8,6 +8,7 @@ from torch import nn
 
 from td_interference.errors import UserError
 from td_interference.gradients import (
+    PerSampleGradients,
     cosines,
     gradient_sums,
     gram,
@@ -15,6 +16,7 @@ from td_interference.gradients import (
     means_within,
     per_sample_gradients,
 )
+from td_interference.gradients.layers import FactoredGradient
 from td_interference.gradients.reference import autograd_gradients
 
 NETWORKS = {
@@ -74,6 +76,32 @@ def test_means_are_those_of_the_gram_matrix(network, inputs):
         assert means_between(*sums)[index] == pytest.approx(matrix[a, b].mean().item())
 
 
+def test_networks_of_one_shape_are_summed_at_once(inputs):
+    """Factors with a dimension for the networks in front, and samples chosen for each of them."""
+    torch.manual_seed(0)
+    networks = [nn.Sequential(nn.Linear(6, 4), nn.Tanh(), nn.Linear(4, 2)).double() for _ in "ab"]
+    single = [per_sample_gradients(network, inputs, value) for network in networks]
+    layers = {
+        name: FactoredGradient(
+            torch.stack([one.layers[name].activation for one in single]),
+            torch.stack([one.layers[name].output_gradient for one in single]),
+            bias=True,
+        )
+        for name in single[0].layers
+    }
+    batch = PerSampleGradients(torch.stack([one.scale for one in single]), layers)
+    rows, counts = slice(2, 8), torch.tensor([6, 3])
+    together = gradient_sums(batch, rows, torch.arange(6) < counts[:, None])
+    for number, (one, count) in enumerate(zip(single, counts.tolist(), strict=True)):
+        alone = gradient_sums(one, slice(2, 2 + count))
+        for ours, expected in zip(together, alone, strict=True):
+            torch.testing.assert_close(ours[number], expected)
+    for number, one in enumerate(single):
+        alone = means_within(gradient_sums(one))
+        for ours, expected in zip(means_within(gradient_sums(batch)), alone, strict=True):
+            torch.testing.assert_close(ours[number], expected)
+
+
 def test_gradients_too_small_to_square_keep_their_angles():
     network = nn.Linear(2, 1, bias=False)
     inputs = torch.tensor([[1.0, 0.0], [3.0, 3.0]])
@@ -97,5 +125,5 @@ def test_different_networks_are_refused():
         )
         for bias in (True, False)
     ]
-    with pytest.raises(UserError, match="3 and 2 parameters"):
+    with pytest.raises(UserError, match=r"\[3\] and \[2\] parameters"):
         means_between(*sums)

@@ -5,14 +5,15 @@ starts each once for all. Convolutions gain nothing on a CPU and lose 4% to 25% 
 convolution, so such networks take turns (benchmarks/stacked_training.py).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from td_interference.gradients import PerSampleGradients, per_sample_gradients
-from td_interference.gradients.layers import FactoredGradient
+from td_interference.gradients.layers import DenseGradient, FactoredGradient, LayerGradient
 from td_interference.optimizers import make_optimizer
 
 # Maps the outputs [M, outputs] and targets [M, ...] of any M samples to a number of each, [M].
@@ -42,18 +43,20 @@ class Learners(Protocol):
         ...
 
     def gradients(
-        self, inputs: Tensor, targets: Tensor, values: Sequence[Value], wanted: Sequence[bool]
-    ) -> list[list[PerSampleGradients] | None]:
-        """Return per-sample gradients of each network, as `gradients.per_sample_gradients` does.
+        self, inputs: Tensor, targets: Tensor, values: Sequence[Value]
+    ) -> Iterator[list[PerSampleGradients]]:
+        """Yield the per-sample gradients of the networks, in order, one batch of them at a time.
+
+        They are those of `gradients.per_sample_gradients`. All are in memory at once only where
+        they are kept as factors, which are small.
 
         Args:
             inputs: [R, N, ...], the samples of each.
             targets: [R, N, ...].
             values: What to differentiate.
-            wanted: For which networks, [R]; the others get None.
 
-        Returns:
-            For each network, its gradients of each of the values.
+        Yields:
+            The gradients of each of the values, their tensors [networks, N, ...].
         """
         ...
 
@@ -132,8 +135,8 @@ class StackedLearners:
         return self._stack(inputs)
 
     def gradients(
-        self, inputs: Tensor, targets: Tensor, values: Sequence[Value], wanted: Sequence[bool]
-    ) -> list[list[PerSampleGradients] | None]:
+        self, inputs: Tensor, targets: Tensor, values: Sequence[Value]
+    ) -> Iterator[list[PerSampleGradients]]:
         """See `Learners`; one forward pass for all, and one backward pass for each value.
 
         The gradient of a linear layer is the outer product of the gradient with respect to its
@@ -145,16 +148,12 @@ class StackedLearners:
             activation, hidden = hidden, module(hidden)
             if isinstance(module, StackedLinear):
                 calls[name] = _StackedCall(activation.detach(), hidden)
-        of_values = [self._backward(calls, hidden, targets, value) for value in values]
-        return [
-            [gradients[run] for gradients in of_values] if is_wanted else None
-            for run, is_wanted in enumerate(wanted)
-        ]
+        yield [self._backward(calls, hidden, targets, value) for value in values]
 
     @staticmethod
     def _backward(
         calls: dict[str, _StackedCall], outputs: Tensor, targets: Tensor, value: Value
-    ) -> list[PerSampleGradients]:
+    ) -> PerSampleGradients:
         leaf = outputs.detach().requires_grad_()
         (output_gradient,) = torch.autograd.grad(_of_each(value, leaf, targets).sum(), leaf)
         scale = output_gradient.abs().amax(2)  # [R, N]; see `PerSampleGradients`
@@ -164,16 +163,11 @@ class StackedLearners:
             output_gradient / torch.where(scale > 0, scale, 1)[..., None],
             retain_graph=True,  # for the next value
         )
-        return [
-            PerSampleGradients(
-                scale[run],
-                {
-                    name: FactoredGradient(call.activation[run], delta[run], bias=True)
-                    for (name, call), delta in zip(calls.items(), deltas, strict=True)
-                },
-            )
-            for run in range(len(outputs))
-        ]
+        factors: dict[str, LayerGradient] = {
+            name: FactoredGradient(call.activation, delta, bias=True)
+            for (name, call), delta in zip(calls.items(), deltas, strict=True)
+        }
+        return PerSampleGradients(scale, factors)
 
     @torch.no_grad()
     def networks(self) -> list[nn.Module]:
@@ -218,19 +212,12 @@ class SeparateLearners:
         return torch.stack([network(inputs[run]) for run, network in enumerate(self._networks)])
 
     def gradients(
-        self, inputs: Tensor, targets: Tensor, values: Sequence[Value], wanted: Sequence[bool]
-    ) -> list[list[PerSampleGradients] | None]:
+        self, inputs: Tensor, targets: Tensor, values: Sequence[Value]
+    ) -> Iterator[list[PerSampleGradients]]:
         """See `Learners`."""
-
-        def of_run(run: int, value: Value) -> PerSampleGradients:
-            return per_sample_gradients(
-                self._networks[run], inputs[run], lambda outputs: value(outputs, targets[run])
-            )
-
-        return [
-            [of_run(run, value) for value in values] if is_wanted else None
-            for run, is_wanted in enumerate(wanted)
-        ]
+        for run, network in enumerate(self._networks):
+            own = [partial(_with_targets, value, targets[run]) for value in values]
+            yield [batch_of_one(per_sample_gradients(network, inputs[run], value)) for value in own]
 
     def networks(self) -> list[nn.Module]:
         """See `Learners`."""
@@ -251,6 +238,23 @@ def make_learners(networks: Sequence[nn.Module], learning_rate: float) -> Learne
 def _of_each(value: Value, outputs: Tensor, targets: Tensor) -> Tensor:
     """Return the value of each sample of each network, [R, N]."""
     return value(outputs.flatten(0, 1), targets.flatten(0, 1)).view(outputs.shape[:2])
+
+
+def _with_targets(value: Value, targets: Tensor, outputs: Tensor) -> Tensor:
+    return value(outputs, targets)
+
+
+def batch_of_one(gradients: PerSampleGradients) -> PerSampleGradients:
+    """Return the gradients of one network, [N, ...], as those of a batch of one, [1, N, ...]."""
+    layers: dict[str, LayerGradient] = {}
+    for name, layer in gradients.layers.items():
+        if isinstance(layer, FactoredGradient):
+            layers[name] = FactoredGradient(
+                layer.activation[None], layer.output_gradient[None], layer.bias
+            )
+        else:
+            layers[name] = DenseGradient(layer.gradient[None])
+    return PerSampleGradients(gradients.scale[None], layers)
 
 
 def _adam(network: nn.Module, learning_rate: float) -> torch.optim.Optimizer:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from td_interference.errors import UserError
-from td_interference.generalization.interference import UNKNOWN, Interference, interference
+from td_interference.generalization.interference import Interference, interference
 from td_interference.generalization.learners import Learners, make_learners
 from td_interference.generalization.records import CellSpec, RunMeasurement, generalization_gap
 from td_interference.generalization.tasks import Split, Task
@@ -35,21 +35,8 @@ class _Samples(NamedTuple):
     counts: tuple[int, ...]  # at most E each
 
 
-class _Judgement(NamedTuple):
-    """What the outputs of one run for one split are worth."""
-
-    loss: float
-    performance: float
-
-
-class _FunctionAndLoss(NamedTuple):
-    """Interference of one run."""
-
-    function: Interference
-    loss: Interference
-
-
-_UNKNOWN = _Judgement(np.nan, np.nan)
+# Fields of `RunMeasurement`, each with the numbers of the R runs.
+_Columns = dict[str, list[float]]
 
 
 class TrainingTogether:
@@ -129,13 +116,16 @@ class TrainingTogether:
 
     def measure(self) -> list[RunMeasurement]:
         """Return a row for each run as it is now, in the order of cells, then seeds."""
-        train = self._judge(self._task.train, self._train_samples)
-        test = self._judge(self._task.test, self._test_samples)
-        finite = self._finite.tolist()
-        pairs = self._interference(finite)
+        columns = {
+            **self._judge("train", self._task.train, self._train_samples),
+            **self._judge("test", self._task.test, self._test_samples),
+            **self._interference(),
+        }
         return [
-            self._row(*of_run)
-            for of_run in zip(self._runs, finite, train, test, pairs, strict=True)
+            self._row(run, finite, dict(zip(columns, numbers, strict=True)))
+            for run, finite, *numbers in zip(
+                self._runs, self._finite.tolist(), *columns.values(), strict=True
+            )
         ]
 
     def _draw_samples(self, purpose: str, sizes: Sequence[int]) -> _Samples:
@@ -149,53 +139,47 @@ class TrainingTogether:
         padded = [np.pad(own, (0, max(counts) - len(own)), mode="edge") for own in drawn]
         return _Samples(torch.from_numpy(np.stack(padded)).to(self._device), counts)
 
-    def _judge(self, split: Split, samples: _Samples) -> list[_Judgement]:
+    def _judge(self, name: str, split: Split, samples: _Samples) -> _Columns:
         """Judge each run by its samples of one split, and note which outputs are not finite."""
         outputs = self._learners.outputs(split.inputs[samples.indices])
         targets = split.targets[samples.indices]
         self._finite &= outputs.isfinite().flatten(1).all(1)
-        return [
-            _Judgement(
-                self._task.loss(outputs[run, :count], targets[run, :count]).double().mean().item(),
-                self._task.performance(outputs[run, :count], targets[run, :count]),
-            )
-            for run, count in enumerate(samples.counts)
-        ]
+        own = [(outputs[run, :n], targets[run, :n]) for run, n in enumerate(samples.counts)]
+        return {
+            f"{name}_loss": [self._task.loss(*one).double().mean().item() for one in own],
+            f"{name}_performance": [self._task.performance(*one) for one in own],
+        }
 
-    def _interference(self, finite: Sequence[bool]) -> list[_FunctionAndLoss]:
-        """Measure the first of each run's samples; a run that diverged has none."""
+    def _interference(self) -> _Columns:
+        """Measure the gradients of the first of each run's samples."""
         most = self._shared.samples
-        train, test = self._train_samples, self._test_samples
-        parts = (
-            (self._task.train, train.indices[:, :most]),
-            (self._task.test, test.indices[:, :most]),
+        train, test = (
+            _Samples(samples.indices[:, :most], tuple(min(most, n) for n in samples.counts))
+            for samples in (self._train_samples, self._test_samples)
         )
-        gradients = self._learners.gradients(
+        parts = ((self._task.train, train.indices), (self._task.test, test.indices))
+        batches = self._learners.gradients(
             torch.cat([split.inputs[indices] for split, indices in parts], 1),
             torch.cat([split.targets[indices] for split, indices in parts], 1),
             [lambda outputs, _: self._task.function(outputs), self._task.loss],
-            finite,
         )
-        return [
-            _FunctionAndLoss(UNKNOWN, UNKNOWN)
-            if own is None
-            else _FunctionAndLoss(
-                *(interference(one, min(most, n_train), min(most, n_test)) for one in own)
-            )
-            for own, n_train, n_test in zip(gradients, train.counts, test.counts, strict=True)
-        ]
+        measured: list[list[Interference]] = [[], []]
+        counts = torch.tensor(train.counts, device=self._device)
+        for batch in batches:
+            done = sum(len(part.train_train.cosine) for part in measured[0])
+            n_train = counts[done : done + len(batch[0].scale)]
+            for parts_of_value, gradients in zip(measured, batch, strict=True):
+                parts_of_value.append(interference(gradients, n_train, test.indices.shape[1]))
+        columns: _Columns = {}
+        for name, parts_of_value in zip(("function", "loss"), measured, strict=True):
+            for pair, means in Interference.joined(parts_of_value)._asdict().items():
+                columns[f"{name}_interference_{pair}"] = means.inner_product.tolist()
+                columns[f"{name}_stiffness_{pair}"] = means.cosine.tolist()
+        return columns
 
-    def _row(
-        self,
-        run: _Run,
-        finite: bool,
-        train: _Judgement,
-        test: _Judgement,
-        pairs: _FunctionAndLoss,
-    ) -> RunMeasurement:
+    def _row(self, run: _Run, finite: bool, numbers: dict[str, float]) -> RunMeasurement:
         cell = run.cell
-        if not finite:
-            train = test = _UNKNOWN
+        known = numbers if finite else dict.fromkeys(numbers, float("nan"))
         return RunMeasurement(
             run_id=run.run_id,
             cell_id=cell.cell_id,
@@ -207,15 +191,10 @@ class TrainingTogether:
             seed=run.seed,
             update_step=self.update_step,
             diverged=not finite,
-            train_loss=train.loss,
-            test_loss=test.loss,
-            train_performance=train.performance,
-            test_performance=test.performance,
             generalization_gap=generalization_gap(
-                cell.experiment, train.performance, test.performance
+                cell.experiment, known["train_performance"], known["test_performance"]
             ),
-            **_named("function", pairs.function),
-            **_named("loss", pairs.loss),
+            **known,
         )
 
 
@@ -258,12 +237,3 @@ def _draw_minibatches(run: _Run) -> Tensor:
     shape = (run.cell.steps, run.cell.minibatch)
     generator = numpy_generator(run.run_id, "minibatches")
     return torch.from_numpy(generator.integers(0, run.cell.n_train, shape))
-
-
-def _named(name: str, measured: Interference) -> dict[str, float]:
-    """Name the means as the fields of `RunMeasurement` are."""
-    pairs = measured._asdict()
-    return {
-        **{f"{name}_interference_{pair}": means.inner_product for pair, means in pairs.items()},
-        **{f"{name}_stiffness_{pair}": means.cosine for pair, means in pairs.items()},
-    }

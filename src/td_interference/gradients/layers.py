@@ -32,8 +32,8 @@ class FactoredGradient(NamedTuple):
 
     def squared_norms(self) -> Tensor:
         """Return the diagonal of `gram`, [N], without the rest."""
-        activations = self.activation.square().sum(1) + self.bias
-        return activations * self.output_gradient.square().sum(1)
+        activations = self.activation.square().sum(-1) + self.bias
+        return activations * self.output_gradient.square().sum(-1)
 
     def distance(self, rows: Tensor, weights: Tensor, reference: Sequence[Tensor]) -> Tensor:
         """Return |reference - Σ_k weights[k] · gradient[rows[k]]|, a scalar.
@@ -56,13 +56,16 @@ class FactoredGradient(NamedTuple):
     def weighted_sums(self, weights: Tensor, rows: slice) -> Tensor:
         """Return Σ_n weights[k, n] · gradient[rows][n], [K, D], weight entries first, then bias.
 
+        Like `squared_norms`, for networks of one shape at once if all has their dimension in front.
+
         Args:
             weights: [K, N].
             rows: N of the samples.
         """
-        weighted = weights[..., None] * self.output_gradient[rows]  # [K, N, O]
-        sums = (weighted.mT @ self.activation[rows]).flatten(1)
-        return torch.cat([sums, weighted.sum(1)], 1) if self.bias else sums
+        outputs = weights.mT[..., None] * self.output_gradient[..., rows, None, :]  # [N, K, O]
+        weight = outputs.flatten(-2).mT @ self.activation[..., rows, :]  # [K · O, I]
+        sums = weight.unflatten(-2, outputs.shape[-2:]).flatten(-2)
+        return torch.cat([sums, outputs.sum(-3)], -1) if self.bias else sums
 
     def dense(self) -> Tensor:
         """Return the gradients written out, [N, D], weight entries first, then bias."""
@@ -77,7 +80,7 @@ class DenseGradient(NamedTuple):
 
     def squared_norms(self) -> Tensor:
         """Return the diagonal of `gram`, [N]."""
-        return torch.linalg.vector_norm(self.gradient, dim=1).square()
+        return torch.linalg.vector_norm(self.gradient, dim=-1).square()
 
     def distance(self, rows: Tensor, weights: Tensor, reference: Sequence[Tensor]) -> Tensor:
         """Return |reference - Σ_k weights[k] · gradient[rows[k]]|, a scalar.
@@ -93,11 +96,13 @@ class DenseGradient(NamedTuple):
     def weighted_sums(self, weights: Tensor, rows: slice) -> Tensor:
         """Return Σ_n weights[k, n] · gradient[rows][n], [K, D].
 
+        Like `squared_norms`, for networks of one shape at once if all has their dimension in front.
+
         Args:
             weights: [K, N].
             rows: N of the samples.
         """
-        return weights @ self.gradient[rows]
+        return weights @ self.gradient[..., rows, :]
 
     def dense(self) -> Tensor:
         """Return the gradients, [N, D]."""

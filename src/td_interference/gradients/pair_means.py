@@ -17,43 +17,48 @@ from td_interference.gradients.per_sample import PerSampleGradients
 
 
 class GradientSums(NamedTuple):
-    """Sums over a batch; NaN or inf if one of its gradients is not finite."""
+    """Sums over the samples of each of R networks; NaN or inf where a gradient is not finite."""
 
-    total: Tensor  # Σ ∇(u), [D]: all parameters, layer by layer
-    units: Tensor  # Σ ∇(u) / |∇(u)|, [D], of the gradients that are not zero
-    squared_norms: float  # Σ |∇(u)|²
-    n_samples: int
-    n_units: int  # gradients that are not zero
+    total: Tensor  # Σ ∇(u), [R, D]: all parameters, layer by layer
+    units: Tensor  # Σ ∇(u) / |∇(u)|, [R, D], of the gradients that are not zero
+    squared_norms: Tensor  # Σ |∇(u)|², [R], float64
+    n_samples: Tensor  # [R]
+    n_units: Tensor  # gradients that are not zero, [R]
 
 
 class PairMeans(NamedTuple):
-    """Means over pairs of samples."""
+    """Means over pairs of samples, of each of R networks."""
 
-    inner_product: float  # NaN if there is no pair
-    cosine: float  # of the pairs in which neither gradient is zero; NaN if there is none
+    inner_product: Tensor  # [R], float64; NaN where there is no pair
+    cosine: Tensor  # [R], float64, of the pairs in which neither is zero; NaN where there is none
 
 
-def gradient_sums(gradients: PerSampleGradients, rows: slice = slice(None)) -> GradientSums:
+def gradient_sums(
+    gradients: PerSampleGradients, rows: slice = slice(None), chosen: Tensor | None = None
+) -> GradientSums:
     """Return the sums over some samples.
 
     Args:
-        gradients: Of N samples.
-        rows: Which of them; all, if left out.
+        gradients: Of N samples for each of R networks of one shape: its tensors are [R, N, ...],
+            or [N, ...] for one network, whose sums lack the dimension R.
+        rows: Which of the samples; all, if left out.
+        chosen: Which of those, [R, N'] bool; all, if left out. The others must be finite.
     """
-    scale = gradients.scale[rows]
-    squared_norms = unscaled_squared_norms(gradients)[rows]
-    has_angle = squared_norms != 0
-    inverse = torch.where(has_angle, squared_norms.rsqrt(), 0)
-    weights = torch.stack([scale, inverse])
+    scale = gradients.scale[..., rows]
+    chosen = torch.ones_like(scale, dtype=torch.bool) if chosen is None else chosen
+    squared_norms = unscaled_squared_norms(gradients)[..., rows]
+    has_angle = chosen & (squared_norms != 0)
+    scale = torch.where(chosen, scale, 0)
+    weights = torch.stack([scale, torch.where(has_angle, squared_norms.rsqrt(), 0)], -2)
     with torch.autocast(scale.device.type, enabled=False):  # as the gradients were taken
         sums = [layer.weighted_sums(weights, rows) for layer in gradients.layers.values()]
-    total, units = torch.cat(sums, 1)
+    total, units = torch.cat(sums, -1).unbind(-2)
     return GradientSums(
         total,
         units,
-        (squared_norms.double() * scale.double().square()).sum().item(),
-        len(scale),
-        int(has_angle.sum()),
+        (squared_norms.double() * scale.double().square()).sum(-1),
+        chosen.sum(-1),
+        has_angle.sum(-1),
     )
 
 
@@ -74,8 +79,8 @@ def means_between(a: GradientSums, b: GradientSums) -> PairMeans:
     """
     if a.total.shape != b.total.shape:
         raise UserError(
-            f"the two sets of gradients are of different networks: {len(a.total)} and "
-            f"{len(b.total)} parameters"
+            "the two sets of gradients are of different networks: "
+            f"{list(a.total.shape)} and {list(b.total.shape)} parameters"
         )
     return PairMeans(
         _mean(_dot(a.total, b.total), a.n_samples * b.n_samples),
@@ -83,9 +88,9 @@ def means_between(a: GradientSums, b: GradientSums) -> PairMeans:
     )
 
 
-def _dot(a: Tensor, b: Tensor) -> float:
-    return (a.double() @ b.double()).item()
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    return (a.double() * b.double()).sum(-1)
 
 
-def _mean(total: float, n_pairs: int) -> float:
-    return total / n_pairs if n_pairs else float("nan")
+def _mean(total: Tensor, n_pairs: Tensor) -> Tensor:
+    return torch.where(n_pairs > 0, total / n_pairs, torch.nan)
