@@ -7,6 +7,7 @@ import torch
 from cells import N_FEATURES, N_TRAIN, convolution_factory, mlp_factory, small_task
 from torch import nn
 
+from td_interference.generalization import learners
 from td_interference.generalization.learners import (
     SeparateLearners,
     StackedLearners,
@@ -44,10 +45,10 @@ def problem(experiment, kind, dtype=torch.float64):
 def test_each_network_learns_as_a_plain_loop_would_have_it(experiment, kind):
     networks, task = problem(experiment, kind)
     alone = copy.deepcopy(networks)
-    learners = kind(networks, LEARNING_RATE)
+    trained = kind(networks, LEARNING_RATE)
     index = torch.randint(N_TRAIN, (40, R, 8), generator=torch.Generator().manual_seed(9))
     inputs, targets = task.train
-    losses = [learners.update(inputs[step], targets[step], task.loss) for step in index]
+    losses = [trained.update(inputs[step], targets[step], task.loss) for step in index]
 
     for run, network in enumerate(alone):
         optimizer = torch.optim.Adam(network.parameters(), LEARNING_RATE, (0.9, 0.999), 1e-8)
@@ -60,22 +61,23 @@ def test_each_network_learns_as_a_plain_loop_would_have_it(experiment, kind):
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-        trained = learners.networks()[run]
-        for own, expected in zip(trained.parameters(), network.parameters(), strict=True):
+        for own, expected in zip(
+            trained.networks()[run].parameters(), network.parameters(), strict=True
+        ):
             torch.testing.assert_close(own, expected, rtol=1e-9, atol=1e-10)
         torch.testing.assert_close(
-            learners.outputs(inputs[:4].expand(R, *inputs[:4].shape))[run], network(inputs[:4])
+            trained.outputs(inputs[:4].expand(R, *inputs[:4].shape))[run], network(inputs[:4])
         )
 
 
 @pytest.mark.parametrize("kind", [StackedLearners, SeparateLearners])
 def test_gradients_are_those_of_each_network_and_its_own_samples(kind):
     networks, task = problem("classification", kind)
-    learners = kind(networks, LEARNING_RATE)
+    trained = kind(networks, LEARNING_RATE)
     index = torch.randint(N_TRAIN, (R, 10), generator=torch.Generator().manual_seed(9))
     inputs, targets = task.train.inputs[index], task.train.targets[index]
     values = [lambda outputs, _: task.function(outputs), task.loss]
-    batches = list(learners.gradients(inputs, targets, values))
+    batches = list(trained.gradients(inputs, targets, values))
     for number, value in enumerate(values):
         owns = [
             one_of(batch[number], run) for batch in batches for run in range(len(batch[0].scale))
@@ -92,16 +94,31 @@ def test_gradients_are_those_of_each_network_and_its_own_samples(kind):
             assert own.layers.keys() == engine.layers.keys()
 
 
+def test_gradients_come_in_batches_that_fit_the_cache(monkeypatch):
+    networks, task = problem("regression", StackedLearners)
+    stack = StackedLearners(networks, LEARNING_RATE)
+    index = torch.randint(N_TRAIN, (R, 10), generator=torch.Generator().manual_seed(9))
+    inputs, targets = task.train.inputs[index], task.train.targets[index]
+    (whole,) = stack.gradients(inputs, targets, [task.loss])
+    # Per network: 30 + 36 + 18 weights, and 10 samples of 11 + 12 + 9 inputs and outputs.
+    monkeypatch.setattr(learners, "BATCH_BYTES", 8 * 2 * (84 + 10 * 32))
+    batches = list(stack.gradients(inputs, targets, [task.loss]))
+    assert [len(batch[0].scale) for batch in batches] == [2, 1]
+    assert torch.equal(torch.cat([batch[0].scale for batch in batches]), whole[0].scale)
+    last, expected = one_of(batches[1][0], 0), one_of(whole[0], 2)
+    torch.testing.assert_close(gram(last), gram(expected))
+
+
 def test_gradients_of_sure_classifiers_keep_their_angles():
     """In float32 their squares vanish: the scale is kept apart, as the engine does."""
     networks, task = problem("classification", StackedLearners, torch.float32)
     with torch.no_grad():
         for network in networks:
             network[-1].bias.copy_(torch.tensor([60.0, 0.0, 0.0, 0.0]))
-    learners = StackedLearners(networks, LEARNING_RATE)
+    stack = StackedLearners(networks, LEARNING_RATE)
     inputs = torch.randn(R, 6, N_FEATURES, generator=torch.Generator().manual_seed(0))
     targets = torch.zeros(R, 6, dtype=torch.int64)
-    (batch,) = learners.gradients(inputs, targets, [task.loss])
+    (batch,) = stack.gradients(inputs, targets, [task.loss])
     own = one_of(batch[0], 0)
     assert 0 < own.scale.max() < 1e-20
     engine = per_sample_gradients(networks[0], inputs[0], lambda y: task.loss(y, targets[0]))
