@@ -21,6 +21,7 @@ bench: setup
 	$(VENV)/bin/python benchmarks/gram_engine.py
 	$(VENV)/bin/python benchmarks/training.py
 	$(VENV)/bin/python benchmarks/replay.py
+	$(VENV)/bin/python benchmarks/stacked_training.py
 
 setup: $(VENV)/.ready
 
