@@ -29,7 +29,7 @@ def gram(a: PerSampleGradients, b: PerSampleGradients | None = None) -> Tensor:
 
 def squared_norms(a: PerSampleGradients) -> Tensor:
     """Return the squared length of each gradient, [N]: the diagonal of `gram(a)`."""
-    return _unscaled_squared_norms(a) * a.scale.square()
+    return unscaled_squared_norms(a) * a.scale.square()
 
 
 def cosines(a: PerSampleGradients, b: PerSampleGradients | None = None) -> Tensor:
@@ -45,7 +45,7 @@ def cosines(a: PerSampleGradients, b: PerSampleGradients | None = None) -> Tenso
         UserError: If the two come from different networks.
     """
     b = a if b is None else b
-    norm_a, norm_b = (_unscaled_squared_norms(x).sqrt() for x in (a, b))
+    norm_a, norm_b = (unscaled_squared_norms(x).sqrt() for x in (a, b))
     # Two divisions, since the product of two small norms may vanish; 0 / 0 gives the NaN.
     return (_unscaled_gram(a, b) / norm_a[:, None] / norm_b).clamp(-1, 1)
 
@@ -87,5 +87,6 @@ def _unscaled_gram(a: PerSampleGradients, b: PerSampleGradients) -> Tensor:
     return total
 
 
-def _unscaled_squared_norms(a: PerSampleGradients) -> Tensor:
+def unscaled_squared_norms(a: PerSampleGradients) -> Tensor:
+    """Return the squared length of each gradient without its scale, [N]."""
     return torch.stack([layer.squared_norms() for layer in a.layers.values()]).sum(0)

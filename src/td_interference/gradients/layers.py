@@ -32,8 +32,8 @@ class FactoredGradient(NamedTuple):
 
     def squared_norms(self) -> Tensor:
         """Return the diagonal of `gram`, [N], without the rest."""
-        activations = self.activation.square().sum(1) + self.bias
-        return activations * self.output_gradient.square().sum(1)
+        activations = self.activation.square().sum(-1) + self.bias
+        return activations * self.output_gradient.square().sum(-1)
 
     def distance(self, rows: Tensor, weights: Tensor, reference: Sequence[Tensor]) -> Tensor:
         """Return |reference - Σ_k weights[k] · gradient[rows[k]]|, a scalar.
@@ -53,6 +53,20 @@ class FactoredGradient(NamedTuple):
             lengths.append(torch.linalg.vector_norm(remaining.pop() - weighted.sum(0)))
         return torch.stack(lengths).norm()
 
+    def weighted_sums(self, weights: Tensor, rows: slice) -> Tensor:
+        """Return Σ_n weights[k, n] · gradient[rows][n], [K, D], weight entries first, then bias.
+
+        Like `squared_norms`, for networks of one shape at once if all has their dimension in front.
+
+        Args:
+            weights: [K, N].
+            rows: N of the samples.
+        """
+        outputs = weights.mT[..., None] * self.output_gradient[..., rows, None, :]  # [N, K, O]
+        weight = outputs.flatten(-2).mT @ self.activation[..., rows, :]  # [K · O, I]
+        sums = weight.unflatten(-2, outputs.shape[-2:]).flatten(-2)
+        return torch.cat([sums, outputs.sum(-3)], -1) if self.bias else sums
+
     def dense(self) -> Tensor:
         """Return the gradients written out, [N, D], weight entries first, then bias."""
         weight = torch.einsum("no,ni->noi", self.output_gradient, self.activation).flatten(1)
@@ -66,7 +80,7 @@ class DenseGradient(NamedTuple):
 
     def squared_norms(self) -> Tensor:
         """Return the diagonal of `gram`, [N]."""
-        return torch.linalg.vector_norm(self.gradient, dim=1).square()
+        return torch.linalg.vector_norm(self.gradient, dim=-1).square()
 
     def distance(self, rows: Tensor, weights: Tensor, reference: Sequence[Tensor]) -> Tensor:
         """Return |reference - Σ_k weights[k] · gradient[rows[k]]|, a scalar.
@@ -78,6 +92,17 @@ class DenseGradient(NamedTuple):
         """
         combination = weights @ self.gradient[rows]
         return torch.linalg.vector_norm(torch.cat([r.flatten() for r in reference]) - combination)
+
+    def weighted_sums(self, weights: Tensor, rows: slice) -> Tensor:
+        """Return Σ_n weights[k, n] · gradient[rows][n], [K, D].
+
+        Like `squared_norms`, for networks of one shape at once if all has their dimension in front.
+
+        Args:
+            weights: [K, N].
+            rows: N of the samples.
+        """
+        return weights @ self.gradient[..., rows, :]
 
     def dense(self) -> Tensor:
         """Return the gradients, [N, D]."""

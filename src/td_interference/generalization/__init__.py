@@ -1,0 +1,1 @@
+"""Generalization experiments: many small networks, their interference and their gap (section 4)."""

@@ -1,0 +1,178 @@
+"""The cells of the generalization grid, and the record of one measured run (paper, B.1).
+
+Standard library only: the Snakefile imports this at every dry run.
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, Self
+
+from td_interference.errors import UserError
+
+Experiment = Literal["classification", "regression"]
+EXPERIMENTS: tuple[Experiment, ...] = ("classification", "regression")
+
+_LEAST = {
+    "hidden": 1,
+    "extra_layers": 0,
+    "n_train": 2,
+    "minibatch": 1,
+    "steps": 1,
+    "measure_every": 1,
+    "samples": 2,  # one sample makes no pair
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class CellSpec:
+    """One cell of the grid, a run for each seed: everything that may change their results."""
+
+    dataset: str
+    experiment: Experiment
+    hidden: int  # n_h: width of the network
+    extra_layers: int  # n_L
+    n_train: int  # n_T: the first so many training samples are all that is learned from
+    learning_rate: float  # of Adam
+    minibatch: int  # samples per update, drawn uniformly with replacement
+    steps: int  # updates
+    measure_every: int  # updates between two measurements; the last one is after the last update
+    samples: int  # of each split whose gradients are measured, at most
+    evaluation_samples: int  # of each split that performance is measured on, at most
+    seeds: tuple[int, ...]  # indices of the repetitions, from 0
+
+    def __post_init__(self) -> None:
+        """Check each key, and what joins several.
+
+        Raises:
+            UserError: Names the key at fault.
+        """
+        self._require(
+            self.experiment in EXPERIMENTS, "experiment", f"is not one of {', '.join(EXPERIMENTS)}"
+        )
+        for name, least in _LEAST.items():
+            self._require(getattr(self, name) >= least, name, f"must be at least {least}")
+        self._require(0 < self.learning_rate < math.inf, "learning_rate", "must be above 0")
+        self._require(
+            self.steps % self.measure_every == 0,
+            "measure_every",
+            f"must divide the {self.steps} steps, so that the trained network is measured",
+        )
+        self._require(
+            self.evaluation_samples >= self.samples,
+            "evaluation_samples",
+            f"must be at least the {self.samples} 'samples', which are among them",
+        )
+        self._require(
+            bool(self.seeds) and self.seeds[0] >= 0 and list(self.seeds) == sorted(set(self.seeds)),
+            "seeds",
+            "must be numbers from 0 on, in ascending order",
+        )
+
+    def _require(self, holds: bool, name: str, otherwise: str) -> None:
+        if not holds:
+            raise UserError(
+                f"config key 'generalization.{name}': {getattr(self, name)!r} {otherwise}"
+            )
+
+    @property
+    def group_id(self) -> str:
+        """Name of the cells that differ in n_T and seeds alone: their runs can train together."""
+        return (
+            f"{self.dataset}-{self.experiment}-lr{self.learning_rate:g}"
+            f"-h{self.hidden}-l{self.extra_layers}"
+        )
+
+    @property
+    def cell_id(self) -> str:
+        """Name of the cell in paths: fields joined by '-'; looked up, never parsed."""
+        return f"{self.group_id}-n{self.n_train}"
+
+    @property
+    def run_ids(self) -> tuple[str, ...]:
+        """Names of the runs, one for each seed; also of their random streams."""
+        return tuple(f"{self.cell_id}-seed{seed}" for seed in self.seeds)
+
+    @property
+    def shared(self) -> dict[str, Any]:
+        """The fields on which the cells of one group agree."""
+        fields = self.to_dict()
+        return {name: fields[name] for name in fields if name not in ("n_train", "seeds")}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values, for Snakemake's params and for file attributes."""
+        return {**dataclasses.asdict(self), "seeds": list(self.seeds)}
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Self:
+        """Return the cell whose `to_dict` is `fields`."""
+        return cls(**{**fields, "seeds": tuple(fields["seeds"])})
+
+
+def grouped(cells: Iterable[CellSpec]) -> dict[str, tuple[CellSpec, ...]]:
+    """Return the cells that can train together, by their group's id, in the order given.
+
+    Raises:
+        UserError: If cells of one id differ in more than n_T and seeds, or one is there twice.
+    """
+    groups: dict[str, tuple[CellSpec, ...]] = {}
+    for cell in cells:
+        before = groups.get(cell.group_id, ())
+        for other in before:
+            if other.shared != cell.shared or other.n_train == cell.n_train:
+                raise UserError(
+                    f"config key 'generalization': the cell {cell.cell_id} is described twice or "
+                    f"unlike {other.cell_id}; make their settings equal"
+                )
+        groups[cell.group_id] = (*before, cell)
+    return groups
+
+
+def generalization_gap(experiment: Experiment, train: float, test: float) -> float:
+    """Return how much worse the test set fares: larger means worse generalization (paper, B.1).
+
+    Args:
+        experiment: Decides what performance is: accuracy, of which more is better, or error.
+        train: Performance on training samples.
+        test: Performance on test samples.
+    """
+    return train - test if experiment == "classification" else test - train
+
+
+@dataclasses.dataclass(frozen=True)
+class RunMeasurement:
+    """One run at one update step: a row of the table. NaN throughout once a run diverged.
+
+    `function` is of f, the largest output of a classifier and the mean output of a regression,
+    `loss` of the loss. Interference is the inner product of two gradients, stiffness their cosine;
+    each the mean over the pairs of different samples. Stiffness is over the pairs that have an
+    angle, which those with a zero gradient have not.
+    """
+
+    run_id: str
+    cell_id: str
+    dataset: str
+    experiment: Experiment
+    hidden: int  # n_h
+    extra_layers: int  # n_L
+    n_train: int  # n_T
+    seed: int
+    update_step: int  # updates done
+    diverged: bool  # a loss or output has been inf or NaN, now or before
+    train_loss: float  # mean cross entropy in nats, or mean squared error in units of y squared
+    test_loss: float
+    train_performance: float  # accuracy in 0..1, or mean squared error / variance of the output
+    test_performance: float
+    generalization_gap: float  # in units of performance; larger is worse
+    function_interference_train_train: float
+    function_interference_train_test: float
+    function_interference_test_test: float
+    function_stiffness_train_train: float  # in -1..1
+    function_stiffness_train_test: float
+    function_stiffness_test_test: float
+    loss_interference_train_train: float
+    loss_interference_train_test: float
+    loss_interference_test_test: float
+    loss_stiffness_train_train: float
+    loss_stiffness_train_test: float
+    loss_stiffness_test_test: float

@@ -1,0 +1,80 @@
+"""Small cells, tasks and networks for the tests of the generalization experiments."""
+
+import torch
+from torch import nn
+
+from td_interference.generalization.records import CellSpec
+from td_interference.generalization.tasks import Split, make_task
+from td_interference.networks import initialise
+
+N_TRAIN, N_TEST, N_FEATURES = 40, 15, 5
+N_OUTPUTS = {"classification": 4, "regression": 3}
+
+
+def cell_spec(**over) -> CellSpec:
+    """A small cell, with some fields set differently."""
+    fields = {
+        "dataset": "noise",
+        "experiment": "regression",
+        "hidden": 6,
+        "extra_layers": 1,
+        "n_train": 12,
+        "learning_rate": 1e-2,
+        "minibatch": 8,
+        "steps": 30,
+        "measure_every": 10,
+        "samples": 7,
+        "evaluation_samples": 9,
+        "seeds": (0, 1, 2),
+    }
+    return CellSpec(**{**fields, **over})
+
+
+def splits(experiment, shape=(N_FEATURES,), dtype=torch.float32):
+    """Noise to learn by heart: a train and a test split."""
+    generator = torch.Generator().manual_seed(0)
+
+    def split(n):
+        inputs = torch.randn(n, *shape, generator=generator, dtype=torch.float64).to(dtype)
+        if experiment == "classification":
+            return Split(inputs, torch.randint(4, (n,), generator=generator))
+        targets = torch.randn(n, 3, generator=generator, dtype=torch.float64)
+        return Split(inputs, (targets * torch.tensor([1.0, 2.0, 5.0])).to(dtype))
+
+    return split(N_TRAIN), split(N_TEST)
+
+
+def small_task(experiment, shape=(N_FEATURES,), dtype=torch.float32):
+    """A task on `splits`."""
+    return make_task(experiment, *splits(experiment, shape, dtype))
+
+
+def mlp_factory(experiment, dtype=torch.float32, hidden=6):
+    """A factory of MLPs with one extra layer."""
+
+    def make(generator):
+        network = nn.Sequential(
+            nn.Linear(N_FEATURES, hidden),
+            nn.LeakyReLU(0.01),
+            nn.Linear(hidden, hidden),
+            nn.LeakyReLU(0.01),
+            nn.Linear(hidden, N_OUTPUTS[experiment]),
+        )
+        return initialise(network, generator).to(dtype)
+
+    return make
+
+
+def convolution_factory(dtype=torch.float32):
+    """A factory of small convolutional classifiers of images [3, 8, 8]."""
+
+    def make(generator):
+        network = nn.Sequential(
+            nn.Conv2d(3, 4, 3, stride=2),
+            nn.LeakyReLU(0.01),
+            nn.Flatten(),
+            nn.Linear(36, 4),
+        )
+        return initialise(network, generator).to(dtype)
+
+    return make

@@ -1,0 +1,67 @@
+"""Cells check themselves, name their runs, and group."""
+
+import json
+
+import pytest
+from cells import cell_spec
+
+from td_interference.errors import UserError
+from td_interference.generalization.records import CellSpec, generalization_gap, grouped
+
+
+def test_ids_name_what_differs():
+    cell = cell_spec()
+    assert cell.group_id == "noise-regression-lr0.01-h6-l1"
+    assert cell.cell_id == "noise-regression-lr0.01-h6-l1-n12"
+    assert cell.run_ids == tuple(f"{cell.cell_id}-seed{seed}" for seed in (0, 1, 2))
+
+
+def test_the_dictionary_survives_json():
+    cell = cell_spec()
+    assert CellSpec.from_dict(json.loads(json.dumps(cell.to_dict()))) == cell
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("experiment", "ddqn"),
+        ("hidden", 0),
+        ("extra_layers", -1),
+        ("n_train", 1),
+        ("learning_rate", 0.0),
+        ("learning_rate", float("nan")),
+        ("minibatch", 0),
+        ("steps", 0),
+        ("measure_every", 0),
+        ("measure_every", 7),  # 30 steps: the last update would not be measured
+        ("samples", 1),
+        ("evaluation_samples", 6),
+        ("seeds", ()),
+        ("seeds", (1, 0)),
+        ("seeds", (0, 0)),
+        ("seeds", (-1,)),
+    ],
+)
+def test_what_makes_no_sense_is_named(key, value):
+    with pytest.raises(UserError, match=rf"config key 'generalization\.{key}'"):
+        cell_spec(**{key: value})
+
+
+def test_sizes_and_seeds_share_a_group():
+    small, large, wide = cell_spec(), cell_spec(n_train=20, seeds=(0,)), cell_spec(hidden=7)
+    assert grouped([small, wide, large]) == {
+        small.group_id: (small, large),
+        wide.group_id: (wide,),
+    }
+
+
+@pytest.mark.parametrize("over", [{}, {"n_train": 20, "steps": 60}])
+def test_a_cell_described_twice_is_refused(over):
+    with pytest.raises(UserError, match="described twice"):
+        grouped([cell_spec(), cell_spec(**over)])
+
+
+def test_a_larger_gap_is_worse_generalization():
+    """Accuracy 0.9 against 0.6, and an error of 0.1 against 0.5: both do worse on test."""
+    assert generalization_gap("classification", train=0.9, test=0.6) == pytest.approx(0.3)
+    assert generalization_gap("regression", train=0.1, test=0.5) == pytest.approx(0.4)
