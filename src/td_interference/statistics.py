@@ -12,6 +12,8 @@ from scipy import stats
 # 10 distinct resamples. Then anchor states are resampled within the drawn runs as well.
 ENOUGH_RUNS = 5
 
+FEWEST_PAIRS = 3  # of a correlation: any two points lie on a line
+
 
 class Interval(NamedTuple):
     """A mean with its bootstrap interval, elementwise; all of one shape."""
@@ -89,10 +91,10 @@ def pearson(
         generator: For the resampling.
     """
     n = len(x)
-    if n < 3:
+    if n < FEWEST_PAIRS or np.ptp(x) == 0 or np.ptp(y) == 0:
         return Correlation(np.nan, np.nan, np.nan, n)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of constant input, whose r is NaN
+        warnings.simplefilter("ignore")  # of constant resamples, whose r is NaN
         result = stats.bootstrap(
             (x, y),
             lambda x, y, axis: stats.pearsonr(x, y, axis=axis).statistic,

@@ -3,14 +3,14 @@
 Knows numbers only; never imports torch. What cannot enter a correlation is counted beside it.
 """
 
-import warnings
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-FEWEST_RUNS = 3  # any two points lie on a line
+from td_interference.statistics import FEWEST_PAIRS as FEWEST_RUNS
+from td_interference.statistics import pearson
 
 Floats = NDArray[np.float64]
 
@@ -155,33 +155,11 @@ def _sorted_out(positive: ArrayLike, other: ArrayLike, diverged: ArrayLike) -> _
 
 
 def _correlation(x: Floats, y: Floats, left_out: LeftOut, resampling: Resampling) -> Correlation:
-    if len(x) < FEWEST_RUNS or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return Correlation(np.nan, np.nan, np.nan, len(x), left_out)
-    with warnings.catch_warnings():
-        # A resample of one run many times has no r. Those are left out of the percentiles below;
-        # scipy's own would be NaN, of which it warns.
-        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
-        draws = stats.bootstrap(
-            (x, y),
-            _pearson,
-            paired=True,
-            vectorized=True,
-            n_resamples=resampling.resamples,
-            batch=max(1, 10_000_000 // len(x)),  # 80 MB for each of the arrays it makes
-            confidence_level=resampling.confidence,
-            method="percentile",
-            rng=resampling.generator,
-        ).bootstrap_distribution
-    tail = 50 * (1 - resampling.confidence)
-    low, high = np.nanpercentile(draws, (tail, 100 - tail))
-    return Correlation(float(_pearson(x, y)), float(low), float(high), len(x), left_out)
-
-
-def _pearson(x: NDArray[Any], y: NDArray[Any], axis: int = -1) -> NDArray[Any]:
-    """Return r along an axis; NaN, without scipy's warning, where either side is constant."""
-    constant = (np.ptp(x, axis=axis) == 0) | (np.ptp(y, axis=axis) == 0)
-    x = x - x.mean(axis=axis, keepdims=True)
-    y = y - y.mean(axis=axis, keepdims=True)
-    norms = np.sqrt((x**2).sum(axis=axis) * (y**2).sum(axis=axis))
-    r = (x * y).sum(axis=axis) / np.where(constant, 1, norms)
-    return np.where(constant, np.nan, r.clip(-1, 1))
+    r, low, high, n_runs = pearson(
+        x,
+        y,
+        confidence=resampling.confidence,
+        resamples=resampling.resamples,
+        generator=resampling.generator,
+    )
+    return Correlation(r, low, high, n_runs, left_out)
