@@ -353,7 +353,7 @@ def test_another_seed_is_another_run(tmp_path: Path) -> None:
 def test_divergence_names_step_and_key(monkeypatch, tmp_path: Path) -> None:
     message = (
         r"asterix: the loss is nan at update step 1 \(agent step 102\) with learning rate 0\.0001; "
-        r"lower 'experiments\.control\.learning_rates'"
+        r"lower 'control\.learning_rates'"
     )
     monkeypatch.setattr(control, "td_error", lambda network, *_: _nan(network))
     with pytest.raises(UserError, match=message):

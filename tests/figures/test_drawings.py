@@ -209,8 +209,25 @@ def test_terms_have_their_parts_and_shares(tables):
             for band, name in zip(bands(axes), ("positive", "negative", "mean"), strict=True):
                 assert band == band_of(part[name], "update_step")
         assert [line.get_linestyle() for line in shares] == ["-", "--", ":"]
-    for row in panels:  # objectives are compared on one scale
-        assert len({axes.get_ylim() for axes in row}) == 1
+    for axes in panels[:3].flat:  # a scale of its own each, which it states
+        assert axes.get_xlabel().startswith("linear within")
+    for axes in panels[3]:
+        assert axes.get_ylim() == (0, 1) and axes.get_xlabel() == "updates"
+
+
+def test_each_panel_of_terms_shows_its_own_size(tables):
+    """Q-learning without a target network is orders of magnitude above; the rest stays readable."""
+    huge = pl.col("objective").eq("q_learning_online") & pl.col("part").ne("share_negative")
+    names = ("mean", "low", "high")
+    scaled = [
+        pl.when(huge).then(pl.col(name) * 1e9).otherwise(pl.col(name)).alias(name) for name in names
+    ]
+    frame = tables["second_order_by_objective"].with_columns(scaled)
+    figure = figures.load("fig7").plot({"second_order_by_objective": frame}, "")
+    before = figures.load("fig7").plot(tables, "")
+    for axes, alone in zip(figure.axes[:3], before.axes[:3], strict=True):  # reg, DQN, DDQN
+        assert axes.get_ylim() == alone.get_ylim()
+    assert max(figure.axes[3].get_ylim()) > 1e6 * max(before.axes[3].get_ylim())
 
 
 def test_momentum_has_deviations_above_ratios(tables):

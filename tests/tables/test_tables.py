@@ -210,7 +210,7 @@ def test_parameterizations_join_the_metrics_of_each_run(tmp_path):
         return arrays
 
     table = write_table("parameterizations", tmp_path, PLAN, change)
-    assert len(table) == 2 * 2 * 2
+    assert len(table) == 2 * 2
     np.testing.assert_allclose(table["score"], -2 * table["sign_variance"], rtol=1e-6)
     np.testing.assert_allclose(
         table["function_interference"], table["sign_variance"] ** 2, rtol=1e-6
@@ -222,4 +222,4 @@ def test_parameterizations_join_the_metrics_of_each_run(tmp_path):
     by_y = dict(zip(correlations["y"], correlations["r"], strict=True))
     assert by_y["score"] == pytest.approx(-1)
     assert 0.9 < by_y["function_interference"] < 1
-    assert correlations["n"].unique().to_list() == [8]
+    assert correlations["n"].unique().to_list() == [4]

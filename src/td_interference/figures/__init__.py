@@ -85,8 +85,8 @@ FIGURES = (
         "Terms of the change of interference, ρ' = -r1 - r2 - r3 (eq. 16, 17), early in training: "
         "regression to Q* (reg) and Q-learning with a frozen network (DQN), with its moving "
         "average (DDQN) and with none (QL). Full lines: mean of the positive and of the negative "
-        "pairs of samples; transparent dashed lines: mean of all. Bottom row: share of pairs with "
-        f"a negative term. {_LINES}",
+        "pairs of samples; transparent dashed lines: mean of all. Each panel has a scale of its "
+        f"own. Bottom row: share of pairs with a negative term. {_LINES}",
         "",
     ),
     FigureEntry(

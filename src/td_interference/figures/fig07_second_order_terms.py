@@ -27,8 +27,9 @@ def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
 def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
     """Return the figure; `title` states scale, games and runs.
 
-    A column for each objective. A row for each term, on one scale, since the paper compares the
-    objectives' magnitudes; below them the share of pairs (A, B) with a negative term.
+    A column for each objective. A row for each term, each panel on a scale of its own, for
+    Q-learning without a target network can be ten orders of magnitude above the others; below them
+    the share of pairs (A, B) with a negative term.
     """
     table = data(tables)
     games = table["game"].unique().sort().to_list()
@@ -41,13 +42,12 @@ def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
         width=style.DOUBLE_WIDTH,
         row_height=1.35,
         sharex=True,
-        sharey="row",
     )
     figure.suptitle(title, x=0.02, ha="left")
     for place, game in enumerate(games):
         rows = slice(n_rows * place, n_rows * (place + 1))
         one_game = table.filter(pl.col("game") == game)
-        _label_rows(columns[0][rows], one_game)
+        _label_rows(columns[0][rows])
         for objective, name, colour, column in zip(
             objectives, names, colours, columns, strict=True
         ):
@@ -74,17 +74,18 @@ def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
     return figure
 
 
-def _label_rows(first_column: list[Axes], table: pl.DataFrame) -> None:
-    """Set the scale of each row, which its panels share, and name what it shows."""
+def _label_rows(first_column: list[Axes]) -> None:
+    """Name what each row shows."""
     *term_panels, share_panel = first_column
     for term, axes in zip(_TERMS, term_panels, strict=True):
-        drawn = table.filter(pl.col("term") == term, pl.col("part") != "share_negative")
-        note = style.symlog(axes, drawn.select("mean", "low", "high").to_numpy().ravel())
-        axes.set_ylabel(f"r$_{term[1]}$\n{note}")
+        axes.set_ylabel(f"r$_{term[1]}$")
     share_panel.set_ylabel("pairs with\na negative term")
 
 
 def _draw_term(axes: Axes, table: pl.DataFrame, colour: str) -> None:
+    drawn = table.filter(pl.col("part") != "share_negative")
+    note = style.symlog(axes, drawn.select("mean", "low", "high").to_numpy().ravel())
+    axes.set_xlabel(note, fontsize="small")  # below its own panel: no two scales are the same
     axes.axhline(0, color="0.6", lw=0.5, zorder=0)
     for part in _SIGNED_PARTS:
         line = table.filter(pl.col("part") == part).sort("update_step")
