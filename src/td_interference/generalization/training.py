@@ -97,6 +97,11 @@ class TrainingTogether:
         """The networks as they are now, in the order of cells, then seeds; not to be changed."""
         return self._learners.networks()
 
+    @property
+    def steps_done(self) -> int:
+        """Of the cells' steps; here they are updates."""
+        return self.update_step
+
     def advance(self, updates: int) -> None:
         """Do some updates of every run.
 
@@ -190,6 +195,7 @@ class TrainingTogether:
             n_train=cell.n_train,
             seed=run.seed,
             update_step=self.update_step,
+            agent_step=0,
             diverged=not finite,
             generalization_gap=generalization_gap(
                 cell.experiment, known["train_performance"], known["test_performance"]
