@@ -84,6 +84,8 @@ def _n_train(name: str, own: Mapping[str, Any]) -> int:
             if not isinstance(file, NpzFile):
                 raise ValueError("an .npy file")
             return len(file["y_train"])  # far smaller than the inputs, and as many
-    except Exception as error:  # whatever zipfile, zlib and numpy raise on bytes that are not theirs
+    except (
+        Exception
+    ) as error:  # whatever zipfile, zlib and numpy raise on bytes that are not theirs
         reason = " ".join(str(error).split())
         raise UserError(f"{key}: {path}: no .npz with an array y_train ({reason})") from None

@@ -33,7 +33,9 @@ def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
             axes.plot(
                 rows["n_train"], rows["r"], color=look.colour, marker="o", ms=2.5, label=look.label
             )
-        shared.size_axis(axes, [size for look in panel.experiments for size in look.rows["n_train"]])
+        shared.size_axis(
+            axes, [size for look in panel.experiments for size in look.rows["n_train"]]
+        )
         axes.set_ylim(-1.05, 1.05)
         axes.legend(loc="best", handlelength=1.2)
     panels[0].axes.set_ylabel("r of log $\\overline{ρ}$ and gap")

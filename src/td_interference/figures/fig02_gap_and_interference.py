@@ -34,7 +34,9 @@ def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     x, y = pl.when(usable).then(rho.log()), pl.when(usable).then(gap)
     runs = runs.with_columns(_standardised(x).alias("x"), _standardised(y).alias("y"))
     lines = tables["generalization_lines"].filter(pl.col("pair") == shared.PAIR)
-    lines = lines.select("name", "r", pl.col("low").alias("r_low"), pl.col("high").alias("r_high"), "n")
+    lines = lines.select(
+        "name", "r", pl.col("low").alias("r_low"), pl.col("high").alias("r_high"), "n"
+    )
     return runs.join(lines, on="name", how="left", maintain_order="left")
 
 
@@ -49,9 +51,7 @@ def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
             r, low, high = look.rows.select("r", "r_low", "r_high").row(0)
             if len(rows):
                 sizes = shared.areas(rows["n_parameters"].to_list(), rows["n_parameters"].max())
-                axes.scatter(
-                    rows["x"], rows["y"], s=sizes, color=look.colour, alpha=0.45, lw=0
-                )
+                axes.scatter(rows["x"], rows["y"], s=sizes, color=look.colour, alpha=0.45, lw=0)
             label = f"{look.label}\n{shared.correlation(r, low, high)}"
             ends = np.array([rows["x"].min(), rows["x"].max()], dtype=float)
             # Through the means, 0, with the slope r: both axes are in standard deviations.

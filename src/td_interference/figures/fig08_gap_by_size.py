@@ -56,7 +56,9 @@ def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
                 means["n_train"], means["low"], means["high"], color=look.colour, alpha=0.25, lw=0
             )
             axes.plot(means["n_train"], means["mean"], color=look.colour, label=label)
-        shared.size_axis(axes, [size for look in panel.experiments for size in look.rows["n_train"]])
+        shared.size_axis(
+            axes, [size for look in panel.experiments for size in look.rows["n_train"]]
+        )
         axes.set_ylabel(f"gap ({shared.GAP_UNITS[panel.experiments[0].rows['experiment'][0]]})")
         shared.legend(axes)
     return figure

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from td_interference.agents.double_dqn import DoubleDQN
 from td_interference.agents.masked_image_agent import LearnerSettings, MaskedImageAgent
@@ -66,6 +66,11 @@ class AgentsInTurn:
         self._runs = [
             run for cell in cells for run in _runs(cell, data, self._test, torch.device(device))
         ]
+
+    @property
+    def networks(self) -> list[nn.Module]:
+        """The networks as they are now, in the order of cells, then seeds; not to be changed."""
+        return [run.agent.network for run in self._runs]
 
     @property
     def steps_done(self) -> int:

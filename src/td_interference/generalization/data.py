@@ -43,9 +43,7 @@ def read_task(cells: Sequence[CellSpec], path: Path | str, device: torch.device)
         train, test = read_dataset(path, "regression")
         inputs = standardised(train.inputs, test.inputs)
     targets = [torch.from_numpy(split.targets) for split in (train, test)]
-    splits = [
-        Split(*pair).to(device) for pair in zip(inputs, targets, strict=True)
-    ]
+    splits = [Split(*pair).to(device) for pair in zip(inputs, targets, strict=True)]
     return make_task(experiment, *splits)
 
 

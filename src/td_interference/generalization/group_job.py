@@ -16,7 +16,9 @@ import torch
 from torch import nn
 
 from td_interference import storage
+from td_interference.datasets.arrays import read_dataset
 from td_interference.files import sha256
+from td_interference.generalization.agent_runs import AgentsInTurn
 from td_interference.generalization.data import network_factory, read_task
 from td_interference.generalization.records import CellSpec, RunMeasurement
 from td_interference.generalization.training import TrainingTogether
@@ -75,6 +77,8 @@ def make_training(cells: Sequence[CellSpec], data_path: Path, device: torch.devi
     Raises:
         UserError: If the data are not good, or too few.
     """
+    if cells[0].agent is not None:
+        return AgentsInTurn(cells, read_dataset(data_path, "images"), device)
     task = read_task(cells, data_path, device)
     return TrainingTogether(cells, task, network_factory(cells[0], task))
 

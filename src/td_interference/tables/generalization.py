@@ -135,7 +135,13 @@ def gap_by_size(measured: Sequence[MeasuredGroup], statistics: Mapping[str, Any]
             stream = f"{key['name']}-n{n_train}-gap"
             means = _mean(gap[~lost], statistics, stream)
             rows.append(
-                {**key, "n_train": n_train, **means, "n": int(sum(~lost)), "diverged": int(sum(lost))}
+                {
+                    **key,
+                    "n_train": n_train,
+                    **means,
+                    "n": int(sum(~lost)),
+                    "diverged": int(sum(lost)),
+                }
             )
     return pl.DataFrame(rows)
 
@@ -193,8 +199,10 @@ def interference_by_capacity(
             cell = {**key, **dict(zip(capacity, values, strict=True))}
             rows += [_geometric_mean(cell, pair, own, statistics) for pair in PAIRS]
     order = ["name", "pair", "n_parameters"]
-    return pl.DataFrame(rows).select(*_EXPERIMENT, "pair", pl.exclude(*_EXPERIMENT, "pair")).sort(
-        order, maintain_order=True
+    return (
+        pl.DataFrame(rows)
+        .select(*_EXPERIMENT, "pair", pl.exclude(*_EXPERIMENT, "pair"))
+        .sort(order, maintain_order=True)
     )
 
 
@@ -272,7 +280,9 @@ def _geometric_mean(
     lost = runs["diverged"].to_numpy() | ~np.isfinite(values)
     not_positive = ~lost & ~(values > 0)
     usable = np.log(values[~lost & ~not_positive])
-    means = _mean(usable, statistics, f"{cell['name']}-{pair}-h{cell['hidden']}-l{cell['extra_layers']}")
+    means = _mean(
+        usable, statistics, f"{cell['name']}-{pair}-h{cell['hidden']}-l{cell['extra_layers']}"
+    )
     return {
         **cell,
         "pair": pair,
@@ -283,7 +293,9 @@ def _geometric_mean(
     }
 
 
-def _mean(runs: NDArray[np.float64], statistics: Mapping[str, Any], stream: str) -> dict[str, float]:
+def _mean(
+    runs: NDArray[np.float64], statistics: Mapping[str, Any], stream: str
+) -> dict[str, float]:
     """Return mean, low and high of one number of each run, [N]; NaN for none."""
     if not len(runs):
         return dict.fromkeys(("mean", "low", "high"), np.nan)
