@@ -37,11 +37,11 @@ class FigureEntry(NamedTuple):
 
 
 _GENERALIZATION = (
-    "Networks of different capacity (width n_h, n_L extra layers), trained on the first n_T samples "
-    "or images: classifiers, regressions, Double DQN and REINFORCE agents. ρ: mean function "
-    "interference, the inner product of the gradients of f (the largest output, or the mean one of "
-    "regressions and REINFORCE) at two different training samples. Gap: accuracy or reward in "
-    "train minus test, or test minus train error."
+    "Networks of different capacity (width n_h, n_L extra layers), trained on the first n_T "
+    "samples or images: classifiers, regressions, Double DQN and REINFORCE agents. ρ: mean "
+    "function interference, the inner product of the gradients of f (the largest output, or the "
+    "mean one of regressions and REINFORCE) at two different training samples. Gap: accuracy or "
+    "reward in train minus test, or test minus train error."
 )
 
 FIGURES = (

@@ -43,22 +43,22 @@ def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
 def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
     """Return the figure, a panel for each family; `title` states scale, data and runs."""
     table = data(tables)
-    figure, panels = shared.panels(table, shared.FOUR_FAMILIES, title, row_height=2.8)
+    figure, panels = shared.panels(table, shared.FOUR_FAMILIES, title, row_height=1.95)
     for panel in panels:
         axes = panel.axes
         for look in panel.experiments:
             rows = look.rows.drop_nulls("x").sort("n_parameters", descending=True)
             r, low, high = look.rows.select("r", "r_low", "r_high").row(0)
             if len(rows):
-                sizes = shared.areas(rows["n_parameters"].to_list(), rows["n_parameters"].max())
+                sizes = shared.areas(rows["n_parameters"])
                 axes.scatter(rows["x"], rows["y"], s=sizes, color=look.colour, alpha=0.45, lw=0)
             label = f"{look.label}\n{shared.correlation(r, low, high)}"
             ends = np.array([rows["x"].min(), rows["x"].max()], dtype=float)
             # Through the means, 0, with the slope r: both axes are in standard deviations.
             axes.plot(ends, r * ends, color=look.colour, label=label)
         axes.set_xlabel("log $\\overline{ρ}$ (standardised)")
+        axes.set_ylabel("gap (standardised)")
         shared.legend(axes)
-    panels[0].axes.set_ylabel("generalization gap (standardised)")
     return figure
 
 

@@ -32,7 +32,7 @@ def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
 
 def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
     """Return the figure, a panel for each family; `title` states scale, data and runs."""
-    figure, panels = shared.panels(data(tables), shared.FOUR_FAMILIES, title, row_height=2.8)
+    figure, panels = shared.panels(data(tables), shared.FOUR_FAMILIES, title, row_height=1.95)
     for panel in panels:
         axes = panel.axes
         axes.axhline(0, color="0.6", lw=0.5, zorder=0)
@@ -40,7 +40,7 @@ def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
             shift = 1.06 ** (place - (len(panel.experiments) - 1) / 2)  # side by side
             runs = look.rows.filter(pl.col("diverged") == 0).sort("hidden", descending=True)
             if len(runs):
-                sizes = shared.areas(runs["hidden"].to_list(), runs["hidden"].max())
+                sizes = shared.areas(runs["hidden"])
                 axes.scatter(
                     runs["n_train"] * shift,
                     runs["generalization_gap"],

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import polars as pl
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, LogFormatter, LogLocator, NullLocator
 
 from td_interference.figures import generalization as shared
 
@@ -29,7 +30,7 @@ def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
 
 def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
     """Return the figure, a panel for each family; `title` states scale, data and runs."""
-    figure, panels = shared.panels(data(tables), shared.FOUR_FAMILIES, title, row_height=2.6)
+    figure, panels = shared.panels(data(tables), shared.FOUR_FAMILIES, title, row_height=1.95)
     for panel in panels:
         axes = panel.axes
         axes.set_xscale("log")
@@ -48,7 +49,12 @@ def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
                 ms=2.5,
                 label=f"{look.label}\n{shared.correlation(r, low, high)}",
             )
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=6))
+            axis.set_major_formatter(LogFormatter(minor_thresholds=(9, 9)))
+            axis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.set_xlabel("parameters")
+        axes.set_ylabel("$\\overline{ρ}$ during training")
         shared.legend(axes)
-    panels[0].axes.set_ylabel("function interference $\\overline{ρ}$\nduring training")
     return figure

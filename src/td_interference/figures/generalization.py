@@ -1,6 +1,6 @@
 """What the figures of the generalization experiments share: a panel for each family of learners."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import polars as pl
@@ -53,9 +53,11 @@ class Look(NamedTuple):
 
 
 def panels(
-    table: pl.DataFrame, families: dict[str, Sequence[str]], title: str, *, row_height: float
+    table: pl.DataFrame, families: Mapping[str, Sequence[str]], title: str, *, row_height: float
 ) -> tuple[Figure, list[Panel]]:
-    """Return a figure with a panel for each family that has experiments, side by side.
+    """Return a figure with a panel for each family that has experiments.
+
+    Up to three stand side by side, four in two rows.
 
     Args:
         table: Columns name, data, dataset, experiment, and what is drawn.
@@ -68,11 +70,15 @@ def panels(
         for family, experiments in families.items()
     }
     present = {family: rows for family, rows in present.items() if len(rows)}
-    width = style.COLUMN_WIDTH if len(present) == 1 else style.DOUBLE_WIDTH
-    figure, columns = style.new_grid(1, len(present), width=width, row_height=row_height)
+    n_rows = 2 if len(present) == 4 else 1
+    n_columns = len(present) // n_rows
+    width = style.COLUMN_WIDTH if n_columns == 1 else style.DOUBLE_WIDTH
+    figure, columns = style.new_grid(n_rows, n_columns, width=width, row_height=row_height)
     figure.suptitle(title, x=0.02, ha="left")
+    # Row by row, from the columns that `new_grid` gives.
+    ordered = [axes for row in zip(*columns, strict=True) for axes in row]
     drawn = []
-    for (family, rows), (axes,) in zip(present.items(), columns, strict=True):
+    for (family, rows), axes in zip(present.items(), ordered, strict=True):
         axes.set_title(family, loc="left")
         drawn.append(Panel(family, axes, _looks(rows)))
     return figure, drawn
@@ -93,14 +99,10 @@ def _looks(rows: pl.DataFrame) -> list[Look]:
     ]
 
 
-def areas(capacity: Sequence[float], largest: float) -> list[float]:
-    """Return the area of each run's circle in points², in proportion to its capacity.
-
-    Args:
-        capacity: Of each run.
-        largest: Of all runs that are shown.
-    """
-    return [max(_SMALLEST_AREA, _LARGEST_AREA * value / largest) for value in capacity]
+def areas(capacity: pl.Series) -> list[float]:
+    """Return the area of each run's circle in points², in proportion to its capacity."""
+    values = capacity.to_list()
+    return [max(_SMALLEST_AREA, _LARGEST_AREA * value / max(values)) for value in values]
 
 
 def size_axis(axes: Axes, sizes: Sequence[int]) -> None:
@@ -118,8 +120,8 @@ def correlation(r: float, low: float, high: float) -> str:
 
 
 def legend(axes: Axes) -> None:
-    """Put the experiments' names below the panel, where they cover nothing."""
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.42), handlelength=1.2)
+    """Put the experiments' names right of the panel, where they cover nothing."""
+    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), handlelength=1.2)
 
 
 def _short(size: int) -> str:

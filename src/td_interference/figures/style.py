@@ -53,7 +53,7 @@ DATASETS = {
 # The name and line style of each experiment: the paper dashes policy evaluation.
 EXPERIMENTS = {"control": ("control", "-"), "policy_evaluation": ("policy evaluation", "--")}
 
-# Colours of objectives and data sets that have none above, a user's own, in the order of their names: Tol's.
+# Colours of what has none above, objectives and data sets of a user's own, in order: Tol's.
 _OTHERS = ("#882255", "#332288", "#999933", "#AA4499", "#661100")
 
 _NAMED = {"objective": OBJECTIVES, "optimizer": OPTIMIZERS}

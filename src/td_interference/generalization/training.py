@@ -134,7 +134,7 @@ class TrainingTogether:
         ]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that decides the rest of the runs; what follows from their ids is not in it."""
+        """Return all that decides the rest of the runs and does not follow from their ids."""
         return {
             "update_step": self.update_step,
             "learners": self._learners.state_dict(),

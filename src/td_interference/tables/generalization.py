@@ -66,8 +66,8 @@ def generalization_by_size(
         statistics: "confidence" and "resamples" of the bootstrap over runs.
 
     Returns:
-        name, data, dataset, experiment, pair, n_train, r, low, high, n (runs that r is of), diverged,
-        not_positive (runs left out).
+        name, data, dataset, experiment, pair, n_train, r, low, high, n (runs that r is of),
+        diverged, not_positive (runs left out).
     """
     rows = []
     for key, runs in _by_experiment(_trained(measured)):
@@ -96,8 +96,8 @@ def generalization_lines(
         statistics: "confidence" and "resamples" of the bootstrap over runs.
 
     Returns:
-        name, data, dataset, experiment, pair, slope (gap per unit of the natural logarithm), intercept, r,
-        low, high (of r), n, diverged, not_positive.
+        name, data, dataset, experiment, pair, slope (gap per unit of the natural logarithm),
+        intercept, r, low, high (of r), n, diverged, not_positive.
     """
     rows = []
     for key, runs in _by_experiment(_trained(measured)):
@@ -189,8 +189,8 @@ def interference_by_capacity(
         statistics: "confidence" and "resamples" of the bootstrap over runs.
 
     Returns:
-        name, data, dataset, experiment, pair, hidden, extra_layers, n_parameters, mean, low, high, n,
-        diverged, not_positive.
+        name, data, dataset, experiment, pair, hidden, extra_layers, n_parameters, mean, low,
+        high, n, diverged, not_positive.
     """
     rows = []
     for key, runs in _by_experiment(_over_training(measured)):
@@ -198,12 +198,7 @@ def interference_by_capacity(
         for values, own in runs.group_by(capacity, maintain_order=True):
             cell = {**key, **dict(zip(capacity, values, strict=True))}
             rows += [_geometric_mean(cell, pair, own, statistics) for pair in PAIRS]
-    order = ["name", "pair", "n_parameters"]
-    return (
-        pl.DataFrame(rows)
-        .select(*_EXPERIMENT, "pair", pl.exclude(*_EXPERIMENT, "pair"))
-        .sort(order, maintain_order=True)
-    )
+    return pl.DataFrame(rows)
 
 
 def capacity_correlations(
