@@ -37,6 +37,6 @@ def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
             axes, [size for look in panel.experiments for size in look.rows["n_train"]]
         )
         axes.set_ylim(-1.05, 1.05)
-        axes.legend(loc="best", handlelength=1.2)
+        shared.heading(panel)
     panels[0].axes.set_ylabel("r of log $\\overline{ρ}$ and gap")
     return figure

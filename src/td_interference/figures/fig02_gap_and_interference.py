@@ -52,13 +52,13 @@ def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
             if len(rows):
                 sizes = shared.areas(rows["n_parameters"])
                 axes.scatter(rows["x"], rows["y"], s=sizes, color=look.colour, alpha=0.45, lw=0)
-            label = f"{look.label}\n{shared.correlation(r, low, high)}"
+            label = f"{look.label}: {shared.correlation(r, low, high)}"
             ends = np.array([rows["x"].min(), rows["x"].max()], dtype=float)
             # Through the means, 0, with the slope r: both axes are in standard deviations.
             axes.plot(ends, r * ends, color=look.colour, label=label)
         axes.set_xlabel("log $\\overline{ρ}$ (standardised)")
         axes.set_ylabel("gap (standardised)")
-        shared.legend(axes)
+        shared.heading(panel)
     return figure
 
 

@@ -50,7 +50,7 @@ def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
                     lw=0,
                 )
             r, low, high = look.rows.select("r", "r_low", "r_high").row(0)
-            label = f"{look.label}\n{shared.correlation(r, low, high)}"
+            label = f"{look.label}: {shared.correlation(r, low, high)}"
             means = look.rows.unique("n_train").sort("n_train")
             axes.fill_between(
                 means["n_train"], means["low"], means["high"], color=look.colour, alpha=0.25, lw=0
@@ -60,5 +60,5 @@ def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
             axes, [size for look in panel.experiments for size in look.rows["n_train"]]
         )
         axes.set_ylabel(f"gap ({shared.GAP_UNITS[panel.experiments[0].rows['experiment'][0]]})")
-        shared.legend(axes)
+        shared.heading(panel)
     return figure

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import polars as pl
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, LogFormatter, LogLocator, NullLocator
+from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 
 from td_interference.figures import generalization as shared
 
@@ -47,14 +47,14 @@ def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
                 color=look.colour,
                 marker="o",
                 ms=2.5,
-                label=f"{look.label}\n{shared.correlation(r, low, high)}",
+                label=f"{look.label}: {shared.correlation(r, low, high)}",
             )
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=6))
-            axis.set_major_formatter(LogFormatter(minor_thresholds=(9, 9)))
             axis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.yaxis.set_major_formatter("{x:g}")
         axes.set_xlabel("parameters")
         axes.set_ylabel("$\\overline{ρ}$ during training")
-        shared.legend(axes)
+        shared.heading(panel)
     return figure

@@ -27,9 +27,9 @@ FOUR_FAMILIES = {
 # What the gap of each experiment is in.
 GAP_UNITS = {
     "classification": "accuracy",
-    "regression": "squared error / variance",
-    "double_dqn": "reward per episode",
-    "reinforce": "reward per episode",
+    "regression": "error / variance",
+    "double_dqn": "episode reward",
+    "reinforce": "episode reward",
 }
 
 _LARGEST_AREA, _SMALLEST_AREA = 40.0, 2.0  # points², of a run's circle
@@ -79,7 +79,6 @@ def panels(
     ordered = [axes for row in zip(*columns, strict=True) for axes in row]
     drawn = []
     for (family, rows), axes in zip(present.items(), ordered, strict=True):
-        axes.set_title(family, loc="left")
         drawn.append(Panel(family, axes, _looks(rows)))
     return figure, drawn
 
@@ -119,9 +118,16 @@ def correlation(r: float, low: float, high: float) -> str:
     return f"r = {r:.2f} [{low:.2f}, {high:.2f}]"
 
 
-def legend(axes: Axes) -> None:
-    """Put the experiments' names right of the panel, where they cover nothing."""
-    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), handlelength=1.2)
+def heading(panel: Panel) -> None:
+    """Write the family and its drawn experiments above the panel, where they cover nothing."""
+    panel.axes.legend(
+        title=panel.title,
+        alignment="left",
+        loc="lower left",
+        bbox_to_anchor=(0.0, 1.0),
+        borderpad=0.2,
+        handlelength=1.2,
+    )
 
 
 def _short(size: int) -> str:
