@@ -14,7 +14,7 @@ from td_interference.tables.generalization import PAIRS, generalization_runs
 
 SETTINGS = {"confidence": 0.9, "resamples": 200}
 RHO = "function_interference_{}"
-NAMES = [entry.name for entry in tables.TABLES if entry.module == "generalization"]
+NAMES = [entry.name for entry in tables.TABLES if entry.sources[0].experiment == "generalization"]
 
 
 @pytest.fixture(scope="module")
