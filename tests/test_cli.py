@@ -34,7 +34,7 @@ def test_inspect_tells_what_a_replay_holds(replay_path):
 
 
 def test_inspect_tells_what_the_runs_of_a_group_are(tmp_path):
-    group, arrays, n_parameters = measured_groups(["images"])[0]
+    _, arrays, n_parameters = measured_groups(["images"])[0]
     path = tmp_path / "group.h5"
     storage.write(path, storage.GENERALIZATION, arrays, {"n_parameters": n_parameters})
     result = RUNNER.invoke(app, ["inspect", str(path)])
