@@ -1,6 +1,8 @@
 # make results/fig5.pdf               one figure, at the scale config.yaml names
 # make results/fig5.pdf SCALE=smoke   the same at another scale
 # make atari                          all figures on Atari
+# make generalization                 the figures of the generalization experiments (1, 2, 8, 9)
+# make all                            all figures
 # make test                           lint and all tests
 # make bench                          benchmarks
 # The first call sets up .venv from requirements.lock.
@@ -11,12 +13,12 @@ VENV := .venv
 SCALE ?=
 SNAKEMAKE = $(VENV)/bin/snakemake $@ --cores $(CORES) $(if $(SCALE),--config scale=$(SCALE))
 
-.PHONY: atari test bench setup FORCE
+.PHONY: atari generalization all test bench setup FORCE
 
 results/%: setup FORCE
 	$(SNAKEMAKE)
 
-atari: setup
+atari generalization all: setup
 	$(SNAKEMAKE)
 
 test: setup

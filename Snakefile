@@ -13,6 +13,8 @@ include: "workflow/rules/training.smk"
 include: "workflow/rules/control.smk"
 include: "workflow/rules/metrics.smk"
 include: "workflow/rules/random_networks.smk"
+include: "workflow/rules/datasets.smk"
+include: "workflow/rules/generalization.smk"
 include: "workflow/rules/statistics.smk"
 include: "workflow/rules/figures.smk"
 

@@ -4,6 +4,7 @@ Needs only what Snakemake itself needs (yaml, jsonschema), for it is imported at
 """
 
 import difflib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,7 @@ def _typed(value: Any) -> Any:
                 return number(value)
             except ValueError:
                 continue
-        return {"true": True, "false": False}.get(value.lower(), value)
+        return {"true": True, "false": False, "null": None}.get(value.lower(), value)
     return value
 
 
@@ -111,7 +112,15 @@ def _explain(error: ValidationError) -> str:
     """Return one line on a schema error: the key, what is wrong, what would be right."""
     if error.validator == "additionalProperties":
         known = list(error.schema.get("properties", ()))
-        unknown = next(str(key) for key in error.instance if key not in known)
+        patterns = list(error.schema.get("patternProperties", ()))
+        unknown = next(
+            str(key)
+            for key in error.instance
+            if key not in known and not any(re.search(pattern, str(key)) for pattern in patterns)
+        )
+        if patterns:
+            where = _dotted([*error.path, unknown])
+            return f"config key '{where}': names here match {' or '.join(patterns)}"
         close = difflib.get_close_matches(unknown, known, n=1)
         hint = f"did you mean '{close[0]}'?" if close else f"known here: {', '.join(known)}"
         return f"config key '{_dotted([*error.path, unknown])}' is unknown; {hint}"

@@ -1,7 +1,7 @@
 """The plan: the whole configuration and the descriptions of all jobs. Imported by the Snakefile."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,13 +10,15 @@ from td_interference import objectives
 from td_interference.agents.control_settings import ControlSettings, control_grid
 from td_interference.agents.settings import ExpertSettings
 from td_interference.environments.roms import check_game
+from td_interference.generalization.grid import CellGroup, expand_generalization
 from td_interference.grid import RunSpec, all_runs, expand_grid, replay_spec
 from td_interference.random_studies import Study, expand_studies
 from td_interference.tables import Source
 
-CONTROL, RANDOM_NETWORKS = "control", "random_networks"  # experiments with keys of their own
+# Experiments with keys of their own.
+CONTROL, RANDOM_NETWORKS, GENERALIZATION = "control", "random_networks", "generalization"
 
-Run = RunSpec | ControlSettings | Study
+Run = RunSpec | ControlSettings | Study | CellGroup
 
 
 class Plan(NamedTuple):
@@ -26,6 +28,7 @@ class Plan(NamedTuple):
     runs: dict[str, RunSpec]  # every training run from D*, by run_id
     control_runs: dict[str, ControlSettings]  # every control run, by run_id
     studies: dict[str, Study]  # every study of random networks, by run_id
+    groups: dict[str, CellGroup]  # every group of cells of the generalization experiments, by id
 
     @property
     def scale(self) -> str:
@@ -42,18 +45,21 @@ class Plan(NamedTuple):
         """Return the runs of one experiment, as they are trained (for all experiments together).
 
         Args:
-            experiment: A key of the configuration's `experiments`, `CONTROL` or `RANDOM_NETWORKS`.
+            experiment: A key of the configuration's `experiments`, `CONTROL`, `RANDOM_NETWORKS` or
+                `GENERALIZATION`.
         """
         if experiment == CONTROL:
             return list(self.control_runs.values())
         if experiment == RANDOM_NETWORKS:
             return list(self.studies.values())
+        if experiment == GENERALIZATION:
+            return list(self.groups.values())
         return [self.runs[run.run_id] for run in expand_grid(self.config, experiment)]
 
     def source_runs(self, source: Source) -> list[Run]:
         """Return the runs whose measurements a table's source is."""
         runs = self.experiment_runs(source.experiment)
-        trained = [run for run in runs if not isinstance(run, Study)]
+        trained = [run for run in runs if isinstance(run, RunSpec | ControlSettings)]
         if source.first_game:
             trained = [run for run in trained if run.game == trained[0].game]
         if source.optimizers:
@@ -64,6 +70,8 @@ class Plan(NamedTuple):
         """Return the files that a measurement of `run` came from, below the scale's directory."""
         if isinstance(run, Study):
             return []
+        if isinstance(run, CellGroup):
+            return [f"datasets/{run.dataset}.h5"]
         own = f"runs/{run.run_id}"
         if isinstance(run, ControlSettings):
             return [f"{own}/checkpoints.h5", f"{own}/windows"]
@@ -74,8 +82,11 @@ class Plan(NamedTuple):
         ]
 
     def checkpoints(self, experiment: str) -> list[int]:
-        """Return the update steps that an experiment looks at, ascending; none for a study."""
-        if experiment == RANDOM_NETWORKS:
+        """Return the update steps that an experiment looks at, ascending.
+
+        There are none where measurements are not of checkpoints.
+        """
+        if experiment in (RANDOM_NETWORKS, GENERALIZATION):
             return []
         blocks = {**self.config["experiments"], CONTROL: self.config[CONTROL]}
         return list(blocks[experiment]["checkpoints"])
@@ -92,6 +103,22 @@ class Plan(NamedTuple):
         if metric == "policy_score":
             rules = ("repeat_action_probability", "max_frames_per_episode")
             settings |= {rule: self.config["environment"][rule] for rule in rules}
+        return settings
+
+    @property
+    def datasets(self) -> list[str]:
+        """Every data set that some run learns from."""
+        return sorted({group.dataset for group in self.groups.values()})
+
+    def dataset_settings(self, dataset: str) -> dict[str, Any]:
+        """Return the settings of a data set; none for one that is only asked for."""
+        return dict(self.config["datasets"].get(dataset, {}))
+
+    def statistics(self, sources: Iterable[Source]) -> dict[str, Any]:
+        """Return the settings of the intervals of a table with these sources."""
+        settings = dict(self.config["statistics"])
+        if any(source.experiment == GENERALIZATION for source in sources):
+            settings["confidence"] = self.config[GENERALIZATION]["confidence"]
         return settings
 
     def expert(self, game: str) -> dict[str, Any]:
@@ -129,6 +156,7 @@ def make_plan(user: Mapping[str, Any], workflow_directory: Path | str) -> Plan:
         all_runs(config),
         {run.run_id: run for run in control_grid(config)},
         expand_studies(config["random_networks"]),
+        expand_generalization(config[GENERALIZATION], config["datasets"]),
     )
     for game in plan.games:
         check_game(game)

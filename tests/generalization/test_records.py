@@ -5,6 +5,7 @@ import json
 import pytest
 from cells import cell_spec
 
+from td_interference.agents.masked_image_settings import DoubleDQNSettings, ReinforceSettings
 from td_interference.errors import UserError
 from td_interference.generalization.records import CellSpec, generalization_gap, grouped
 
@@ -16,9 +17,59 @@ def test_ids_name_what_differs():
     assert cell.run_ids == tuple(f"{cell.cell_id}-seed{seed}" for seed in (0, 1, 2))
 
 
-def test_the_dictionary_survives_json():
-    cell = cell_spec()
+AGENTS = [
+    {},
+    {"experiment": "double_dqn", "agent": DoubleDQNSettings(tau=0.2, n_environments=5)},
+    {"experiment": "reinforce", "agent": ReinforceSettings(entropy_weight=0.1)},
+]
+
+
+@pytest.mark.parametrize("over", AGENTS)
+def test_the_dictionary_survives_json(over):
+    cell = cell_spec(**over)
     assert CellSpec.from_dict(json.loads(json.dumps(cell.to_dict()))) == cell
+
+
+@pytest.mark.parametrize(
+    ("experiment", "agent"),
+    [
+        ("regression", {"tau": 0.2}),
+        ("reinforce", {"tau": 0.2}),
+        ("double_dqn", {"entropy_weight": 0.2}),
+    ],
+)
+def test_settings_of_another_agent_are_refused(experiment, agent):
+    fields = {**cell_spec().to_dict(), "experiment": experiment, "agent": agent}
+    with pytest.raises(UserError, match=rf"'generalization\.agent': {experiment}.*{min(agent)}"):
+        CellSpec.from_dict(fields)
+
+
+@pytest.mark.parametrize(
+    ("experiment", "agent"),
+    [
+        ("regression", ReinforceSettings()),
+        ("reinforce", DoubleDQNSettings()),
+        ("double_dqn", None),
+    ],
+)
+def test_the_agent_is_that_of_the_experiment(experiment, agent):
+    with pytest.raises(UserError, match=r"'generalization\.agent'.*does not fit"):
+        cell_spec(experiment=experiment, agent=agent)
+
+
+def test_measured_steps_are_steps_of_all_environments():
+    agent = DoubleDQNSettings(n_environments=4)
+    with pytest.raises(UserError, match=r"'generalization\.measure_every': 10 .* 4 "):
+        cell_spec(experiment="double_dqn", agent=agent)
+
+
+def test_agents_that_differ_cannot_share_a_group():
+    cells = [
+        cell_spec(experiment="reinforce", agent=ReinforceSettings(weight), n_train=size)
+        for weight, size in ((0.1, 5), (0.2, 6))
+    ]
+    with pytest.raises(UserError, match="described twice or unlike"):
+        grouped(cells)
 
 
 @pytest.mark.parametrize(
@@ -62,6 +113,7 @@ def test_a_cell_described_twice_is_refused(over):
 
 
 def test_a_larger_gap_is_worse_generalization():
-    """Accuracy 0.9 against 0.6, and an error of 0.1 against 0.5: both do worse on test."""
-    assert generalization_gap("classification", train=0.9, test=0.6) == pytest.approx(0.3)
+    """Accuracy (or reward) 0.9 against 0.6, error 0.1 against 0.5: both do worse on test."""
+    for experiment in ("classification", "double_dqn", "reinforce"):
+        assert generalization_gap(experiment, train=0.9, test=0.6) == pytest.approx(0.3)
     assert generalization_gap("regression", train=0.1, test=0.5) == pytest.approx(0.4)

@@ -24,6 +24,11 @@ except UserError as error:
 config.update(PLAN.config)
 
 FIGURE_NAMES = [entry.name for entry in figures.FIGURES]
+ATARI_FIGURES = [entry.name for entry in figures.FIGURES if entry.about == "atari"]
+GENERALIZATION_FIGURES = [
+    entry.name for entry in figures.FIGURES if entry.about == "generalization"
+]
+KEEPS_PARAMETERS = PLAN.config["generalization"]["keep_checkpoints"]
 TABLE_NAMES = [entry.name for entry in tables.TABLES]
 METRIC_NAMES = [entry.name for entry in metrics.METRICS]
 
@@ -34,6 +39,8 @@ wildcard_constraints:
     seed="[0-9]+",
     run_id="|".join(map(re.escape, [*PLAN.runs, *PLAN.control_runs])),
     study_id="|".join(map(re.escape, PLAN.studies)),
+    group_id="|".join(map(re.escape, PLAN.groups)),
+    dataset="|".join(PLAN.datasets),
     metric="|".join(METRIC_NAMES),
     table="|".join(TABLE_NAMES),
     figure="|".join(FIGURE_NAMES),
@@ -101,14 +108,20 @@ def table_measurements(wildcards):
 
 def table_code(wildcards):
     """Modules whose change makes a table stale."""
-    own = tables.entry(wildcards.table).module
+    entry = tables.entry(wildcards.table)
     names = (
         "statistics.py",
         "tables/reduce.py",
         "tables/curves.py",
-        f"tables/{own}.py",
+        f"tables/{entry.module}.py",
+        *entry.shared,
     )
     return [source(name) for name in names]
+
+
+def table_statistics(wildcards):
+    """How a table makes its intervals."""
+    return PLAN.statistics(tables.entry(wildcards.table).sources)
 
 
 def figure_tables(wildcards):
@@ -162,6 +175,38 @@ def figure_table_names(wildcards):
 def figure_caption(wildcards):
     """What the report says below a figure; an edited caption redraws the figure."""
     return figures.entry(wildcards.figure).caption
+
+
+def figure_confidence(wildcards):
+    """Confidence of a figure's intervals, which it states."""
+    sources = [
+        part
+        for table in figures.entry(wildcards.figure).tables
+        for part in tables.entry(table).sources
+    ]
+    return PLAN.statistics(sources)["confidence"]
+
+
+def local_copy(wildcards):
+    """The local copy that a data set is read from, if the configuration names one."""
+    path = PLAN.dataset_settings(wildcards.dataset).get("path")
+    return [] if path is None else [os.path.expanduser(path)]
+
+
+def dataset_settings(wildcards):
+    """What a data set of the user's own is."""
+    return {"kind": PLAN.dataset_settings(wildcards.dataset).get("kind")}
+
+
+def dataset_of_group(wildcards):
+    """The data set that a group's runs learn from."""
+    dataset = PLAN.groups[wildcards.group_id].dataset
+    return f"results/{wildcards.scale}/datasets/{dataset}.h5"
+
+
+def group_cells(wildcards):
+    """Everything that decides a group's runs but their data."""
+    return [cell.to_dict() for cell in PLAN.groups[wildcards.group_id].cells]
 
 
 def expert_settings(wildcards):

@@ -23,7 +23,7 @@ rule make_figure:
     params:
         tables=figure_table_names,
         caption=figure_caption,
-        confidence=PLAN.config["statistics"]["confidence"],
+        confidence=figure_confidence,
     script:
         "../scripts/make_figure.py"
 
@@ -58,4 +58,9 @@ rule publish:
 
 rule atari:
     input:
-        expand("results/{figure}.pdf", figure=FIGURE_NAMES),
+        expand("results/{figure}.pdf", figure=ATARI_FIGURES),
+
+
+rule generalization:
+    input:
+        expand("results/{figure}.pdf", figure=GENERALIZATION_FIGURES),

@@ -17,7 +17,7 @@ rule compute_table:
         runtime=60,
     params:
         runs=table_runs,
-        statistics=PLAN.config["statistics"],
+        statistics=table_statistics,
     script:
         "../scripts/compute_table.py"
 

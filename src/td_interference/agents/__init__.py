@@ -1,1 +1,1 @@
-"""Agents that act in environments: the Rainbow expert."""
+"""Agents that act in environments: experts, control, and those of masked images."""

@@ -22,16 +22,24 @@ class DatasetEntry(NamedTuple):
     kind: str  # one of KINDS: which table its file is of
     title: str  # what figures call it
     split: str  # how train and test came about
+    n_train: int = 0  # samples of its train split, where it is whole; 0 for data of one's own
+    embedded: bool = False  # comes with a library: needs neither files nor a download
 
 
 DATASETS = (
-    DatasetEntry("svhn", "images", "SVHN", "official"),
-    DatasetEntry("cifar10", "images", "CIFAR-10", "official"),
-    DatasetEntry("california", "regression", "California Housing", "fixed shuffle, 5% test"),
+    DatasetEntry("svhn", "images", "SVHN", "official", 73_257),
+    DatasetEntry("cifar10", "images", "CIFAR-10", "official", 50_000),
+    DatasetEntry(
+        "california", "regression", "California Housing", "fixed shuffle, 5% test", 19_608
+    ),
     # About a tenth of the training inputs stand in the official test file as well.
-    DatasetEntry("sarcos", "regression", "SARCOS", "official (test inputs stand in train too)"),
-    DatasetEntry("digits", "images", "UCI digits", "fixed shuffle, 20% test"),
-    DatasetEntry("diabetes", "regression", "Diabetes", "fixed shuffle, 20% test"),
+    DatasetEntry(
+        "sarcos", "regression", "SARCOS", "official (test inputs stand in train too)", 44_484
+    ),
+    DatasetEntry("digits", "images", "UCI digits", "fixed shuffle, 20% test", 1_438, embedded=True),
+    DatasetEntry(
+        "diabetes", "regression", "Diabetes", "fixed shuffle, 20% test", 354, embedded=True
+    ),
 )
 
 

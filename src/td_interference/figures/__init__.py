@@ -28,6 +28,7 @@ class FigureEntry(NamedTuple):
     unit: str  # what is drawn independently within a run, "" for nothing; in the intervals' note
     shared: tuple[str, ...] = ("lines",)  # modules of this package it is made with
     title: str = _TITLE  # over the picture; `render` fills in what is in braces
+    about: str = "atari"  # the target that makes it among others: atari or generalization
 
     @property
     def modules(self) -> tuple[str, ...]:
@@ -35,7 +36,40 @@ class FigureEntry(NamedTuple):
         return (self.module, *self.shared)
 
 
+_GENERALIZATION = (
+    "Networks of different capacity (width n_h, n_L extra layers), trained on the first n_T "
+    "samples or images: classifiers, regressions, Double DQN and REINFORCE agents. ρ: mean "
+    "function interference, the inner product of the gradients of f (the largest output, or the "
+    "mean one of regressions and REINFORCE) at two different training samples. Gap: accuracy or "
+    "reward in train minus test, or test minus train error."
+)
+
 FIGURES = (
+    FigureEntry(
+        "fig1",
+        "fig01_correlation_by_size",
+        ("generalization_by_size",),
+        "Pearson's r of log ρ and generalization gap, over capacities and seeds, for each training "
+        f"set size n_T. {_GENERALIZATION} Shaded: bootstrap interval over runs.",
+        "",
+        ("generalization",),
+        "{data} · {scale} scale\neach r over {runs} · {confidence:.0%} bootstrap over runs · "
+        "{left_out}",
+        "generalization",
+    ),
+    FigureEntry(
+        "fig2",
+        "fig02_gap_and_interference",
+        ("generalization_runs", "generalization_lines"),
+        "Generalization gap against log ρ, both standardised within each experiment. A circle is a "
+        "run, its area in proportion to the number of parameters. Lines: least squares over all "
+        f"training sizes and capacities, whose slope here is r. {_GENERALIZATION}",
+        "",
+        ("generalization",),
+        "{data} · {scale} scale\n{runs} per line · r with {confidence:.0%} bootstrap over runs · "
+        "{left_out}",
+        "generalization",
+    ),
     FigureEntry(
         "fig3",
         "fig03_gain_of_regressions",
@@ -88,6 +122,32 @@ FIGURES = (
         "pairs of samples; transparent dashed lines: mean of all. Each panel has a scale of its "
         f"own. Bottom row: share of pairs with a negative term. {_LINES}",
         "",
+    ),
+    FigureEntry(
+        "fig8",
+        "fig08_gap_by_size",
+        ("generalization_runs", "gap_by_size", "gap_correlations"),
+        "Generalization gap against training set size n_T. A circle is a run, its area in "
+        "proportion to the width n_h. Lines: mean over runs, with its bootstrap interval. r: "
+        f"Pearson's, of gap and log n_T. {_GENERALIZATION}",
+        "",
+        ("generalization",),
+        "{data} · {scale} scale\n{runs} per n$_T$ · bands: {confidence:.0%} bootstrap over runs · "
+        "{left_out}",
+        "generalization",
+    ),
+    FigureEntry(
+        "fig9",
+        "fig09_interference_by_capacity",
+        ("interference_by_capacity", "capacity_correlations"),
+        "Function interference ρ, averaged over training, against capacity. Lines: geometric mean "
+        "over the runs of all training set sizes, with its bootstrap interval. r: Pearson's, of "
+        f"log ρ and log capacity over runs. {_GENERALIZATION}",
+        "",
+        ("generalization",),
+        "{data} · {scale} scale\n{runs} per point · bands: {confidence:.0%} bootstrap over runs · "
+        "{left_out}",
+        "generalization",
     ),
     FigureEntry(
         "fig10",

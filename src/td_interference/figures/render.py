@@ -64,7 +64,17 @@ def _title(entry: FigureEntry, data: pl.DataFrame, scale: str, confidence: float
         runs=f"{style.count(n)} run{'s' if max(n) != 1 else ''}",
         confidence=confidence,
         resampled=resampling_note(min(n), entry.unit),
+        data=", ".join(data["data"].unique(maintain_order=True)) if "data" in data.columns else "",
+        left_out=_left_out(data),
     )
+
+
+def _left_out(data: pl.DataFrame) -> str:
+    """Say how many runs the picture does without, and why."""
+    reasons = {"diverged": "{} diverged", "not_positive": "{} with ρ ≤ 0"}
+    counts = {reason: int(data[reason].sum()) for reason in reasons if reason in data.columns}
+    said = [reasons[reason].format(count) for reason, count in counts.items() if count]
+    return f"left out: {', '.join(said)}" if said else "no run left out"
 
 
 def _read(path: Path | str) -> pl.DataFrame:

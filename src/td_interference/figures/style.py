@@ -6,7 +6,7 @@ has to be matched by colour.
 """
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -40,10 +40,20 @@ OPTIMIZERS = {
     "momentum_sgd": ("momentum SGD", "#CC79A7"),
 }
 
+# The colour of each data set; no figure shows these and the above at once.
+DATASETS = {
+    "svhn": "#0072B2",
+    "cifar10": "#D55E00",
+    "sarcos": "#CC79A7",
+    "california": "#E69F00",
+    "digits": "#009E73",
+    "diabetes": "#56B4E9",
+}
+
 # The name and line style of each experiment: the paper dashes policy evaluation.
 EXPERIMENTS = {"control": ("control", "-"), "policy_evaluation": ("policy evaluation", "--")}
 
-# Colours of objectives that have none above, a user's own, in the order of their names: Tol's.
+# Colours of what has none above, objectives and data sets of a user's own, in order: Tol's.
 _OTHERS = ("#882255", "#332288", "#999933", "#AA4499", "#661100")
 
 _NAMED = {"objective": OBJECTIVES, "optimizer": OPTIMIZERS}
@@ -114,6 +124,20 @@ def names_and_colours(by: str, values: Sequence[Any]) -> tuple[list[str], list[A
         chosen = [(_NAMED[by] | own)[value] for value in values]
         return [name for name, _ in chosen], [colour for _, colour in chosen]
     return [f"λ = {value:g}" for value in values], ordered_colours(len(values))
+
+
+def experiment_colours(datasets: Mapping[str, str]) -> dict[str, str]:
+    """Return a colour for each experiment of a picture: its data set's, if no other has it.
+
+    Args:
+        datasets: The data set of each experiment, in order.
+    """
+    others = itertools.cycle(_OTHERS)
+    colours: dict[str, str] = {}
+    for name, dataset in datasets.items():
+        own = DATASETS.get(dataset)
+        colours[name] = next(others) if own is None or own in colours.values() else own
+    return colours
 
 
 def ordered_colours(n: int) -> list[Any]:

@@ -7,11 +7,12 @@ convolution, so such networks take turns (benchmarks/stacked_training.py).
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from td_interference.generalization.stacked_linear import StackedLinear
 from td_interference.gradients import PerSampleGradients, per_sample_gradients
 from td_interference.gradients.layers import DenseGradient, FactoredGradient, LayerGradient
 from td_interference.optimizers import make_optimizer
@@ -68,21 +69,13 @@ class Learners(Protocol):
         """Return the R networks as they are now; not to be changed."""
         ...
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return the parameters and the state of Adam of all."""
+        ...
 
-class StackedLinear(nn.Module):
-    """R linear layers with a bias as one batched matrix product."""
-
-    def __init__(self, layers: Sequence[nn.Linear]) -> None:
-        """Copy the parameters of layers of one shape."""
-        super().__init__()
-        weights = torch.stack([layer.weight.detach().T for layer in layers])
-        biases = torch.stack([layer.bias.detach()[None] for layer in layers])
-        self.weight = nn.Parameter(weights.contiguous())  # [R, I, O]
-        self.bias = nn.Parameter(biases)  # [R, 1, O]
-
-    def forward(self, inputs: Tensor, layers: slice = slice(None)) -> Tensor:
-        """Return the outputs of some or all layers for their own inputs, [R, N, I] to [R, N, O]."""
-        return torch.baddbmm(self.bias[layers], inputs, self.weight[layers])
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go back to where `state_dict` was called."""
+        ...
 
 
 def stackable(network: nn.Module) -> bool:
@@ -192,6 +185,15 @@ class StackedLearners:
                     network.get_parameter(f"{name}.bias").copy_(module.bias[run, 0])
         return self._unstacked
 
+    def state_dict(self) -> dict[str, Any]:
+        """See `Learners`."""
+        return {"stack": self._stack.state_dict(), "optimizer": self._optimizer.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See `Learners`."""
+        self._stack.load_state_dict(state["stack"])
+        self._optimizer.load_state_dict(state["optimizer"])
+
 
 class SeparateLearners:
     """Networks of any kind, one after the other in one process."""
@@ -235,6 +237,18 @@ class SeparateLearners:
     def networks(self) -> list[nn.Module]:
         """See `Learners`."""
         return self._networks
+
+    def state_dict(self) -> dict[str, Any]:
+        """See `Learners`."""
+        return {"parts": [part.state_dict() for part in self._parts()]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See `Learners`."""
+        for part, own in zip(self._parts(), state["parts"], strict=True):
+            part.load_state_dict(own)
+
+    def _parts(self) -> list[nn.Module | torch.optim.Optimizer]:
+        return [*self._networks, *self._optimizers]
 
 
 def make_learners(networks: Sequence[nn.Module], learning_rate: float) -> Learners:

@@ -8,10 +8,11 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, Self
 
+from td_interference.agents.masked_image_settings import AGENT_SETTINGS, AgentSettings
 from td_interference.errors import UserError
 
-Experiment = Literal["classification", "regression"]
-EXPERIMENTS: tuple[Experiment, ...] = ("classification", "regression")
+Experiment = Literal["classification", "regression", "double_dqn", "reinforce"]
+EXPERIMENTS: tuple[Experiment, ...] = ("classification", "regression", "double_dqn", "reinforce")
 
 _LEAST = {
     "hidden": 1,
@@ -26,7 +27,11 @@ _LEAST = {
 
 @dataclasses.dataclass(frozen=True)
 class CellSpec:
-    """One cell of the grid, a run for each seed: everything that may change their results."""
+    """One cell of the grid, a run for each seed: everything that may change their results.
+
+    The steps of classifiers and regressions are updates, those of agents agent steps, and of an
+    agent the training images are the first n_T.
+    """
 
     dataset: str
     experiment: Experiment
@@ -34,12 +39,15 @@ class CellSpec:
     extra_layers: int  # n_L
     n_train: int  # n_T: the first so many training samples are all that is learned from
     learning_rate: float  # of Adam
-    minibatch: int  # samples per update, drawn uniformly with replacement
-    steps: int  # updates
-    measure_every: int  # updates between two measurements; the last one is after the last update
-    samples: int  # of each split whose gradients are measured, at most
+    # Samples per update, drawn uniformly with replacement; for REINFORCE the agent steps of whole
+    # episodes that make an update, at least.
+    minibatch: int
+    steps: int
+    measure_every: int  # steps between two measurements; the last one is after the last step
+    samples: int  # of each split whose gradients are measured, at most; for agents, states
     evaluation_samples: int  # of each split that performance is measured on, at most
     seeds: tuple[int, ...]  # indices of the repetitions, from 0
+    agent: AgentSettings | None = None  # None for classification and regression
 
     def __post_init__(self) -> None:
         """Check each key, and what joins several.
@@ -68,6 +76,18 @@ class CellSpec:
             "seeds",
             "must be numbers from 0 on, in ascending order",
         )
+        kind = AGENT_SETTINGS.get(self.experiment, type(None))
+        self._require(
+            type(self.agent) is kind,
+            "agent",
+            f"does not fit the experiment {self.experiment}, which takes {kind.__name__}",
+        )
+        if self.agent is not None:
+            self._require(
+                self.measure_every % self.agent.n_environments == 0,
+                "measure_every",
+                f"must be a multiple of the {self.agent.n_environments} 'n_environments'",
+            )
 
     def _require(self, holds: bool, name: str, otherwise: str) -> None:
         if not holds:
@@ -105,8 +125,23 @@ class CellSpec:
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Self:
-        """Return the cell whose `to_dict` is `fields`."""
-        return cls(**{**fields, "seeds": tuple(fields["seeds"])})
+        """Return the cell whose `to_dict` is `fields`.
+
+        Raises:
+            UserError: If a value makes no sense, or the agent's are not those of its experiment.
+        """
+        agent = fields.get("agent")
+        if agent is not None:
+            kind = AGENT_SETTINGS.get(fields["experiment"])
+            names = {field.name for field in dataclasses.fields(kind)} if kind else set()
+            unknown = sorted(set(agent) - names)
+            if kind is None or unknown:
+                raise UserError(
+                    f"config key 'generalization.agent': {fields['experiment']} has no such "
+                    f"settings ({', '.join(unknown)}); leave them out"
+                )
+            agent = kind(**agent)
+        return cls(**{**fields, "seeds": tuple(fields["seeds"]), "agent": agent})
 
 
 def grouped(cells: Iterable[CellSpec]) -> dict[str, tuple[CellSpec, ...]]:
@@ -132,21 +167,23 @@ def generalization_gap(experiment: Experiment, train: float, test: float) -> flo
     """Return how much worse the test set fares: larger means worse generalization (paper, B.1).
 
     Args:
-        experiment: Decides what performance is: accuracy, of which more is better, or error.
+        experiment: Decides what performance is: accuracy or reward, of which more is better, or
+            the error of a regression.
         train: Performance on training samples.
         test: Performance on test samples.
     """
-    return train - test if experiment == "classification" else test - train
+    return test - train if experiment == "regression" else train - test
 
 
 @dataclasses.dataclass(frozen=True)
 class RunMeasurement:
     """One run at one update step: a row of the table. NaN throughout once a run diverged.
 
-    `function` is of f, the largest output of a classifier and the mean output of a regression,
-    `loss` of the loss. Interference is the inner product of two gradients, stiffness their cosine;
-    each the mean over the pairs of different samples. Stiffness is over the pairs that have an
-    angle, which those with a zero gradient have not.
+    `function` is of f: the largest output of a classifier and of a Double DQN agent (of all 14),
+    the mean output of a regression and of a REINFORCE agent. `loss` is of the loss. Interference is
+    the inner product of two gradients, stiffness their cosine; each the mean over the pairs of
+    different samples. Stiffness is over the pairs that have an angle, which those with a zero
+    gradient have not.
     """
 
     run_id: str
@@ -158,10 +195,15 @@ class RunMeasurement:
     n_train: int  # n_T
     seed: int
     update_step: int  # updates done
+    agent_step: int  # agent steps done; 0 for classification and regression
     diverged: bool  # a loss or output has been inf or NaN, now or before
-    train_loss: float  # mean cross entropy in nats, or mean squared error in units of y squared
+    # Mean cross entropy in nats, or mean squared error in units of y squared, or the agent's loss
+    # (`agents.double_dqn`, `agents.reinforce`) over the measured states.
+    train_loss: float
     test_loss: float
-    train_performance: float  # accuracy in 0..1, or mean squared error / variance of the output
+    # Accuracy in 0..1, or mean squared error / variance of the output, or mean undiscounted reward
+    # of an agent's episodes on the images of the split.
+    train_performance: float
     test_performance: float
     generalization_gap: float  # in units of performance; larger is worse
     function_interference_train_train: float

@@ -1,7 +1,7 @@
 """Training all runs of one or more cells together, and measuring them on the way (paper, B.1)."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -97,6 +97,11 @@ class TrainingTogether:
         """The networks as they are now, in the order of cells, then seeds; not to be changed."""
         return self._learners.networks()
 
+    @property
+    def steps_done(self) -> int:
+        """Of the cells' steps; here they are updates."""
+        return self.update_step
+
     def advance(self, updates: int) -> None:
         """Do some updates of every run.
 
@@ -127,6 +132,20 @@ class TrainingTogether:
                 self._runs, self._finite.tolist(), *columns.values(), strict=True
             )
         ]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that decides the rest of the runs and does not follow from their ids."""
+        return {
+            "update_step": self.update_step,
+            "learners": self._learners.state_dict(),
+            "finite": self._finite,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go back to where `state_dict` was called, in a training of the same cells."""
+        self.update_step = state["update_step"]
+        self._learners.load_state_dict(state["learners"])
+        self._finite = state["finite"].to(self._device)
 
     def _draw_samples(self, purpose: str, sizes: Sequence[int]) -> _Samples:
         """Draw each run's samples from the first `sizes[r]`, without replacement."""
@@ -190,6 +209,7 @@ class TrainingTogether:
             n_train=cell.n_train,
             seed=run.seed,
             update_step=self.update_step,
+            agent_step=0,
             diverged=not finite,
             generalization_gap=generalization_gap(
                 cell.experiment, known["train_performance"], known["test_performance"]

@@ -12,20 +12,21 @@ from td_interference.storage.hdf5 import (
     read_attributes,
     write,
 )
+from td_interference.storage.table import Field, Table
 from td_interference.storage.tables import (
     CHECKPOINTS,
+    GENERALIZATION,
     IMAGES,
     MEASUREMENTS,
     RANDOM_NETWORKS,
     REGRESSION,
     REPLAY,
     TABLES,
-    Field,
-    Table,
 )
 
 __all__ = [
     "CHECKPOINTS",
+    "GENERALIZATION",
     "IMAGES",
     "MEASUREMENTS",
     "RANDOM_NETWORKS",

@@ -24,7 +24,7 @@ class Checkpoint(NamedTuple):
 
     update_step: int
     parameters: Tensors  # by the network's own names
-    frozen_parameters: Tensors  # of the network that gives the bootstrap values
+    frozen_parameters: Tensors  # of the network that gives the bootstrap values, if there is one
     optimizer: dict[int, Tensors]  # by position of the parameter; empty for plain SGD
 
 
@@ -99,12 +99,12 @@ def read_checkpoint(path: Path | str, update_step: int) -> Checkpoint:
         return Checkpoint(
             update_step,
             _tensors(group["parameters"]),
-            _tensors(group["frozen_parameters"]),
+            _tensors(group.get("frozen_parameters", {})),
             optimizer,
         )
 
 
-def _tensors(group: h5py.Group) -> Tensors:
+def _tensors(group: h5py.Group | dict[str, Any]) -> Tensors:
     return {name: torch.from_numpy(np.asarray(group[name][()])) for name in group}
 
 

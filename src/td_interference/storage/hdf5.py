@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 
 from td_interference.errors import UserError
 from td_interference.files import atomic_path
-from td_interference.storage.tables import REBUILD, TABLES, Table
+from td_interference.storage.table import Table
+from td_interference.storage.tables import REBUILD, TABLES
 
 Arrays = dict[str, NDArray[Any]]
 

@@ -1,26 +1,9 @@
 """Every kind of HDF5 file: the names in it, their dtypes, shapes, units, and schema versions."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
-
-class Field(NamedTuple):
-    """One data set: its dtype, the name of each dimension (or its fixed size), unit, meaning."""
-
-    dtype: str
-    dimensions: tuple[str | int, ...]
-    unit: str
-    description: str
-
-
-class Table(NamedTuple):
-    """One kind of file."""
-
-    name: str
-    version: int
-    title: str
-    fields: Mapping[str, Field]
-
+from td_interference.storage.generalization import GENERALIZATION
+from td_interference.storage.table import Field, Table
 
 _GAME_SCORE = "game score"
 REBUILD = "delete it and run snakemake again"  # what a user can do about a bad file
@@ -253,5 +236,6 @@ TABLES = {
         CHECKPOINTS,
         *MEASUREMENTS.values(),
         RANDOM_NETWORKS,
+        GENERALIZATION,
     )
 }

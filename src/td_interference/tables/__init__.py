@@ -25,6 +25,7 @@ class TableEntry(NamedTuple):
     name: str
     sources: tuple[Source, ...]
     module: str  # of td_interference.tables; holds a function of the table's name
+    shared: tuple[str, ...] = ()  # further modules whose change makes the table stale
 
 
 _SPREAD = ("adam", "rmsprop")  # the optimizers that the paper's figure 12 compares
@@ -33,6 +34,8 @@ _PARAMETERIZATIONS = tuple(
     for metric in ("sign_variance", "policy_score", "function_interference")
 )
 _RANDOM_NETWORKS = (Source("random_networks", "random_networks"),)
+_GENERALIZATION = (Source("generalization", "generalization"),)
+_CORRELATIONS = ("generalization/statistics.py",)
 
 TABLES = (
     TableEntry("stiffness_by_lambda", (Source("td_lambda", "stiffness"),), "by_lambda"),
@@ -79,6 +82,13 @@ TABLES = (
     TableEntry("random_networks_summary", _RANDOM_NETWORKS, "random_networks"),
     TableEntry("random_networks_histogram", _RANDOM_NETWORKS, "random_networks"),
     TableEntry("random_networks_step_sizes", _RANDOM_NETWORKS, "random_networks"),
+    TableEntry("generalization_runs", _GENERALIZATION, "generalization", _CORRELATIONS),
+    TableEntry("generalization_by_size", _GENERALIZATION, "generalization", _CORRELATIONS),
+    TableEntry("generalization_lines", _GENERALIZATION, "generalization", _CORRELATIONS),
+    TableEntry("gap_by_size", _GENERALIZATION, "generalization", _CORRELATIONS),
+    TableEntry("gap_correlations", _GENERALIZATION, "generalization", _CORRELATIONS),
+    TableEntry("interference_by_capacity", _GENERALIZATION, "generalization", _CORRELATIONS),
+    TableEntry("capacity_correlations", _GENERALIZATION, "generalization", _CORRELATIONS),
 )
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from td_interference import metrics, storage, tables
 from td_interference.agents.control_settings import ControlSettings
 from td_interference.files import atomic_path
+from td_interference.generalization.grid import CellGroup
 from td_interference.grid import RunSpec
 from td_interference.random_studies import Study
 from td_interference.seeds import numpy_generator
@@ -39,6 +40,14 @@ class MeasuredStudy(NamedTuple):
 
     study: Study
     arrays: storage.Arrays  # of storage.RANDOM_NETWORKS
+
+
+class MeasuredGroup(NamedTuple):
+    """One group of cells and what was measured of its runs."""
+
+    group: CellGroup
+    arrays: storage.Arrays  # of storage.GENERALIZATION
+    n_parameters: int  # of each of its networks
 
 
 class Curve(NamedTuple):
@@ -137,7 +146,14 @@ def compute_table(
         table.write_csv(temporary)
 
 
-def _read(item: Mapping[str, Any], path: Path | str) -> Measured | MeasuredStudy:
+def _read(item: Mapping[str, Any], path: Path | str) -> Measured | MeasuredStudy | MeasuredGroup:
+    if item["record"] == CellGroup.__name__:
+        attributes = storage.read_attributes(path, storage.GENERALIZATION)
+        return MeasuredGroup(
+            CellGroup.from_dict(item["run"]),
+            storage.read(path, storage.GENERALIZATION),
+            attributes["n_parameters"],
+        )
     if item["record"] == Study.__name__:
         return MeasuredStudy(
             Study.from_dict(item["run"]), storage.read(path, storage.RANDOM_NETWORKS)

@@ -1,0 +1,42 @@
+"""Figure 1: correlation of interference and generalization gap, by training set size."""
+
+from collections.abc import Mapping
+
+import polars as pl
+from matplotlib.figure import Figure
+
+from td_interference.figures import generalization as shared
+
+_COLUMNS = (
+    *("name", "data", "dataset", "experiment", "n_train", "r", "low", "high", "n"),
+    *("diverged", "not_positive"),
+)
+
+
+def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """Return the plotted numbers: r with its interval for each experiment and n_T."""
+    table = tables["generalization_by_size"].filter(pl.col("pair") == shared.PAIR)
+    return table.select(_COLUMNS)
+
+
+def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
+    """Return the figure, a panel for each family; `title` states scale, data and runs."""
+    figure, panels = shared.panels(data(tables), shared.THREE_FAMILIES, title, row_height=2.5)
+    for panel in panels:
+        axes = panel.axes
+        axes.axhline(0, color="0.6", lw=0.5, zorder=0)
+        for look in panel.experiments:
+            rows = look.rows.sort("n_train")
+            axes.fill_between(
+                rows["n_train"], rows["low"], rows["high"], color=look.colour, alpha=0.2, lw=0
+            )
+            axes.plot(
+                rows["n_train"], rows["r"], color=look.colour, marker="o", ms=2.5, label=look.label
+            )
+        shared.size_axis(
+            axes, [size for look in panel.experiments for size in look.rows["n_train"]]
+        )
+        axes.set_ylim(-1.05, 1.05)
+        shared.heading(panel)
+    panels[0].axes.set_ylabel("r of log $\\overline{ρ}$ and gap")
+    return figure

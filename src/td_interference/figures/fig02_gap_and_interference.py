@@ -1,0 +1,66 @@
+"""Figure 2: generalization gap against interference, for all runs."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import polars as pl
+from matplotlib.figure import Figure
+
+from td_interference.figures import generalization as shared
+
+_RHO = f"function_interference_{shared.PAIR}"
+_COLUMNS = (
+    *("name", "data", "dataset", "experiment", "hidden", "extra_layers", "n_parameters"),
+    *("n_train", "seed", _RHO, "generalization_gap"),
+)
+
+
+def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """Return the plotted numbers, one row per run, at its last measured step.
+
+    x and y are log interference and gap, standardised over the experiment's runs; null in a run
+    that is left out, for the reason whose column (diverged, not_positive) is 1. Of the experiment
+    over its n runs: r with its interval r_low, r_high.
+    """
+    runs = tables["generalization_runs"].group_by("run_id", maintain_order=True).last()
+    gap, rho = pl.col("generalization_gap"), pl.col(_RHO)
+    lost = pl.col("diverged") | ~(gap.is_finite() & rho.is_finite())
+    runs = runs.select(
+        *_COLUMNS,
+        lost.cast(pl.Int64).alias("diverged"),
+        (~lost & (rho <= 0)).cast(pl.Int64).alias("not_positive"),
+    )
+    usable = (pl.col("diverged") == 0) & (pl.col("not_positive") == 0)
+    x, y = pl.when(usable).then(rho.log()), pl.when(usable).then(gap)
+    runs = runs.with_columns(_standardised(x).alias("x"), _standardised(y).alias("y"))
+    lines = tables["generalization_lines"].filter(pl.col("pair") == shared.PAIR)
+    lines = lines.select(
+        "name", "r", pl.col("low").alias("r_low"), pl.col("high").alias("r_high"), "n"
+    )
+    return runs.join(lines, on="name", how="left", maintain_order="left")
+
+
+def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
+    """Return the figure, a panel for each family; `title` states scale, data and runs."""
+    table = data(tables)
+    figure, panels = shared.panels(table, shared.FOUR_FAMILIES, title, row_height=1.95)
+    for panel in panels:
+        axes = panel.axes
+        for look in panel.experiments:
+            rows = look.rows.drop_nulls("x").sort("n_parameters", descending=True)
+            r, low, high = look.rows.select("r", "r_low", "r_high").row(0)
+            if len(rows):
+                sizes = shared.areas(rows["n_parameters"])
+                axes.scatter(rows["x"], rows["y"], s=sizes, color=look.colour, alpha=0.45, lw=0)
+            label = f"{look.label}: {shared.correlation(r, low, high)}"
+            ends = np.array([rows["x"].min(), rows["x"].max()], dtype=float)
+            # Through the means, 0, with the slope r: both axes are in standard deviations.
+            axes.plot(ends, r * ends, color=look.colour, label=label)
+        axes.set_xlabel("log $\\overline{ρ}$ (standardised)")
+        axes.set_ylabel("gap (standardised)")
+        shared.heading(panel)
+    return figure
+
+
+def _standardised(column: pl.Expr) -> pl.Expr:
+    return (column - column.mean().over("name")) / column.std(ddof=0).over("name")

@@ -1,0 +1,60 @@
+"""Figure 9: function interference during training against capacity."""
+
+from collections.abc import Mapping
+
+import polars as pl
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
+
+from td_interference.figures import generalization as shared
+
+_COLUMNS = (
+    *("name", "data", "dataset", "experiment", "hidden", "extra_layers", "n_parameters"),
+    *("mean", "low", "high", "n", "diverged", "not_positive"),
+)
+
+
+def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """Return the plotted numbers, one row per experiment and capacity.
+
+    mean is that of interference over training and, geometrically, over n runs; r, r_low, r_high are
+    of log interference and log capacity over the experiment's runs.
+    """
+    table = tables["interference_by_capacity"].filter(pl.col("pair") == shared.PAIR)
+    correlations = tables["capacity_correlations"].filter(pl.col("pair") == shared.PAIR)
+    correlations = correlations.select(
+        "name", "r", pl.col("low").alias("r_low"), pl.col("high").alias("r_high")
+    )
+    return table.select(_COLUMNS).join(correlations, on="name", how="left", maintain_order="left")
+
+
+def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
+    """Return the figure, a panel for each family; `title` states scale, data and runs."""
+    figure, panels = shared.panels(data(tables), shared.FOUR_FAMILIES, title, row_height=1.95)
+    for panel in panels:
+        axes = panel.axes
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        for look in panel.experiments:
+            rows = look.rows.sort("n_parameters")
+            r, low, high = rows.select("r", "r_low", "r_high").row(0)
+            axes.fill_between(
+                rows["n_parameters"], rows["low"], rows["high"], color=look.colour, alpha=0.25, lw=0
+            )
+            axes.plot(
+                rows["n_parameters"],
+                rows["mean"],
+                color=look.colour,
+                marker="o",
+                ms=2.5,
+                label=f"{look.label}: {shared.correlation(r, low, high)}",
+            )
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=6))
+            axis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.set_xlabel("parameters")
+        axes.set_ylabel("$\\overline{ρ}$ during training")
+        shared.heading(panel)
+    return figure

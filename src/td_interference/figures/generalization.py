@@ -1,0 +1,135 @@
+"""What the figures of the generalization experiments share: a panel for each family of learners."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+
+from td_interference.figures import style
+
+PAIR = "train_train"  # of the interference that is drawn; the tables have all three
+
+# Titles of panels, and the experiments of each.
+THREE_FAMILIES = {
+    "supervised": ("classification", "regression"),
+    "value-based (Double DQN)": ("double_dqn",),
+    "policy gradient (REINFORCE)": ("reinforce",),
+}
+FOUR_FAMILIES = {
+    "classification": ("classification",),
+    "regression": ("regression",),
+    "value-based (Double DQN)": ("double_dqn",),
+    "policy gradient (REINFORCE)": ("reinforce",),
+}
+# What the gap of each experiment is in.
+GAP_UNITS = {
+    "classification": "accuracy",
+    "regression": "error / variance",
+    "double_dqn": "episode reward",
+    "reinforce": "episode reward",
+}
+
+_LARGEST_AREA, _SMALLEST_AREA = 40.0, 2.0  # points², of a run's circle
+
+
+class Panel(NamedTuple):
+    """One family's panel."""
+
+    title: str
+    axes: Axes
+    experiments: list["Look"]
+
+
+class Look(NamedTuple):
+    """One experiment: its rows, and how it is shown."""
+
+    name: str
+    label: str
+    colour: str
+    rows: pl.DataFrame
+
+
+def panels(
+    table: pl.DataFrame, families: Mapping[str, Sequence[str]], title: str, *, row_height: float
+) -> tuple[Figure, list[Panel]]:
+    """Return a figure with a panel for each family that has experiments.
+
+    Up to three stand side by side, four in two rows.
+
+    Args:
+        table: Columns name, data, dataset, experiment, and what is drawn.
+        families: Titles of panels and the experiments of each.
+        title: Over the picture.
+        row_height: Inches.
+    """
+    present = {
+        family: table.filter(pl.col("experiment").is_in(experiments))
+        for family, experiments in families.items()
+    }
+    present = {family: rows for family, rows in present.items() if len(rows)}
+    n_rows = 2 if len(present) == 4 else 1
+    n_columns = len(present) // n_rows
+    width = style.COLUMN_WIDTH if n_columns == 1 else style.DOUBLE_WIDTH
+    figure, columns = style.new_grid(n_rows, n_columns, width=width, row_height=row_height)
+    figure.suptitle(title, x=0.02, ha="left")
+    # Row by row, from the columns that `new_grid` gives.
+    ordered = [axes for row in zip(*columns, strict=True) for axes in row]
+    drawn = []
+    for (family, rows), axes in zip(present.items(), ordered, strict=True):
+        drawn.append(Panel(family, axes, _looks(rows)))
+    return figure, drawn
+
+
+def _looks(rows: pl.DataFrame) -> list[Look]:
+    names = rows.select("name", "data", "dataset").unique(maintain_order=True).rows()
+    colours = style.experiment_colours({name: dataset for name, _, dataset in names})
+    titles = [data for _, data, _ in names]
+    return [
+        Look(
+            name,
+            data if titles.count(data) == 1 else name.replace("_", " "),
+            colours[name],
+            rows.filter(pl.col("name") == name),
+        )
+        for name, data, _ in names
+    ]
+
+
+def areas(capacity: pl.Series) -> list[float]:
+    """Return the area of each run's circle in points², in proportion to its capacity."""
+    values = capacity.to_list()
+    return [max(_SMALLEST_AREA, _LARGEST_AREA * value / max(values)) for value in values]
+
+
+def size_axis(axes: Axes, sizes: Sequence[int]) -> None:
+    """Make the horizontal axis one of training sizes, logarithmic, marked where there are some."""
+    axes.set_xscale("log")
+    shown = sorted(set(sizes))
+    axes.set_xticks(shown, [_short(size) for size in shown], rotation=90)
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel("training set size n$_T$")
+
+
+def correlation(r: float, low: float, high: float) -> str:
+    """Return a correlation with its interval, for a legend."""
+    return f"r = {r:.2f} [{low:.2f}, {high:.2f}]"
+
+
+def heading(panel: Panel) -> None:
+    """Write the family and its drawn experiments above the panel, where they cover nothing."""
+    panel.axes.legend(
+        title=panel.title,
+        alignment="left",
+        loc="lower left",
+        bbox_to_anchor=(0.0, 1.0),
+        borderpad=0.2,
+        handlelength=1.2,
+    )
+
+
+def _short(size: int) -> str:
+    """Return 5000 as "5k", 8152 as it is."""
+    return f"{size // 1000}k" if size >= 1000 and size % 1000 == 0 else f"{size}"

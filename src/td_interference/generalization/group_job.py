@@ -1,0 +1,175 @@
+"""The job of one group of cells: train all its runs, measure them on the way, go on when killed.
+
+Everything else in the project trains first and measures checkpoints later. Here that would keep
+hundreds of thousands of checkpoints (2,300 runs, measured up to 200 times each) that are read once
+each, and a measurement takes as long as a few updates: so it is done on the way. Parameters are
+kept where asked for.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import nn
+
+from td_interference import storage
+from td_interference.datasets.arrays import read_dataset
+from td_interference.files import sha256
+from td_interference.generalization.agent_runs import AgentsInTurn
+from td_interference.generalization.data import network_factory, read_task
+from td_interference.generalization.records import CellSpec, RunMeasurement
+from td_interference.generalization.training import TrainingTogether
+from td_interference.progress import Progress
+from td_interference.resume import ResumeState
+from td_interference.storage.checkpoints import Checkpoint, merge_checkpoints, write_checkpoint
+
+_STEPS_AT_ONCE = 20  # between two looks at the clock
+
+
+class Training(Protocol):
+    """Runs of one group under way."""
+
+    @property
+    def steps_done(self) -> int:
+        """Of the cells' steps."""
+        ...
+
+    @property
+    def networks(self) -> list[nn.Module]:
+        """The networks as they are now, in the order of cells, then seeds."""
+        ...
+
+    def advance(self, steps: int) -> None:
+        """Train for some steps; how a run is cut into such calls changes nothing."""
+        ...
+
+    def measure(self) -> list[RunMeasurement]:
+        """Return a row for each run as it is now."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that decides the rest of the runs."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go back to where `state_dict` was called."""
+        ...
+
+
+class GroupOutputs(NamedTuple):
+    """Files of one group's job."""
+
+    measurement: Path  # HDF5, storage.GENERALIZATION
+    parameters: Path | None = None  # HDF5, storage.CHECKPOINTS; None: not kept
+
+
+def make_training(cells: Sequence[CellSpec], data_path: Path, device: torch.device) -> Training:
+    """Return the training of one group's runs, before its first step.
+
+    Args:
+        cells: Of one group.
+        data_path: The data set's HDF5 file.
+        device: To learn on.
+
+    Raises:
+        UserError: If the data are not good, or too few.
+    """
+    if cells[0].agent is not None:
+        return AgentsInTurn(cells, read_dataset(data_path, "images"), device)
+    task = read_task(cells, data_path, device)
+    return TrainingTogether(cells, task, network_factory(cells[0], task))
+
+
+def train_group(
+    name: str,
+    cells: Sequence[CellSpec],
+    data_path: Path,
+    outputs: GroupOutputs,
+    state_directory: Path,
+    *,
+    device: torch.device,
+    resume_interval: float,
+    make_training: Callable[[Sequence[CellSpec], Path, torch.device], Training] = make_training,
+) -> None:
+    """Train and measure the runs of one group, and write their rows.
+
+    A killed job goes on from its resume state with the same bits (on a CPU).
+
+    Args:
+        name: Of the group.
+        cells: Of the group.
+        data_path: The data set's HDF5 file.
+        outputs: Files to write.
+        state_directory: For the resume state, and the parameters on the way; removed at the end.
+        device: Where to train.
+        resume_interval: Seconds between two resume states.
+        make_training: Returns the training before its first step.
+
+    Raises:
+        UserError: If the data are not good, or too few.
+    """
+    training, shared = make_training(cells, data_path, device), cells[0]
+    run_ids = [run_id for cell in cells for run_id in cell.run_ids]
+    description = {
+        "cells": [cell.to_dict() for cell in cells],
+        "run_ids": run_ids,
+        "data_sha256": sha256(data_path),
+        "n_parameters": sum(tensor.numel() for tensor in training.networks[0].parameters()),
+    }
+    resume = ResumeState(
+        state_directory, {**description, "keeps": outputs.parameters is not None}, resume_interval
+    )
+    rows: list[dict[str, Any]] = []
+    if (state := resume.load()) is not None:
+        training.load_state_dict(state["training"])
+        rows = state["rows"]
+
+    def part(step: int) -> Path:
+        return state_directory / f"parameters-{step}.h5"
+
+    job = f"train_group {name}"
+    with Progress(job, shared.steps, "steps", state_directory, training.steps_done) as progress:
+        while training.steps_done < shared.steps:
+            to_measurement = shared.measure_every - training.steps_done % shared.measure_every
+            steps = min(to_measurement, _whole(_STEPS_AT_ONCE, shared))
+            training.advance(steps)
+            if steps == to_measurement:
+                rows += [dataclasses.asdict(row) for row in training.measure()]
+                if outputs.parameters is not None:
+                    checkpoint = _checkpoint(training.steps_done, training.networks)
+                    write_checkpoint(part(training.steps_done), checkpoint, description)
+            if resume.due():
+                resume.save({"training": training.state_dict(), "rows": rows})
+            progress.advance(steps)
+    if outputs.parameters is not None:
+        measured = range(shared.measure_every, shared.steps + 1, shared.measure_every)
+        merge_checkpoints(outputs.parameters, map(part, measured), description)
+    storage.write(outputs.measurement, storage.GENERALIZATION, _columns(rows), description)
+    resume.remove()
+
+
+def _whole(steps: int, cell: CellSpec) -> int:
+    """Return at least `steps` steps that an agent's environments share evenly."""
+    n = 1 if cell.agent is None else cell.agent.n_environments
+    return -(-steps // n) * n
+
+
+def _checkpoint(step: int, networks: Sequence[nn.Module]) -> Checkpoint:
+    """Return the parameters of all runs, stacked: [runs, ...] under the network's own names.
+
+    It is called by the cells' steps: an agent has done no update at its first ones.
+    """
+    states = [network.state_dict() for network in networks]
+    stacked = {name: torch.stack([state[name] for state in states]) for name in states[0]}
+    return Checkpoint(step, stacked, {}, {})
+
+
+def _columns(rows: Sequence[dict[str, Any]]) -> storage.Arrays:
+    fields = storage.GENERALIZATION.fields
+    return {
+        name: np.array([row[name] for row in rows], dtype=field.dtype)
+        for name, field in fields.items()
+    }

@@ -1,0 +1,303 @@
+"""Tables of the generalization experiments: runs, correlations, capacity (figures 1, 2, 8, 9).
+
+Correlations are of the trained networks, the last measured step of each run; what is of the whole
+training says so. `pair` is which gradients an interference is the mean over: train_train,
+train_test or test_test.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from td_interference.generalization.statistics import (
+    Correlation,
+    Resampling,
+    capacity_correlation,
+    correlation_by_size,
+    interference_correlation,
+    regression_line,
+    size_correlation,
+)
+from td_interference.seeds import numpy_generator
+from td_interference.statistics import mean_over_runs
+from td_interference.tables.reduce import MeasuredGroup
+
+PAIRS = ("train_train", "train_test", "test_test")
+
+_EXPERIMENT = ("name", "data", "dataset", "experiment")  # the first columns of every table
+
+
+def generalization_runs(
+    measured: Sequence[MeasuredGroup], statistics: Mapping[str, Any]
+) -> pl.DataFrame:
+    """Return every measured step of every run.
+
+    Args:
+        measured: The groups.
+        statistics: Not used; single runs have no intervals.
+
+    Returns:
+        name, data, n_parameters, and the fields of `records.RunMeasurement`.
+    """
+    tables = []
+    for group, arrays, n_parameters in measured:
+        columns = {
+            name: array.astype(str) if array.dtype.kind == "S" else array
+            for name, array in arrays.items()
+        }
+        own = {"name": group.name, "data": group.data, "n_parameters": n_parameters}
+        table = pl.DataFrame(columns)
+        tables.append(
+            table.select(*(pl.lit(value).alias(key) for key, value in own.items()), *table.columns)
+        )
+    return pl.concat(tables)
+
+
+def generalization_by_size(
+    measured: Sequence[MeasuredGroup], statistics: Mapping[str, Any]
+) -> pl.DataFrame:
+    """Return r of log function interference and gap over the runs of each training size.
+
+    Args:
+        measured: The groups.
+        statistics: "confidence" and "resamples" of the bootstrap over runs.
+
+    Returns:
+        name, data, dataset, experiment, pair, n_train, r, low, high, n (runs that r is of),
+        diverged, not_positive (runs left out).
+    """
+    rows = []
+    for key, runs in _by_experiment(_trained(measured)):
+        for pair in PAIRS:
+            correlations = correlation_by_size(
+                runs["n_train"],
+                runs[f"function_interference_{pair}"],
+                runs["generalization_gap"],
+                runs["diverged"],
+                _resampling(statistics, f"{key['name']}-{pair}-by_size"),
+            )
+            rows += [
+                {**key, "pair": pair, "n_train": n_train, **_columns(correlation)}
+                for n_train, correlation in correlations.items()
+            ]
+    return pl.DataFrame(rows)
+
+
+def generalization_lines(
+    measured: Sequence[MeasuredGroup], statistics: Mapping[str, Any]
+) -> pl.DataFrame:
+    """Return the line of the gap against log function interference over all runs, and their r.
+
+    Args:
+        measured: The groups.
+        statistics: "confidence" and "resamples" of the bootstrap over runs.
+
+    Returns:
+        name, data, dataset, experiment, pair, slope (gap per unit of the natural logarithm),
+        intercept, r, low, high (of r), n, diverged, not_positive.
+    """
+    rows = []
+    for key, runs in _by_experiment(_trained(measured)):
+        for pair in PAIRS:
+            sides = (
+                runs[f"function_interference_{pair}"],
+                runs["generalization_gap"],
+                runs["diverged"],
+            )
+            line = regression_line(*sides)
+            resampling = _resampling(statistics, f"{key['name']}-{pair}-line")
+            correlation = interference_correlation(*sides, resampling)
+            fitted = {"slope": line.slope, "intercept": line.intercept}
+            rows.append({**key, "pair": pair, **fitted, **_columns(correlation)})
+    return pl.DataFrame(rows)
+
+
+def gap_by_size(measured: Sequence[MeasuredGroup], statistics: Mapping[str, Any]) -> pl.DataFrame:
+    """Return the mean gap over the runs of each training size.
+
+    Args:
+        measured: The groups.
+        statistics: "confidence" and "resamples" of the bootstrap over runs.
+
+    Returns:
+        name, data, dataset, experiment, n_train, mean, low, high, n, diverged.
+    """
+    rows = []
+    for key, runs in _by_experiment(_trained(measured)):
+        for (n_train,), own in runs.sort("n_train", maintain_order=True).group_by(
+            "n_train", maintain_order=True
+        ):
+            gap = own["generalization_gap"].to_numpy()
+            lost = own["diverged"].to_numpy() | ~np.isfinite(gap)
+            stream = f"{key['name']}-n{n_train}-gap"
+            means = _mean(gap[~lost], statistics, stream)
+            rows.append(
+                {
+                    **key,
+                    "n_train": n_train,
+                    **means,
+                    "n": int(sum(~lost)),
+                    "diverged": int(sum(lost)),
+                }
+            )
+    return pl.DataFrame(rows)
+
+
+def gap_correlations(
+    measured: Sequence[MeasuredGroup], statistics: Mapping[str, Any]
+) -> pl.DataFrame:
+    """Return r of log n_T and gap over all runs of each experiment.
+
+    Args:
+        measured: The groups.
+        statistics: "confidence" and "resamples" of the bootstrap over runs.
+
+    Returns:
+        name, data, dataset, experiment, r, low, high, n, diverged, not_positive (always 0).
+    """
+    return pl.DataFrame(
+        [
+            {
+                **key,
+                **_columns(
+                    size_correlation(
+                        runs["n_train"],
+                        runs["generalization_gap"],
+                        runs["diverged"],
+                        _resampling(statistics, f"{key['name']}-gap_correlations"),
+                    )
+                ),
+            }
+            for key, runs in _by_experiment(_trained(measured))
+        ]
+    )
+
+
+def interference_by_capacity(
+    measured: Sequence[MeasuredGroup], statistics: Mapping[str, Any]
+) -> pl.DataFrame:
+    """Return function interference during training for each capacity, over all n_T and seeds.
+
+    A run's interference is the mean over its measured steps. Runs differ by orders of magnitude,
+    so the mean over them is the geometric one.
+
+    Args:
+        measured: The groups.
+        statistics: "confidence" and "resamples" of the bootstrap over runs.
+
+    Returns:
+        name, data, dataset, experiment, pair, hidden, extra_layers, n_parameters, mean, low,
+        high, n, diverged, not_positive.
+    """
+    rows = []
+    for key, runs in _by_experiment(_over_training(measured)):
+        capacity = ["hidden", "extra_layers", "n_parameters"]
+        for values, own in runs.group_by(capacity, maintain_order=True):
+            cell = {**key, **dict(zip(capacity, values, strict=True))}
+            rows += [_geometric_mean(cell, pair, own, statistics) for pair in PAIRS]
+    return pl.DataFrame(rows)
+
+
+def capacity_correlations(
+    measured: Sequence[MeasuredGroup], statistics: Mapping[str, Any]
+) -> pl.DataFrame:
+    """Return r of log capacity (parameters) and log function interference during training.
+
+    Args:
+        measured: The groups.
+        statistics: "confidence" and "resamples" of the bootstrap over runs.
+
+    Returns:
+        name, data, dataset, experiment, pair, r, low, high, n, diverged, not_positive.
+    """
+    return pl.DataFrame(
+        [
+            {
+                **key,
+                "pair": pair,
+                **_columns(
+                    capacity_correlation(
+                        runs["n_parameters"],
+                        runs[f"function_interference_{pair}"],
+                        runs["diverged"],
+                        _resampling(statistics, f"{key['name']}-{pair}-capacity"),
+                    )
+                ),
+            }
+            for key, runs in _by_experiment(_over_training(measured))
+            for pair in PAIRS
+        ]
+    )
+
+
+def _trained(measured: Sequence[MeasuredGroup]) -> pl.DataFrame:
+    """Return the last measured step of each run."""
+    return generalization_runs(measured, {}).group_by("run_id", maintain_order=True).last()
+
+
+def _over_training(measured: Sequence[MeasuredGroup]) -> pl.DataFrame:
+    """Return one row for each run: its interference averaged over the measured steps."""
+    fixed = [*_EXPERIMENT, "hidden", "extra_layers", "n_parameters", "n_train"]
+    return (
+        generalization_runs(measured, {})
+        .group_by("run_id", maintain_order=True)
+        .agg(
+            pl.col(fixed).first(),
+            pl.col("diverged").any(),
+            pl.col([f"function_interference_{pair}" for pair in PAIRS]).mean(),
+        )
+    )
+
+
+def _by_experiment(runs: pl.DataFrame) -> Iterator[tuple[dict[str, Any], pl.DataFrame]]:
+    """Yield each experiment's own columns, and its runs."""
+    for values, own in runs.group_by(_EXPERIMENT, maintain_order=True):
+        yield dict(zip(_EXPERIMENT, values, strict=True)), own
+
+
+def _resampling(statistics: Mapping[str, Any], stream: str) -> Resampling:
+    generator = numpy_generator(stream, "bootstrap")
+    return Resampling(statistics["confidence"], statistics["resamples"], generator)
+
+
+def _columns(correlation: Correlation) -> dict[str, float]:
+    r, low, high, n_runs, left_out = correlation
+    return {"r": r, "low": low, "high": high, "n": n_runs, **left_out._asdict()}
+
+
+def _geometric_mean(
+    cell: dict[str, Any], pair: str, runs: pl.DataFrame, statistics: Mapping[str, Any]
+) -> dict[str, Any]:
+    values = runs[f"function_interference_{pair}"].to_numpy()
+    lost = runs["diverged"].to_numpy() | ~np.isfinite(values)
+    not_positive = ~lost & ~(values > 0)
+    usable = np.log(values[~lost & ~not_positive])
+    means = _mean(
+        usable, statistics, f"{cell['name']}-{pair}-h{cell['hidden']}-l{cell['extra_layers']}"
+    )
+    return {
+        **cell,
+        "pair": pair,
+        **{name: float(np.exp(mean)) for name, mean in means.items()},
+        "n": len(usable),
+        "diverged": int(lost.sum()),
+        "not_positive": int(not_positive.sum()),
+    }
+
+
+def _mean(
+    runs: NDArray[np.float64], statistics: Mapping[str, Any], stream: str
+) -> dict[str, float]:
+    """Return mean, low and high of one number of each run, [N]; NaN for none."""
+    if not len(runs):
+        return dict.fromkeys(("mean", "low", "high"), np.nan)
+    interval = mean_over_runs(
+        [np.array([[value]]) for value in runs],
+        confidence=statistics["confidence"],
+        resamples=statistics["resamples"],
+        generator=numpy_generator(stream, "bootstrap"),
+    )
+    return {name: float(bound[0]) for name, bound in interval._asdict().items()}

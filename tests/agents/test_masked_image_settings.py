@@ -1,0 +1,45 @@
+"""Settings of the masked-image agents: schedules by hand, and what makes no sense."""
+
+import pytest
+
+from td_interference.agents.masked_image_settings import DoubleDQNSettings, ReinforceSettings
+from td_interference.errors import UserError
+
+
+def test_epsilon_falls_linearly_and_then_stays():
+    settings = DoubleDQNSettings(epsilon_start=0.9, epsilon_end=0.1, epsilon_decay_steps=40)
+    steps = (0, 10, 20, 39, 40, 1000)
+    assert [settings.epsilon(step) for step in steps] == pytest.approx(
+        [0.9, 0.7, 0.5, 0.12, 0.1, 0.1]
+    )
+    assert DoubleDQNSettings(epsilon_decay_steps=0).epsilon(0) == 0.05
+
+
+def test_updates_begin_after_the_start_and_come_at_their_pace():
+    settings = DoubleDQNSettings(learning_starts=10, steps_per_update=3)
+    assert [settings.updates_by(step) for step in (0, 10, 12, 13, 15, 16)] == [0, 0, 0, 1, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "value"),
+    [
+        (DoubleDQNSettings, "gamma", 1.1),
+        (DoubleDQNSettings, "tau", float("nan")),
+        (DoubleDQNSettings, "epsilon_start", -0.1),
+        (DoubleDQNSettings, "epsilon_end", 2.0),
+        (DoubleDQNSettings, "evaluation_epsilon", 2.0),
+        (DoubleDQNSettings, "epsilon_decay_steps", -1),
+        (DoubleDQNSettings, "replay_capacity", 0),
+        (DoubleDQNSettings, "learning_starts", 0),
+        (DoubleDQNSettings, "steps_per_update", 0),
+        (DoubleDQNSettings, "n_environments", 0),
+        (DoubleDQNSettings, "n_environments", 5001),
+        (ReinforceSettings, "n_environments", 0),
+        (ReinforceSettings, "entropy_weight", -1.0),
+        (ReinforceSettings, "entropy_weight", float("inf")),
+    ],
+)
+def test_what_makes_no_sense_is_named(kind, key, value):
+    experiment = "reinforce" if kind is ReinforceSettings else "double_dqn"
+    with pytest.raises(UserError, match=rf"'generalization\.{experiment}\.{key}'"):
+        kind(**{key: value})

@@ -1,0 +1,23 @@
+rule train_group:
+    input:
+        dataset=dataset_of_group,
+    output:
+        measurement="results/{scale}/metrics/generalization/{group_id}.h5",
+        parameters=(
+            ["results/{scale}/parameters/{group_id}.h5"] if KEEPS_PARAMETERS else []
+        ),
+    log:
+        "results/{scale}/logs/train_group/{group_id}.log",
+    benchmark:
+        "results/{scale}/benchmarks/train_group/{group_id}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=1440,
+    params:
+        cells=group_cells,
+        state="results/{scale}/state/train_group/{group_id}",
+    script:
+        "../scripts/train_group.py"

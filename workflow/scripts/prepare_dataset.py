@@ -1,0 +1,17 @@
+"""Rule ``prepare_dataset``: one HDF5 file from a local copy, a download or a library."""
+
+from typing import TYPE_CHECKING
+
+from td_interference.datasets.prepare import prepare_dataset
+from td_interference.jobs import job
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+local = snakemake.input.local  # the rule names at most one
+with job(snakemake.log[0]):
+    prepare_dataset(
+        snakemake.wildcards.dataset,
+        {**snakemake.params.settings, "path": local[0] if local else None},
+        snakemake.output.dataset,
+    )

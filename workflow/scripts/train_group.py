@@ -1,0 +1,23 @@
+"""Rule ``train_group``: the runs of one group of the generalization experiments, measured."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from td_interference.device import resolve_device
+from td_interference.generalization.group_job import GroupOutputs, train_group
+from td_interference.generalization.records import CellSpec
+from td_interference.jobs import job
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with job(snakemake.log[0], snakemake.threads):
+    train_group(
+        snakemake.wildcards.group_id,
+        [CellSpec.from_dict(cell) for cell in snakemake.params.cells],
+        Path(snakemake.input.dataset),
+        GroupOutputs(*map(Path, snakemake.output)),
+        Path(snakemake.params.state),
+        device=resolve_device(snakemake.config["device"]),
+        resume_interval=snakemake.config["resume_interval"],
+    )
