@@ -2,6 +2,7 @@
 # make results/fig5.pdf SCALE=smoke   the same at another scale
 # make atari                          all figures on Atari
 # make test                           lint and all tests
+# make test-kill                      kills every stage at random moments and compares the results
 # make bench                          benchmarks
 # The first call sets up .venv from requirements.lock.
 
@@ -11,7 +12,7 @@ VENV := .venv
 SCALE ?=
 SNAKEMAKE = $(VENV)/bin/snakemake $@ --cores $(CORES) $(if $(SCALE),--config scale=$(SCALE))
 
-.PHONY: atari test bench setup FORCE
+.PHONY: atari test test-kill bench setup FORCE
 
 results/%: setup FORCE
 	$(SNAKEMAKE)
@@ -21,6 +22,9 @@ atari: setup
 
 test: setup
 	$(VENV)/bin/python -m pytest
+
+test-kill: setup
+	$(VENV)/bin/python -m pytest -m kill -s tests/test_kill.py
 
 bench: setup
 	$(VENV)/bin/python benchmarks/gram_engine.py

@@ -69,11 +69,10 @@ class Recording:
         )
         self._exploration = numpy_generator(spec.random_stream, "exploration")
         self._expert_q: list[NDArray[np.float32]] = []  # of each step, [N, A]
-        self._begin()
+        self._begin(self._environments.observation)
 
-    def _begin(self) -> None:
-        first = self._environments.observation[:, -1].copy()
-        self._running = [Episode([frame]) for frame in first]
+    def _begin(self, observation: NDArray[np.uint8]) -> None:
+        self._running = [Episode([frame]) for frame in observation[:, -1].copy()]
         self._in_order = list(self._running)
 
     def step(self) -> list[Episode]:
@@ -131,9 +130,9 @@ class Recording:
         """
         self._expert_q = []
         played = self._environments.play_again(state["environments"])
-        for place, (_, actions, step) in enumerate(played):
+        for place, (before, actions, step) in enumerate(played):
             if place == 0:
-                self._begin()
+                self._begin(before)
             yield self._take(actions, state["expert_q"][place].numpy(), step)
         self._exploration.bit_generator.state = state["exploration"]
 

@@ -7,42 +7,31 @@ emulators and stored frames are brought back by playing the saved actions again.
 import copy
 import logging
 import math
-import shutil
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars
 import torch
 from torch import Tensor, nn
 
+from td_interference.agents.control_outputs import checkpoint_name, write_outputs
 from td_interference.agents.control_settings import ControlOutputs, ControlSettings, window_name
 from td_interference.agents.evaluation import Policy, epsilon_greedy_policy, play_episodes
-from td_interference.agents.learning_curve import LearningCurve, write_learning_curve
+from td_interference.agents.learning_curve import LearningCurve
 from td_interference.agents.training_loop import run_until, torch_threads
 from td_interference.agents.uniform_replay import UniformReplay, write_window
 from td_interference.divergence import Diverged, all_finite, left_out
 from td_interference.environments.atari import AtariEnvironments, AtariSettings
-from td_interference.files import atomic_path
 from td_interference.losses import pointwise_loss
 from td_interference.networks import initialise, q_network
 from td_interference.optimizers import make_optimizer
 from td_interference.replay import TransitionBatch
 from td_interference.resume import ResumeState
 from td_interference.seeds import numpy_generator, seed_for, torch_generator
-from td_interference.storage.checkpoints import Checkpoint, merge_checkpoints, write_checkpoint
+from td_interference.storage.checkpoints import Checkpoint, write_checkpoint
 
 logger = logging.getLogger(__name__)
 Device = str | torch.device
-
-_EVALUATION_SCHEMA = {
-    "update_step": polars.Int64,
-    "episode": polars.Int64,
-    "score": polars.Int64,
-    "agent_steps": polars.Int64,
-    "truncated": polars.Boolean,
-}
 
 
 def train_control(
@@ -86,9 +75,13 @@ def train_control(
             run_until(training, steps, job, resume, progress_directory)
         except Diverged as error:
             reached = settings.run_spec.checkpoints_before(error.update_step)
-            kept = resume.last_good or (training.checkpoint_part(reached[-1]) if reached else None)
+            newest = resume.directory / checkpoint_name(reached[-1]) if reached else None
+            kept = resume.last_good or newest
             diverged = left_out(error, kept, "control.learning_rates", on_divergence)
-    training.write(outputs, reached, diverged)
+    attributes = {**settings.attributes(), **diverged}
+    write_outputs(
+        outputs, resume.directory, reached, training.curve.rows, training.evaluation, attributes
+    )
     resume.remove()
 
 
@@ -188,28 +181,6 @@ class ControlTraining:
         self.curve.count(answer, self.agent_step, self.update_step)
         return steps
 
-    def write(
-        self, outputs: ControlOutputs, steps: Sequence[int], diverged: Mapping[str, Any]
-    ) -> None:
-        """Write the results of a finished run.
-
-        Args:
-            outputs: Files to write.
-            steps: Update steps of the checkpoints that it reached.
-            diverged: What the checkpoints' attributes say of it besides its settings.
-        """
-        outputs.windows.mkdir(parents=True, exist_ok=True)
-        for step in steps:
-            # Not moved: a job killed on the way must find them again.
-            with atomic_path(outputs.windows / window_name(step)) as temporary:
-                shutil.copyfile(self._parts / window_name(step), temporary)
-        parts = map(self.checkpoint_part, steps)
-        attributes = {**self.settings.attributes(), **diverged}
-        merge_checkpoints(outputs.checkpoints, parts, attributes)
-        write_learning_curve(outputs.learning_curve, self.curve.rows)
-        with atomic_path(outputs.evaluation) as temporary:
-            polars.DataFrame(self.evaluation, schema=_EVALUATION_SCHEMA).write_csv(temporary)
-
     def check_finite(self) -> None:
         """See that what is to be kept is worth keeping.
 
@@ -289,10 +260,6 @@ class ControlTraining:
         if not math.isfinite(self.curve.losses[-1]):
             raise self._diverged(f"the loss is {self.curve.losses[-1]}")
 
-    def checkpoint_part(self, update_step: int) -> Path:
-        """Return where a checkpoint lies until the end of the run."""
-        return self._parts / f"checkpoint-{update_step}.h5"
-
     def _keep_checkpoint(self) -> None:
         self.check_finite()
         settings, step = self.settings, self.update_step
@@ -302,7 +269,7 @@ class ControlTraining:
         moments = {i: {key: v for key, v in state.items() if v is not None} for i, state in states}
         networks = dict(self.network.state_dict()), dict(self.frozen_network.state_dict())
         checkpoint = Checkpoint(step, *networks, moments)
-        write_checkpoint(self.checkpoint_part(step), checkpoint, attributes)
+        write_checkpoint(self._parts / checkpoint_name(step), checkpoint, attributes)
         part, steps = self._parts / window_name(step), settings.window_per_environment
         write_window(part, self.memory, steps, settings.gamma, self._q_values, attributes)
         # The same emulators and draws at every checkpoint: what differs is what was learned.
