@@ -14,7 +14,6 @@ from stages import digests
 from torch import nn
 
 from td_interference import storage
-from td_interference.agents import control
 from td_interference.agents.control import ControlTraining, td_error, train_control
 from td_interference.agents.control_settings import ControlSettings, window_name
 from td_interference.errors import UserError
@@ -22,6 +21,7 @@ from td_interference.losses import capped
 from td_interference.replay import Replay, TransitionBatch
 from td_interference.resume import ResumeState
 from td_interference.storage.checkpoints import checkpoint_steps, read_checkpoint
+
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -267,21 +267,6 @@ def test_another_seed_is_another_run(tmp_path: Path) -> None:
     assert torch.equal(actions[0], actions[1]) and not torch.equal(actions[0], actions[2])
     weights = [t.network.state_dict()["8.weight"] for t in (same, again, other)]
     assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
-
-
-def test_divergence_names_step_and_key(monkeypatch, tmp_path: Path) -> None:
-    message = (
-        r"asterix: the loss is nan at update step 1 \(agent step 102\) with learning rate 0\.0001; "
-        r"lower 'control\.learning_rates'"
-    )
-    monkeypatch.setattr(control, "td_error", lambda network, *_: _nan(network))
-    with pytest.raises(UserError, match=message):
-        train_control(SETTINGS, outputs(tmp_path / "none"), ResumeState(tmp_path / "s", {}))
-    assert not (tmp_path / "none").exists()
-
-
-def _nan(network: nn.Module) -> torch.Tensor:
-    return torch.stack([parameter.sum() for parameter in network.parameters()]) * float("nan")
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from td_interference.agents.train_expert import ExpertTraining, train_expert
 from td_interference.errors import UserError
 from td_interference.resume import ResumeState
 
+
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The outputs of one uninterrupted run."""
@@ -100,7 +101,7 @@ def test_divergence_names_step_and_learning_rate(monkeypatch, tmp_path, loss: fl
         return np.full(8, loss if self.update_step == 7 else 0.5, dtype=np.float32)
 
     monkeypatch.setattr(rainbow.RainbowLearner, "update", diverge)
-    with pytest.raises(UserError, match=r"asterix.*update step 7 .*learning_rate 0\.0001"):
+    with pytest.raises(UserError, match=r"asterix.*update step 7 .*learning rate 0\.0001"):
         train_expert(SETTINGS, outputs(tmp_path / "none"))
     assert not (tmp_path / "none").exists()
 

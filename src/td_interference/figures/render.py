@@ -35,10 +35,12 @@ def make_figure(
     Raises:
         UserError: If a table cannot be read.
     """
-    tables = {table: _read(path) for table, path in table_paths.items()}
+    whole = {table: _read(path) for table, path in table_paths.items()}
+    diverged = max((_largest(table, "diverged") for table in whole.values()), default=0)
+    tables = {name: _measured(table) for name, table in whole.items()}
     module, entry = figures.load(name), figures.entry(name)
     data: pl.DataFrame = module.data(tables)
-    title = _title(entry, data, scale, confidence)
+    title = _title(entry, data, scale, confidence) + _left_out(diverged)
     with style.applied():
         figure = module.plot(tables, title)
         # No dates inside: the same numbers give the same bytes.
@@ -65,6 +67,24 @@ def _title(entry: FigureEntry, data: pl.DataFrame, scale: str, confidence: float
         confidence=confidence,
         resampled=resampling_note(min(n), entry.unit),
     )
+
+
+def _measured(table: pl.DataFrame) -> pl.DataFrame:
+    """Return a table without the rows that no run is behind, for all diverged."""
+    if "n" in table.columns:
+        return table.filter(pl.col("n") > 0)
+    return table.filter(pl.col("diverged") == 0) if "diverged" in table.columns else table
+
+
+def _largest(table: pl.DataFrame, column: str) -> int:
+    return int(table[column].max() or 0) if column in table.columns else 0  # type: ignore[arg-type]
+
+
+def _left_out(diverged: int) -> str:
+    """Say how many runs a mean does without, for they diverged; "" where none did."""
+    if not diverged:
+        return ""
+    return f"\nleft out, since diverged: up to {diverged} run{'s' if diverged > 1 else ''} per mean"
 
 
 def _read(path: Path | str) -> pl.DataFrame:
