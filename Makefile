@@ -30,6 +30,7 @@ bench: setup
 	$(VENV)/bin/python benchmarks/gram_engine.py
 	$(VENV)/bin/python benchmarks/training.py
 	$(VENV)/bin/python benchmarks/replay.py
+	$(VENV)/bin/python benchmarks/resume.py
 	$(VENV)/bin/python benchmarks/masked_image.py
 	$(VENV)/bin/python benchmarks/stacked_training.py
 
