@@ -4,6 +4,7 @@
 # make generalization                 the figures of the generalization experiments (1, 2, 8, 9)
 # make all                            all figures
 # make test                           lint and all tests
+# make test-kill                      kills every stage at random moments and compares the results
 # make bench                          benchmarks
 # The first call sets up .venv from requirements.lock.
 
@@ -13,7 +14,7 @@ VENV := .venv
 SCALE ?=
 SNAKEMAKE = $(VENV)/bin/snakemake $@ --cores $(CORES) $(if $(SCALE),--config scale=$(SCALE))
 
-.PHONY: atari generalization all test bench setup FORCE
+.PHONY: atari generalization all test test-kill bench setup FORCE
 
 results/%: setup FORCE
 	$(SNAKEMAKE)
@@ -24,10 +25,14 @@ atari generalization all: setup
 test: setup
 	$(VENV)/bin/python -m pytest
 
+test-kill: setup
+	$(VENV)/bin/python -m pytest -m kill -s tests/test_kill.py
+
 bench: setup
 	$(VENV)/bin/python benchmarks/gram_engine.py
 	$(VENV)/bin/python benchmarks/training.py
 	$(VENV)/bin/python benchmarks/replay.py
+	$(VENV)/bin/python benchmarks/resume.py
 	$(VENV)/bin/python benchmarks/masked_image.py
 	$(VENV)/bin/python benchmarks/stacked_training.py
 

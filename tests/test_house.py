@@ -92,10 +92,13 @@ LAYERS = [  # a module may import from its own layer and those above it in this 
         "errors",
         "screen",
         "files",
+        "instances",
         "seeds",
         "config",
         "progress",
+        "preemption",
         "resume",
+        "divergence",
         "device",
         "grid",
         "random_studies",
@@ -162,6 +165,66 @@ def test_statistics_and_figures_do_without_torch():
     code = "import sys, td_interference.tables.by_lambda, td_interference.figures.render, \
 td_interference.jobs, td_interference.generalization.statistics\nassert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def random_calls(path):
+    """Calls in a module that draw from, make or seed a random stream outside of `seeds`."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = [alias.name for alias in node.names] + [getattr(node, "module", None)]
+            if "random" in names or "secrets" in names:
+                yield node.lineno, "the module random"
+        if not isinstance(node, ast.Call):
+            continue
+        name, given = ast.unparse(node.func), {keyword.arg for keyword in node.keywords}
+        module, _, own = name.rpartition(".")
+        drawn = (
+            module in {"torch", "np.random", "numpy.random"} and own in DRAWS
+        ) or own in IN_PLACE
+        makes_a_stream = own in {"manual_seed", "default_rng", "RandomState", "Generator"}
+        if (
+            makes_a_stream
+            or (drawn and "generator" not in given)
+            or (own in TAKES and TAKES[own] not in given)
+        ):
+            yield node.lineno, name
+
+
+TAKES = {"bootstrap": "rng", "train_test_split": "random_state"}
+DRAWS = {"rand", "randn", "randint", "randperm", "normal", "bernoulli", "multinomial", "poisson"}
+DRAWS |= {"random", "choice", "permutation", "shuffle", "uniform", "rand_like", "randn_like"}
+DRAWS |= {"seed", "dropout"}
+IN_PLACE = {"normal_", "uniform_", "random_", "bernoulli_", "exponential_", "trunc_normal_"}
+IN_PLACE |= {"kaiming_uniform_", "kaiming_normal_", "xavier_uniform_", "xavier_normal_"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_every_random_stream_comes_from_seeds(path):
+    if path.name != "seeds.py":
+        assert not list(random_calls(path))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "torch.manual_seed(0)",
+        "np.random.default_rng(0)",
+        "numpy.random.default_rng()",
+        "np.random.seed(1)",
+        "torch.randn(3)",
+        "torch.Generator()",
+        "weight.uniform_(-1, 1)",
+        "stats.bootstrap((x,), np.mean)",
+        "np.random.permutation(3)",
+        "import random",
+        "from random import choice",
+        "train_test_split(x, y)",
+    ],
+)
+def test_a_stray_random_stream_is_found(tmp_path, line):
+    path = tmp_path / "module.py"
+    path.write_text(line)
+    assert list(random_calls(path))
 
 
 def schema_nodes(node, path=""):

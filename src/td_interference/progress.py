@@ -15,6 +15,7 @@ from typing import NamedTuple, Self
 
 from tqdm import tqdm
 
+from td_interference.errors import UserError
 from td_interference.files import write_text
 
 logger = logging.getLogger(__name__)
@@ -105,4 +106,6 @@ class Progress:
         )
         if self.directory is not None:
             beat = Heartbeat(self.job, self.unit, self.done, self.total, rate, left, time.time())
-            write_text(self.directory / FILE_NAME, json.dumps(beat._asdict()))
+            # A disk that is full is no reason to end a job: the line above says as much.
+            with suppress(OSError, UserError):
+                write_text(self.directory / FILE_NAME, json.dumps(beat._asdict()))

@@ -18,6 +18,7 @@ rule compute_table:
     params:
         runs=table_runs,
         statistics=table_statistics,
+        on_divergence=PLAN.config["training"]["on_divergence"],
     script:
         "../scripts/compute_table.py"
 

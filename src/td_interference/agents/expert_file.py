@@ -14,6 +14,7 @@ from td_interference.agents.settings import ExpertSettings
 from td_interference.environments.atari import n_actions
 from td_interference.errors import UserError
 from td_interference.files import atomic_path
+from td_interference.seeds import torch_generator
 
 # One key of metadata: safetensors writes several in an order that changes from run to run.
 METADATA_KEY = "td_interference.expert"
@@ -71,7 +72,7 @@ def load_expert(
         raise UserError(f"{path}: not an expert of version {FORMAT_VERSION}; {advice}")
     try:
         settings = ExpertSettings(**description["settings"])
-        network = new_network(settings, torch.Generator())
+        network = new_network(settings, torch_generator("load_expert", "overwritten"))
         network.load_state_dict(tensors)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())
