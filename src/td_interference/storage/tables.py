@@ -23,7 +23,6 @@ class Table(NamedTuple):
 
 
 _GAME_SCORE = "game score"
-REBUILD = "delete it and run snakemake again"  # what a user can do about a bad file
 
 REPLAY = Table(
     "replay",
