@@ -3,6 +3,7 @@
 # make atari                          all figures on Atari
 # make test                           lint and all tests
 # make bench                          benchmarks
+# make audit                          known vulnerabilities of the pinned packages (online)
 # The first call sets up .venv from requirements.lock.
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ VENV := .venv
 SCALE ?=
 SNAKEMAKE = $(VENV)/bin/snakemake $@ --cores $(CORES) $(if $(SCALE),--config scale=$(SCALE))
 
-.PHONY: atari test bench setup FORCE
+.PHONY: atari test bench audit setup FORCE
 
 results/%: setup FORCE
 	$(SNAKEMAKE)
@@ -28,6 +29,12 @@ bench: setup
 	$(VENV)/bin/python benchmarks/replay.py
 	$(VENV)/bin/python benchmarks/masked_image.py
 	$(VENV)/bin/python benchmarks/stacked_training.py
+
+# In an environment of its own, for the tool's dependencies are none of the project's.
+audit:
+	$(PYTHON) -m venv $(VENV)-audit
+	$(VENV)-audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.*
+	$(VENV)-audit/bin/pip-audit --strict --no-deps --disable-pip --requirement requirements.lock
 
 setup: $(VENV)/.ready
 

@@ -11,6 +11,7 @@ import json
 import platform
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ _CHUNK_BYTES = 1 << 18  # about 32 frames: 1-10 ms for a random read, good compr
 _COMPRESSED = {"compression": "gzip", "compression_opts": 4, "fletcher32": True}
 
 
+@cache
 def library_versions() -> dict[str, str]:
     """Return the versions of what decides a result's bits."""
     versions = {"python": platform.python_version()}

@@ -45,9 +45,9 @@ def read_sealed(path: Path | str) -> bytes:
         UserError: If there is no such file, or it is not as it was written.
     """
     path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
     try:
+        if not path.is_file():
+            raise UserError(f"{path}: no such file")
         content = path.read_bytes()
     except (OSError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or "not enough memory"
