@@ -6,6 +6,7 @@
 # make test                           lint and all tests
 # make test-kill                      kills every stage at random moments and compares the results
 # make bench                          benchmarks
+# make audit                          known vulnerabilities of the pinned packages (online)
 # The first call sets up .venv from requirements.lock.
 
 PYTHON ?= python3
@@ -14,7 +15,7 @@ VENV := .venv
 SCALE ?=
 SNAKEMAKE = $(VENV)/bin/snakemake $@ --cores $(CORES) $(if $(SCALE),--config scale=$(SCALE))
 
-.PHONY: atari generalization all test test-kill bench setup FORCE
+.PHONY: atari generalization all test test-kill bench audit setup FORCE
 
 results/%: setup FORCE
 	$(SNAKEMAKE)
@@ -35,6 +36,12 @@ bench: setup
 	$(VENV)/bin/python benchmarks/resume.py
 	$(VENV)/bin/python benchmarks/masked_image.py
 	$(VENV)/bin/python benchmarks/stacked_training.py
+
+# In an environment of its own, for the tool's dependencies are none of the project's.
+audit:
+	$(PYTHON) -m venv $(VENV)-audit
+	$(VENV)-audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.*
+	$(VENV)-audit/bin/pip-audit --strict --no-deps --disable-pip --requirement requirements.lock
 
 setup: $(VENV)/.ready
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from td_interference import figures
-from td_interference.errors import UserError
+from td_interference.errors import UserError, rebuild
 from td_interference.figures import FigureEntry, style
 from td_interference.files import atomic_path
 from td_interference.statistics import resampling_note
@@ -104,6 +104,4 @@ def _read(path: Path | str) -> pl.DataFrame:
         return pl.read_parquet(path)
     except (OSError, pl.exceptions.PolarsError) as error:
         reason = " ".join(str(error).split())
-        raise UserError(
-            f"{path}: not a readable table ({reason}); delete it and run snakemake again"
-        ) from None
+        raise UserError(f"{path}: not a readable table ({reason}); {rebuild(path)}") from None
