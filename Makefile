@@ -36,6 +36,7 @@ bench: setup
 	$(VENV)/bin/python benchmarks/resume.py
 	$(VENV)/bin/python benchmarks/masked_image.py
 	$(VENV)/bin/python benchmarks/stacked_training.py
+	$(VENV)/bin/python benchmarks/integrity.py
 
 # In an environment of its own, for the tool's dependencies are none of the project's.
 audit:

@@ -110,17 +110,12 @@ def _is_running(process: int) -> bool:
     return True
 
 
-def _no_space(error: BaseException | None) -> str | None:
-    """Return the system's words for a full disk if that is what an error came from.
+def _no_space(error: Exception) -> str | None:
+    """Return the system's words for a full disk if they stand in an error.
 
-    Libraries wrap them in exceptions of their own.
+    Libraries put them into exceptions of their own, mostly without the system's number.
     """
-    while error is not None:
-        for reason in _NO_SPACE:
-            if reason in str(error):
-                return reason
-        error = error.__cause__ or error.__context__
-    return None
+    return next((reason for reason in _NO_SPACE if reason in str(error)), None)
 
 
 def _fsync(path: Path) -> None:
