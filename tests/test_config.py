@@ -46,6 +46,25 @@ def test_paper_scale_is_the_paper():
     for run in control:
         assert (run.steps, run.updates, run.buffer_capacity) == (10_000_000, 10_000_000, 500_000)
         assert (run.epsilon_start, run.epsilon_end, run.random_fill) == (1, 0.05, 200_000)
+    groups = plan.experiment_runs("generalization")
+    cells = {}
+    for group in groups:
+        cells.setdefault(group.name, []).extend(group.cells)
+    sizes = [20, 100, 250, 500, 1000, 5000, 10000, 50000]
+    for dataset, widths in (("svhn", [8, 16, 32]), ("cifar10", [16, 32, 64])):
+        for experiment in ("classification", "double_dqn", "reinforce"):
+            own = cells.pop(f"{dataset}_{experiment}")
+            assert len(own) == 3 * 4 * 8 and {len(cell.seeds) for cell in own} == {3}
+            assert sorted({cell.hidden for cell in own}) == widths
+            assert sorted({cell.n_train for cell in own}) == sizes
+            assert {cell.extra_layers for cell in own} == {0, 1, 2, 3}
+    assert sorted({cell.hidden for cell in cells["sarcos"]}) == [16, 32, 64, 128, 256]
+    assert max(cell.n_train for cell in cells["sarcos"]) == 44484
+    assert len(cells["sarcos"]) == 5 * 4 * 8 and len(cells["california"]) == 4 * 7
+    assert {cell.extra_layers for cell in cells["california"]} == {2}  # 3 hidden layers
+    agent = next(g.cells[0].agent for g in groups if g.name == "svhn_double_dqn")
+    assert (agent.gamma, agent.tau, agent.replay_capacity) == (0.9, 0.1, 100_000)
+    assert plan.config["generalization"]["confidence"] == 0.9
     replay = plan.replay("ms_pacman", 0)
     assert (replay["transitions"], replay["epsilon"]) == (500_000, 0.05)
     assert replay["repeat_action_probability"] == 0.25
@@ -84,6 +103,21 @@ def test_paper_scale_is_the_paper():
         ),
         ({"experiments": {"td_lambda": {"checkpoints": [2, 1]}}}, "in ascending order"),
         ({"experiments": {"td_lambda": {"games": ["ms_pacmann"]}}}, "did you mean ms_pacman"),
+        ({"datasets": {"SVHN": {}}}, "'datasets.SVHN': names here match ^[a-z]"),
+        ({"datasets": {"svhn": {"paht": "x"}}}, "'datasets.svhn.paht' is unknown; did you mean"),
+        (
+            {"generalization": {"experiments": {"sarcos": {"steps": 0}}}},
+            "'generalization.experiments.sarcos.steps': 0 is less than",
+        ),
+        (
+            {"generalization": {"experiments": {"svhn_double_dqn": {"agent": {"tua": 1}}}}},
+            "'generalization.experiments.svhn_double_dqn.agent.tua' is unknown; did you mean 'tau'",
+        ),
+        (
+            {"generalization": {"experiments": {"sarcos": {"measure_every": 7}}}},
+            "must divide the 300 steps, so that the trained network is measured (in "
+            "generalization.experiments.sarcos)",
+        ),
         ({"device": "tpu"}, "'device': 'tpu' is not one of"),
         ({"replay": {"transitions": "many"}}, "'replay.transitions': 'many' is not of type"),
         ({"expert": {"v_min": 10, "v_max": -10}}, "v_min"),
@@ -112,6 +146,23 @@ def test_yaml_tags_and_garbage_are_refused(tmp_path):
             read_yaml(path)
     with pytest.raises(UserError, match="no such file"):
         read_yaml(tmp_path / "absent.yaml")
+
+
+def test_an_experiment_can_be_left_out_from_the_command_line():
+    experiments = {"sarcos": "null", "svhn_reinforce": None}
+    user = {"scale": "smoke", "device": "auto", "generalization": {"experiments": experiments}}
+    plan = make_plan(user, WORKFLOW)
+    assert {group.name for group in plan.groups.values()} == {
+        "digits_classification",
+        "digits_double_dqn",
+    }
+
+
+def test_intervals_of_the_generalization_experiments_are_their_own():
+    plan = make_plan({"scale": "smoke", "device": "auto"}, WORKFLOW)
+    own, other = (tables.entry(name).sources for name in ("gap_by_size", "gain_by_lambda"))
+    assert (plan.statistics(own)["confidence"], plan.statistics(other)["confidence"]) == (0.9, 0.95)
+    assert plan.statistics(own)["resamples"] == plan.config["statistics"]["resamples"]
 
 
 def test_an_experiment_may_set_what_all_runs_share():

@@ -1,6 +1,7 @@
 """The rules of the house: pins agree, registries match files, imports point one way."""
 
 import ast
+import dataclasses
 import importlib
 import inspect
 import re
@@ -13,8 +14,10 @@ import pytest
 import yaml
 
 from td_interference import config, datasets, figures, metrics, objectives, storage, tables
+from td_interference.agents.masked_image_settings import AGENT_SETTINGS
 from td_interference.agents.settings import ExpertSettings
 from td_interference.figures import style
+from td_interference.generalization.records import EXPERIMENTS, CellSpec
 from td_interference.grid import ReplaySpec, RunSpec
 from td_interference.losses import LOSSES
 from td_interference.optimizers import OPTIMIZERS
@@ -69,12 +72,12 @@ def test_registries_match_files():
     assert {entry.module for entry in metrics.METRICS} == set(storage.MEASUREMENTS)
     drawn = {module for entry in figures.FIGURES for module in entry.modules}
     assert drawn | {"render", "style"} == stems("figures")
-    measured = {entry.name for entry in metrics.METRICS} | {"random_networks"}
+    measured = {entry.name for entry in metrics.METRICS} | {"random_networks", "generalization"}
     for entry in tables.TABLES:
         assert callable(tables.load(entry.name))
         assert {source.metric for source in entry.sources} <= measured
     assert {entry.module for entry in tables.TABLES} | {"reduce", "curves"} == stems("tables")
-    helpers = {"arrays", "npz", "prepare", "sources"}
+    helpers = {"arrays", "available", "npz", "prepare", "sources"}
     assert {entry.name for entry in datasets.DATASETS} | helpers == stems("datasets")
     for entry in datasets.DATASETS:
         assert callable(datasets.load(entry.name).read)
@@ -155,7 +158,7 @@ def test_hdf5_names_stay_in_storage():
 
 def test_what_the_snakefile_imports_is_light():
     heavy = "{'torch', 'polars', 'matplotlib', 'scipy', 'h5py'} & set(sys.modules)"
-    names = "planning figures tables metrics random_studies datasets generalization.records"
+    names = "planning figures tables metrics random_studies datasets generalization.grid"
     imports = ", ".join(f"td_interference.{name}" for name in names.split())
     code = f"import sys, {imports}\nassert not {heavy}, {heavy}"
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -256,6 +259,11 @@ def test_schema_and_records_have_the_same_keys():
     assert experiment["objectives"]["items"]["enum"] == list(objectives.OBJECTIVES)
     assert experiment["optimizers"]["items"]["enum"] == list(OPTIMIZERS)
     assert experiment["loss"]["enum"] == list(LOSSES)
+    cell = {field.name for field in dataclasses.fields(CellSpec)}
+    grid = schema["$defs"]["generalization_experiment"]["properties"]
+    assert set(grid) == cell and set(grid["experiment"]["enum"]) == set(EXPERIMENTS)
+    agents = {field.name for kind in AGENT_SETTINGS.values() for field in dataclasses.fields(kind)}
+    assert set(grid["agent"]["properties"]) == agents
     run = set(inspect.signature(RunSpec).parameters)
     assert {"steps", "minibatch", "frozen_period", "loss", "checkpoints"} <= run
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from td_interference.storage.checkpoints import checkpoint_steps
 
 ROOT = Path(__file__).parent.parent
 FIGURES = tuple(entry.name for entry in figures.FIGURES)
+GENERALIZATION = ("fig1", "fig2", "fig8", "fig9")
 N_RUNS = 4  # of TD(λ): two λ, two seeds
 N_FIXED = 25  # runs from D* of all experiments, those that two of them want counted once
 N_CONTROL = 8  # four optimizers, two seeds
@@ -75,9 +77,14 @@ def project(tmp_path_factory):
     ready = Path(sys.prefix) / ".ready"
     if not ready.exists():
         pytest.skip("the tests run in an environment that `make` did not set up")
-    done = call(["make", "atari", "SCALE=smoke", "CORES=2", f"VENV={sys.prefix}"], directory)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-5000:]
-    (directory / "make.log").write_text(done.stdout + done.stderr)
+    said = ""
+    for target in ("generalization", "atari"):
+        done = call(["make", target, "SCALE=smoke", "CORES=2", f"VENV={sys.prefix}"], directory)
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-5000:]
+        made = {path.stem for path in (directory / "results").glob("*.pdf")}
+        assert (made == set(GENERALIZATION)) == (target == "generalization")
+        said += done.stdout + done.stderr
+    (directory / "make.log").write_text(said)
     return directory
 
 
@@ -127,6 +134,16 @@ def test_every_product_is_there_and_good(project):
         assert files, entry.name
         for path in files:
             storage.read(path, storage.MEASUREMENTS[entry.module])
+    groups = {path.stem: path for path in (smoke / "metrics" / "generalization").iterdir()}
+    assert set(groups) == set(plan.groups)
+    for name, path in groups.items():
+        cells = plan.groups[name].cells
+        arrays = storage.read(path, storage.GENERALIZATION)
+        n_runs = sum(len(cell.seeds) for cell in cells)
+        assert len(arrays["run_id"]) == n_runs * cells[0].steps // cells[0].measure_every
+    runs = pl.read_parquet(smoke / "tables" / "generalization_runs.parquet")
+    assert set(runs["experiment"]) == {"classification", "regression", "double_dqn", "reinforce"}
+    assert runs["train_loss"].is_finite().all() and not runs["diverged"].any()
     assert not list(smoke.glob("state/**/*.pt")), "resume states are removed after success"
     assert list(smoke.glob("logs/train_run/*.log")), "each job has its log"
 
@@ -165,6 +182,14 @@ def edited(path, text="\n# edited\n"):
     [
         ("figures/fig05_stiffness_by_lambda.py", {"make_figure": 1, "publish": 1}),
         ("figures/fig11_gain_by_lambda.py", {"make_figure": 1, "publish": 1}),
+        ("figures/fig08_gap_by_size.py", {"make_figure": 1, "publish": 1}),
+        ("figures/generalization.py", {"make_figure": 4, "publish": 4}),
+        ("tables/capacity.py", {"compute_table": 2, "make_figure": 1, "publish": 1}),
+        (
+            "generalization/statistics.py",
+            {"compute_table": 7, "make_figure": 4, "publish": 4},
+        ),
+        ("generalization/training.py", {}),
         ("figures/style.py", {"make_figure": len(FIGURES), "publish": len(FIGURES)}),
         (
             "metrics/stiffness.py",
@@ -226,6 +251,42 @@ def test_a_touched_script_redoes_nothing(project):
 )
 def test_changed_settings_redo_what_they_decide(project, over, jobs):
     assert planned(project, over) == jobs
+
+
+CLASSIFICATION = "generalization={{experiments: {{svhn_classification: {{{}}}}}}}"
+REDRAWN = {"compute_table": 1, "make_figure": 1, "publish": 1}
+
+
+@pytest.mark.workflow
+@pytest.mark.parametrize(
+    ("over", "jobs"),
+    [
+        # one more size of two widths; a cell is a job
+        (CLASSIFICATION.format("n_train: [20, 200, 1000, 1400]"), {"train_group": 2, **REDRAWN}),
+        # a job has all seeds of its cell
+        (CLASSIFICATION.format("seeds: 3"), {"train_group": 6, **REDRAWN}),
+        # of an MLP also all sizes; three widths
+        (
+            "generalization={experiments: {sarcos: {n_train: [20, 100, 300, 354]}}}",
+            {"train_group": 3, **REDRAWN},
+        ),
+        (CLASSIFICATION.format("n_train: [20]"), REDRAWN),
+        ("generalization={confidence: 0.5}", REDRAWN),
+        ("generalization={keep_checkpoints: true}", {"train_group": 21, **REDRAWN}),
+        # digits stand in for both, whatever is asked of the second
+        (
+            "generalization={experiments: {cifar10_classification: {dataset: cifar10, experiment: "
+            "classification, hidden: [64], extra_layers: [3], n_train: [9], seeds: 9, steps: 9, "
+            "learning_rate: 1, minibatch: 9, measure_every: 9, samples: 9, "
+            "evaluation_samples: 9}}}",
+            {},
+        ),
+        ("statistics={confidence: 0.5}", {}),  # of the other figures
+        ("experiments={td_lambda: {seeds: 3}}", {}),
+    ],
+)
+def test_changed_settings_train_the_groups_they_decide(project, over, jobs):
+    assert planned(project, over, targets=["results/fig1.pdf"]) == jobs
 
 
 @pytest.mark.workflow
@@ -292,6 +353,7 @@ def test_figures_train_what_they_need_alone(tmp_path):
     assert planned_runs("fig14") == (0, 2)
     assert planned_runs("momentum") == (2, 0)
     assert planned_runs("random_networks") == (0, 0)
+    assert [planned_runs(figure) for figure in GENERALIZATION] == [(0, 0)] * 4
 
 
 @pytest.mark.workflow
@@ -333,6 +395,9 @@ def test_scales_do_not_disturb_each_other(project):
         ("replai={}", "'replai' is unknown; did you mean 'replay'?"),
         ("experiments={td_lambda: {lambdas: [2]}}", "2 is greater than the maximum of 1"),
         ("experiments={td_lambda: {games: [ms_pacmann]}}", "did you mean ms_pacman"),
+        (CLASSIFICATION.format("hiden: [2]"), "did you mean 'hidden'?"),
+        (CLASSIFICATION.format("dataset: mnist"), "'datasets.mnist': no data set of this name"),
+        ("datasets={svhn: {path: absent.npz}}", "absent.npz: no such file or folder"),
     ],
 )
 def test_wrong_settings_stop_before_the_first_job(project, over, message):
@@ -366,7 +431,13 @@ def test_a_damaged_replay_stops_its_job_with_one_line_and_loses_nothing(project,
 
 
 def test_paper_scale_plans(tmp_path):
-    command = ["snakemake", "-n", "results/fig5.pdf", "--directory", str(tmp_path)]
+    """All of it, in 20 seconds of processor time: the clock's depends on what else runs."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    command = ["snakemake", "-n", "all", "--directory", str(tmp_path)]
     command += ["--configfile", str(ROOT / "config.yaml"), "--config", "scale=paper"]
     done = call([*command, "--snakefile", str(ROOT / "Snakefile")], ROOT)
     assert done.returncode == 0, done.stderr
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime <= 20
+    jobs = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, flags=re.MULTILINE))
+    assert (int(jobs["train_group"]), int(jobs["prepare_dataset"])) == (6 * 96 + 24, 4)

@@ -11,7 +11,12 @@ from td_interference.figures import style
 from td_interference.figures.render import make_figure
 from td_interference.optimizers import OPTIMIZERS
 
-NAMES = [entry.name for entry in figures.FIGURES if entry.name != "random_networks"]
+# The others have tests of their own.
+NAMES = [
+    entry.name
+    for entry in figures.FIGURES
+    if entry.about == "atari" and entry.name != "random_networks"
+]
 
 
 @pytest.fixture(scope="module")

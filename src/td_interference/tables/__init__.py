@@ -88,8 +88,18 @@ TABLES = (
     TableEntry("generalization_lines", _GENERALIZATION, "generalization", _CORRELATIONS),
     TableEntry("gap_by_size", _GENERALIZATION, "generalization", _CORRELATIONS),
     TableEntry("gap_correlations", _GENERALIZATION, "generalization", _CORRELATIONS),
-    TableEntry("interference_by_capacity", _GENERALIZATION, "generalization", _CORRELATIONS),
-    TableEntry("capacity_correlations", _GENERALIZATION, "generalization", _CORRELATIONS),
+    TableEntry(
+        "interference_by_capacity",
+        _GENERALIZATION,
+        "capacity",
+        (*_CORRELATIONS, "tables/generalization.py"),
+    ),
+    TableEntry(
+        "capacity_correlations",
+        _GENERALIZATION,
+        "capacity",
+        (*_CORRELATIONS, "tables/generalization.py"),
+    ),
 )
 
 

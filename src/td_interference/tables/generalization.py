@@ -1,4 +1,4 @@
-"""Tables of the generalization experiments: runs, correlations, capacity (figures 1, 2, 8, 9).
+"""Tables of the generalization experiments: runs, their gaps and correlations (figures 1, 2, 8).
 
 Correlations are of the trained networks, the last measured step of each run; what is of the whole
 training says so. `pair` is which gradients an interference is the mean over: train_train,
@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from td_interference.generalization.statistics import (
     Correlation,
     Resampling,
-    capacity_correlation,
     correlation_by_size,
     interference_correlation,
     regression_line,
@@ -27,7 +26,7 @@ from td_interference.tables.reduce import MeasuredGroup
 
 PAIRS = ("train_train", "train_test", "test_test")
 
-_EXPERIMENT = ("name", "data", "dataset", "experiment")  # the first columns of every table
+EXPERIMENT = ("name", "data", "dataset", "experiment")  # the first columns of every table
 
 
 def generalization_runs(
@@ -70,17 +69,17 @@ def generalization_by_size(
         diverged, not_positive (runs left out).
     """
     rows = []
-    for key, runs in _by_experiment(_trained(measured)):
+    for key, runs in by_experiment(_trained(measured)):
         for pair in PAIRS:
             correlations = correlation_by_size(
                 runs["n_train"],
                 runs[f"function_interference_{pair}"],
                 runs["generalization_gap"],
                 runs["diverged"],
-                _resampling(statistics, f"{key['name']}-{pair}-by_size"),
+                resampling_of(statistics, f"{key['name']}-{pair}-by_size"),
             )
             rows += [
-                {**key, "pair": pair, "n_train": n_train, **_columns(correlation)}
+                {**key, "pair": pair, "n_train": n_train, **correlation_columns(correlation)}
                 for n_train, correlation in correlations.items()
             ]
     return pl.DataFrame(rows)
@@ -100,7 +99,7 @@ def generalization_lines(
         intercept, r, low, high (of r), n, diverged, not_positive.
     """
     rows = []
-    for key, runs in _by_experiment(_trained(measured)):
+    for key, runs in by_experiment(_trained(measured)):
         for pair in PAIRS:
             sides = (
                 runs[f"function_interference_{pair}"],
@@ -108,10 +107,10 @@ def generalization_lines(
                 runs["diverged"],
             )
             line = regression_line(*sides)
-            resampling = _resampling(statistics, f"{key['name']}-{pair}-line")
+            resampling = resampling_of(statistics, f"{key['name']}-{pair}-line")
             correlation = interference_correlation(*sides, resampling)
             fitted = {"slope": line.slope, "intercept": line.intercept}
-            rows.append({**key, "pair": pair, **fitted, **_columns(correlation)})
+            rows.append({**key, "pair": pair, **fitted, **correlation_columns(correlation)})
     return pl.DataFrame(rows)
 
 
@@ -126,14 +125,14 @@ def gap_by_size(measured: Sequence[MeasuredGroup], statistics: Mapping[str, Any]
         name, data, dataset, experiment, n_train, mean, low, high, n, diverged.
     """
     rows = []
-    for key, runs in _by_experiment(_trained(measured)):
+    for key, runs in by_experiment(_trained(measured)):
         for (n_train,), own in runs.sort("n_train", maintain_order=True).group_by(
             "n_train", maintain_order=True
         ):
             gap = own["generalization_gap"].to_numpy()
             lost = own["diverged"].to_numpy() | ~np.isfinite(gap)
             stream = f"{key['name']}-n{n_train}-gap"
-            means = _mean(gap[~lost], statistics, stream)
+            means = mean_columns(gap[~lost], statistics, stream)
             rows.append(
                 {
                     **key,
@@ -162,73 +161,16 @@ def gap_correlations(
         [
             {
                 **key,
-                **_columns(
+                **correlation_columns(
                     size_correlation(
                         runs["n_train"],
                         runs["generalization_gap"],
                         runs["diverged"],
-                        _resampling(statistics, f"{key['name']}-gap_correlations"),
+                        resampling_of(statistics, f"{key['name']}-gap_correlations"),
                     )
                 ),
             }
-            for key, runs in _by_experiment(_trained(measured))
-        ]
-    )
-
-
-def interference_by_capacity(
-    measured: Sequence[MeasuredGroup], statistics: Mapping[str, Any]
-) -> pl.DataFrame:
-    """Return function interference during training for each capacity, over all n_T and seeds.
-
-    A run's interference is the mean over its measured steps. Runs differ by orders of magnitude,
-    so the mean over them is the geometric one.
-
-    Args:
-        measured: The groups.
-        statistics: "confidence" and "resamples" of the bootstrap over runs.
-
-    Returns:
-        name, data, dataset, experiment, pair, hidden, extra_layers, n_parameters, mean, low,
-        high, n, diverged, not_positive.
-    """
-    rows = []
-    for key, runs in _by_experiment(_over_training(measured)):
-        capacity = ["hidden", "extra_layers", "n_parameters"]
-        for values, own in runs.group_by(capacity, maintain_order=True):
-            cell = {**key, **dict(zip(capacity, values, strict=True))}
-            rows += [_geometric_mean(cell, pair, own, statistics) for pair in PAIRS]
-    return pl.DataFrame(rows)
-
-
-def capacity_correlations(
-    measured: Sequence[MeasuredGroup], statistics: Mapping[str, Any]
-) -> pl.DataFrame:
-    """Return r of log capacity (parameters) and log function interference during training.
-
-    Args:
-        measured: The groups.
-        statistics: "confidence" and "resamples" of the bootstrap over runs.
-
-    Returns:
-        name, data, dataset, experiment, pair, r, low, high, n, diverged, not_positive.
-    """
-    return pl.DataFrame(
-        [
-            {
-                **key,
-                "pair": pair,
-                **_columns(
-                    capacity_correlation(
-                        runs["n_parameters"],
-                        runs[f"function_interference_{pair}"],
-                        runs["diverged"],
-                        _resampling(statistics, f"{key['name']}-{pair}-capacity"),
-                    )
-                ),
-            }
-            for key, runs in _by_experiment(_over_training(measured))
-            for pair in PAIRS
+            for key, runs in by_experiment(_trained(measured))
         ]
     )
 
@@ -238,57 +180,25 @@ def _trained(measured: Sequence[MeasuredGroup]) -> pl.DataFrame:
     return generalization_runs(measured, {}).group_by("run_id", maintain_order=True).last()
 
 
-def _over_training(measured: Sequence[MeasuredGroup]) -> pl.DataFrame:
-    """Return one row for each run: its interference averaged over the measured steps."""
-    fixed = [*_EXPERIMENT, "hidden", "extra_layers", "n_parameters", "n_train"]
-    return (
-        generalization_runs(measured, {})
-        .group_by("run_id", maintain_order=True)
-        .agg(
-            pl.col(fixed).first(),
-            pl.col("diverged").any(),
-            pl.col([f"function_interference_{pair}" for pair in PAIRS]).mean(),
-        )
-    )
-
-
-def _by_experiment(runs: pl.DataFrame) -> Iterator[tuple[dict[str, Any], pl.DataFrame]]:
+def by_experiment(runs: pl.DataFrame) -> Iterator[tuple[dict[str, Any], pl.DataFrame]]:
     """Yield each experiment's own columns, and its runs."""
-    for values, own in runs.group_by(_EXPERIMENT, maintain_order=True):
-        yield dict(zip(_EXPERIMENT, values, strict=True)), own
+    for values, own in runs.group_by(EXPERIMENT, maintain_order=True):
+        yield dict(zip(EXPERIMENT, values, strict=True)), own
 
 
-def _resampling(statistics: Mapping[str, Any], stream: str) -> Resampling:
+def resampling_of(statistics: Mapping[str, Any], stream: str) -> Resampling:
+    """Return how a table's correlations are resampled, with the random stream of that name."""
     generator = numpy_generator(stream, "bootstrap")
     return Resampling(statistics["confidence"], statistics["resamples"], generator)
 
 
-def _columns(correlation: Correlation) -> dict[str, float]:
+def correlation_columns(correlation: Correlation) -> dict[str, float]:
+    """Return r, low, high, n, diverged and not_positive."""
     r, low, high, n_runs, left_out = correlation
     return {"r": r, "low": low, "high": high, "n": n_runs, **left_out._asdict()}
 
 
-def _geometric_mean(
-    cell: dict[str, Any], pair: str, runs: pl.DataFrame, statistics: Mapping[str, Any]
-) -> dict[str, Any]:
-    values = runs[f"function_interference_{pair}"].to_numpy()
-    lost = runs["diverged"].to_numpy() | ~np.isfinite(values)
-    not_positive = ~lost & ~(values > 0)
-    usable = np.log(values[~lost & ~not_positive])
-    means = _mean(
-        usable, statistics, f"{cell['name']}-{pair}-h{cell['hidden']}-l{cell['extra_layers']}"
-    )
-    return {
-        **cell,
-        "pair": pair,
-        **{name: float(np.exp(mean)) for name, mean in means.items()},
-        "n": len(usable),
-        "diverged": int(lost.sum()),
-        "not_positive": int(not_positive.sum()),
-    }
-
-
-def _mean(
+def mean_columns(
     runs: NDArray[np.float64], statistics: Mapping[str, Any], stream: str
 ) -> dict[str, float]:
     """Return mean, low and high of one number of each run, [N]; NaN for none."""

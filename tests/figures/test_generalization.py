@@ -1,0 +1,208 @@
+"""Figures 1, 2, 8 and 9 draw what their tables say."""
+
+import numpy as np
+import polars as pl
+import pytest
+from matplotlib.colors import to_rgba
+from measured_groups import measured_groups, spoil
+
+from td_interference import figures, tables
+from td_interference.figures import style
+from td_interference.figures.render import make_figure
+
+NAMES = [entry.name for entry in figures.FIGURES if entry.about == "generalization"]
+SETTINGS = {"confidence": 0.9, "resamples": 100}
+PANELS = {
+    "classification": "images",
+    "regression": "table",
+    "value-based (Double DQN)": "values",
+    "policy gradient (REINFORCE)": "policies",
+}
+RHO = "function_interference_train_train"
+
+
+def made_up(groups):
+    """Every table of these figures, of made-up runs."""
+    needed = {table for name in NAMES for table in figures.entry(name).tables}
+    return {name: tables.load(name)(groups, SETTINGS) for name in needed}
+
+
+@pytest.fixture(scope="module")
+def four():
+    """Tables of four experiments; of one, a run diverged and one has negative interference."""
+    groups = measured_groups()
+    groups[0] = spoil(groups[0], 0, diverged=True, generalization_gap=np.nan)
+    groups[0] = spoil(groups[0], 1, **{RHO: -0.5})
+    return made_up(groups)
+
+
+def by_title(figure):
+    return {axes.get_legend().get_title().get_text(): axes for axes in figure.axes}
+
+
+def data_lines(axes):
+    """Lines of the panel by their label; the line at 0 has none."""
+    return {line.get_label(): line for line in axes.get_lines() if line.get_label()[0] != "_"}
+
+
+def band(axes, number=0):
+    shaded = [c for c in axes.collections if type(c).__name__ == "FillBetweenPolyCollection"]
+    heights = {}
+    for x, y in shaded[number].get_paths()[0].vertices:
+        heights.setdefault(x, []).append(y)
+    return {x: (min(ys), max(ys)) for x, ys in heights.items()}
+
+
+def test_figure_1_has_r_by_size_with_its_interval(four):
+    panels = by_title(figures.load("fig1").plot(four, ""))
+    assert list(panels) == ["supervised", *list(PANELS)[2:]]
+    drawn = data_lines(panels["supervised"])
+    table = four["generalization_by_size"].filter(pl.col("pair") == "train_train")
+    for number, (label, name) in enumerate((("UCI digits", "images"), ("Diabetes", "table"))):
+        rows = table.filter(pl.col("name") == name)
+        np.testing.assert_array_equal(drawn[label].get_xdata(), rows["n_train"])
+        np.testing.assert_array_equal(drawn[label].get_ydata(), rows["r"])
+        assert band(panels["supervised"], number) == {
+            x: (low, high) for x, low, high in rows.select("n_train", "low", "high").iter_rows()
+        }
+    assert to_rgba(drawn["UCI digits"].get_color()) == to_rgba(style.DATASETS["digits"])
+    for axes in panels.values():
+        assert axes.get_xscale() == "log"
+        assert [text.get_text() for text in axes.get_xticklabels()] == ["20", "100", "300"]
+
+
+def test_figure_2_is_standardised_and_its_lines_are_the_least_squares(four):
+    data = figures.load("fig2").data(four)
+    panels = by_title(figures.load("fig2").plot(four, ""))
+    assert list(panels) == list(PANELS)
+    for title, name in PANELS.items():
+        rows = data.filter(pl.col("name") == name)
+        kept = rows.drop_nulls("x")
+        assert len(rows) - len(kept) == 2 * (name == "images")
+        for column, raw in (("x", np.log(kept[RHO])), ("y", kept["generalization_gap"])):
+            raw = raw.to_numpy()
+            expected = (raw - raw.mean()) / raw.std()
+            np.testing.assert_allclose(kept[column], expected, rtol=1e-9, atol=1e-12)
+        (line,) = data_lines(panels[title]).values()
+        slope, intercept = np.polyfit(kept["x"], kept["y"], 1)
+        np.testing.assert_allclose(
+            line.get_ydata(), intercept + slope * np.asarray(line.get_xdata()), atol=1e-9
+        )
+        (circles,) = panels[title].collections
+        assert sorted(map(tuple, circles.get_offsets())) == sorted(kept.select("x", "y").rows())
+        largest = kept["n_parameters"].max()
+        offsets, sizes = circles.get_offsets(), circles.get_sizes()
+        for x, _, n in kept.select("x", "y", "n_parameters").rows():
+            (size,) = sizes[offsets[:, 0] == x]
+            assert size == pytest.approx(max(2, 40 * n / largest))
+    assert data.filter(pl.col("name") == "images")["n"].unique().to_list() == [34]
+
+
+def test_figure_8_has_gaps_and_their_means(four):
+    panels = by_title(figures.load("fig8").plot(four, ""))
+    for title, name in PANELS.items():
+        means = four["gap_by_size"].filter(pl.col("name") == name)
+        (line,) = data_lines(panels[title]).values()
+        np.testing.assert_array_equal(line.get_xdata(), means["n_train"])
+        np.testing.assert_array_equal(line.get_ydata(), means["mean"])
+        assert band(panels[title]) == {
+            x: (low, high) for x, low, high in means.select("n_train", "low", "high").iter_rows()
+        }
+        runs = four["generalization_runs"].filter(pl.col("name") == name)
+        last = runs.group_by("run_id", maintain_order=True).last().filter(~pl.col("diverged"))
+        circles = panels[title].collections[0]
+        assert len(circles.get_offsets()) == len(last) == 36 - (name == "images")
+        assert sorted(circles.get_offsets()[:, 1]) == sorted(last["generalization_gap"])
+    assert "accuracy" in panels["classification"].get_ylabel()
+    assert "error" in panels["regression"].get_ylabel()
+
+
+def test_figure_9_has_interference_by_capacity(four):
+    panels = by_title(figures.load("fig9").plot(four, ""))
+    table = four["interference_by_capacity"].filter(pl.col("pair") == "train_train")
+    for title, name in PANELS.items():
+        rows = table.filter(pl.col("name") == name).sort("n_parameters")
+        ((label, line),) = data_lines(panels[title]).items()
+        np.testing.assert_array_equal(line.get_xdata(), rows["n_parameters"])
+        np.testing.assert_array_equal(line.get_ydata(), rows["mean"])
+        r = four["capacity_correlations"].filter(
+            pl.col("name") == name, pl.col("pair") == "train_train"
+        )["r"][0]
+        assert f"r = {r:.2f} [" in label
+        assert (panels[title].get_xscale(), panels[title].get_yscale()) == ("log", "log")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_families_without_experiments_have_no_panel(name):
+    figure = figures.load(name).plot(made_up(measured_groups(["table"])), "")
+    assert len(figure.axes) == 1
+
+
+def test_experiments_of_one_data_set_are_told_apart():
+    colours = style.experiment_colours({"a": "digits", "b": "digits", "c": "mine", "d": "svhn"})
+    assert colours["a"] == style.DATASETS["digits"] and colours["d"] == style.DATASETS["svhn"]
+    assert len(set(colours.values())) == 4
+    assert len(set(style.DATASETS.values())) == len(style.DATASETS)
+
+
+@pytest.fixture
+def made(tmp_path, monkeypatch):
+    monkeypatch.setattr(style, "PNG_DPI", 40)  # fast
+
+    def make(name, frames):
+        paths = {table: tmp_path / f"{table}.parquet" for table in figures.entry(name).tables}
+        for table, path in paths.items():
+            frames[table].write_parquet(path)
+        outputs = [tmp_path / f"{name}.{kind}" for kind in ("pdf", "png", "csv")]
+        make_figure(name, paths, "smoke", 0.9, *outputs)
+        return [path.read_bytes() for path in outputs]
+
+    return make
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_three_files_and_the_same_bytes_again(made, four, name):
+    pdf, png, csv = made(name, four)
+    assert pdf.startswith(b"%PDF") and png.startswith(b"\x89PNG")
+    assert pl.read_csv(csv).columns == figures.load(name).data(four).columns
+    assert made(name, four) == [pdf, png, csv]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("fig1", "each r over 10 to 12 runs · 90% bootstrap over runs"),
+        ("fig2", "34 to 36 runs per line · r with 90% bootstrap over runs"),
+        ("fig9", "4 to 6 runs per point · bands: 90% bootstrap over runs"),
+    ],
+)
+def test_titles_say_data_scale_runs_and_what_is_left_out(made, four, name, said, monkeypatch):
+    titles = []
+    plot = figures.load(name).plot
+    monkeypatch.setattr(
+        figures.load(name), "plot", lambda t, title: titles.append(title) or plot(t, title)
+    )
+    made(name, four)
+    (title,) = titles
+    assert title == (
+        f"UCI digits, Diabetes · smoke scale\n{said} · left out: 1 diverged, 1 with ρ ≤ 0"
+    )
+
+
+def test_figure_8_leaves_out_what_diverged_alone(made, four, monkeypatch):
+    titles = []
+    plot = figures.load("fig8").plot
+    monkeypatch.setattr(
+        figures.load("fig8"), "plot", lambda t, title: titles.append(title) or plot(t, title)
+    )
+    made("fig8", four)
+    assert titles[0].endswith(
+        "11 to 12 runs per n$_T$ · bands: 90% bootstrap over runs · left out: 1 diverged"
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_missing_table_raises(four, name):
+    for missing in figures.entry(name).tables:
+        with pytest.raises(KeyError, match=missing):
+            figures.load(name).plot({t: four[t] for t in four if t != missing}, "")
