@@ -1,7 +1,8 @@
 # make results/fig5.pdf               one figure, at the scale config.yaml names
 # make results/fig5.pdf SCALE=smoke   the same at another scale
 # make atari                          all figures on Atari
-# make test                           lint and all tests
+# make test                           lint and all tests but one
+# make test-slurm                     figure 5 on a real Slurm (Debian, root; else it is skipped)
 # make bench                          benchmarks
 # The first call sets up .venv from requirements.lock.
 
@@ -11,7 +12,7 @@ VENV := .venv
 SCALE ?=
 SNAKEMAKE = $(VENV)/bin/snakemake $@ --cores $(CORES) $(if $(SCALE),--config scale=$(SCALE))
 
-.PHONY: atari test bench setup FORCE
+.PHONY: atari test test-slurm bench setup FORCE
 
 results/%: setup FORCE
 	$(SNAKEMAKE)
@@ -21,6 +22,9 @@ atari: setup
 
 test: setup
 	$(VENV)/bin/python -m pytest
+
+test-slurm: setup
+	$(VENV)/bin/python -m pytest tests/slurm -m slurm -rs
 
 bench: setup
 	$(VENV)/bin/python benchmarks/gram_engine.py
