@@ -106,7 +106,7 @@ LAYERS = [  # a module may import from its own layer and those above it in this 
     {"objectives", "gradients", "agents"},
     {"collect", "training"},
     {"metrics", "random_networks", "generalization"},
-    {"tables", "planning"},
+    {"tables", "planning", "cluster"},
     {"figures"},
     {"inspection", "jobs", "cli"},
 ]
@@ -152,7 +152,7 @@ def test_hdf5_names_stay_in_storage():
 
 def test_what_the_snakefile_imports_is_light():
     heavy = "{'torch', 'polars', 'matplotlib', 'scipy', 'h5py'} & set(sys.modules)"
-    names = "planning figures tables metrics random_studies datasets generalization.records"
+    names = "planning cluster figures tables metrics random_studies datasets generalization.records"
     imports = ", ".join(f"td_interference.{name}" for name in names.split())
     code = f"import sys, {imports}\nassert not {heavy}, {heavy}"
     subprocess.run([sys.executable, "-c", code], check=True)
