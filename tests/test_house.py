@@ -37,7 +37,9 @@ def test_lock_environment_and_pyproject_agree():
     lock = pins((ROOT / "requirements.lock").read_text().splitlines())
     conda = pins((ROOT / "environment.yml").read_text().splitlines())
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    direct = [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]
+    direct = [*project["dependencies"]]
+    for extra in project["optional-dependencies"].values():
+        direct += extra
     assert {normalised(name) for name in direct} == set(conda)
     assert {name: lock.get(name) for name in conda} == conda
 
