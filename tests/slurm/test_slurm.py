@@ -22,7 +22,7 @@ HERE = Path(__file__).parent
 BIN = Path(sys.executable).parent
 DEADLINE = 600  # seconds for one run of the workflow; the plugin may hang (docs/slurm.md)
 # Smoke scale, with training just long enough to be met on its way by a fault.
-CONFIG = ["scale=smoke", "resume_interval=1", "training={steps: 3000}"]
+CONFIG = ["scale=smoke", "resume_interval=1", "training={steps: 1000}"]
 CONFIG += ["expert={updates_per_step: 1}"]
 
 pytestmark = pytest.mark.slurm
@@ -205,7 +205,7 @@ def test_a_cluster_makes_the_figure(undisturbed):
 
 def test_status_shows_the_jobs_of_a_cluster(undisturbed):
     _, status = undisturbed
-    assert re.search(r"train_run ms_pacman-td_lambda.*/3,000 updates", status)
+    assert re.search(r"train_run ms_pacman-td_lambda.*/1,000 updates", status)
 
 
 def test_nothing_is_lost_when_jobs_are_cancelled_and_nodes_die(cluster, undisturbed, tmp_path):
