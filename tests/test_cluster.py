@@ -56,6 +56,8 @@ def test_the_papers_run_asks_for_twice_its_updates(plans):
     needs = cluster.run_needs(run, 500_000)
     assert needs.minutes == math.ceil(10 + 2 * 500_000 * 0.045 / 60) == 760
     assert needs.mem_mb == math.ceil(1200 + 1.5 * 500_000 * 7069 / 1e6) == 6502
+    measuring = cluster.measurement_needs(run, 500_000, 3)
+    assert measuring == (math.ceil(2500 + 1.5 * 500_000 * 7069 / 1e6), 10 + 2 * 5 * 3, False)
 
 
 def test_time_grows_with_the_work_and_shrinks_on_a_gpu():
@@ -69,6 +71,8 @@ def test_time_grows_with_the_work_and_shrinks_on_a_gpu():
     on_gpu = cluster.control_needs(control, "cuda")
     assert needs.minutes / 4 < on_gpu.minutes < needs.minutes / 3  # the game is played on the CPU
     assert on_gpu.mem_mb == needs.mem_mb
+    playing, updating = 10_200_000 * 0.0012, 10_000_000 * 0.045
+    assert needs.minutes == math.ceil(10 + 2 * (playing + updating) / 60)
     assert cluster.control_needs(control, "auto") == needs
     small, large = Study(network="q", samples=8), Study(network="q", samples=16)
     assert cluster.study_needs(large).minutes > 3 * cluster.study_needs(small).minutes
