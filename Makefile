@@ -3,8 +3,9 @@
 # make atari                          all figures on Atari
 # make generalization                 the figures of the generalization experiments (1, 2, 8, 9)
 # make all                            all figures
-# make test                           lint and all tests
+# make test                           lint and all tests but the next two
 # make test-kill                      kills every stage at random moments and compares the results
+# make test-slurm                     figure 5 on a real Slurm (Debian, root; else it is skipped)
 # make bench                          benchmarks
 # make audit                          known vulnerabilities of the pinned packages (online)
 # The first call sets up .venv from requirements.lock.
@@ -15,7 +16,7 @@ VENV := .venv
 SCALE ?=
 SNAKEMAKE = $(VENV)/bin/snakemake $@ --cores $(CORES) $(if $(SCALE),--config scale=$(SCALE))
 
-.PHONY: atari generalization all test test-kill bench audit setup FORCE
+.PHONY: atari generalization all test test-kill test-slurm bench audit setup FORCE
 
 results/%: setup FORCE
 	$(SNAKEMAKE)
@@ -28,6 +29,9 @@ test: setup
 
 test-kill: setup
 	$(VENV)/bin/python -m pytest -m kill -s tests/test_kill.py
+
+test-slurm: setup
+	$(VENV)/bin/python -m pytest tests/slurm -m slurm -rs
 
 bench: setup
 	$(VENV)/bin/python benchmarks/gram_engine.py

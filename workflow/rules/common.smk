@@ -11,7 +11,13 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from td_interference import figures, metrics, planning, random_studies, tables
+from td_interference import (
+    figures,
+    metrics,
+    planning,
+    random_studies,
+    tables,
+)
 from td_interference.errors import UserError
 from td_interference.instances import clear_stale_lock
 
