@@ -47,6 +47,7 @@ def _write_tensors(writer: Writer, checkpoint: Checkpoint) -> None:
         ("parameters", checkpoint.parameters),
         ("frozen_parameters", checkpoint.frozen_parameters),
     ):
+        writer.group(f"{group}/{part}")  # there also where it is empty: a missing one is a fault
         for name, tensor in tensors.items():
             writer.tensor(f"{group}/{part}/{name}", _array(tensor))
     for position, state in checkpoint.optimizer.items():
@@ -104,7 +105,7 @@ def read_checkpoint(path: Path | str, update_step: int) -> Checkpoint:
             return Checkpoint(
                 update_step,
                 _tensors(path, group["parameters"]),
-                _tensors(path, group.get("frozen_parameters", {})),
+                _tensors(path, group["frozen_parameters"]),
                 optimizer,
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -113,7 +114,7 @@ def read_checkpoint(path: Path | str, update_step: int) -> Checkpoint:
             ) from None
 
 
-def _tensors(path: Path | str, group: h5py.Group | dict[str, Any]) -> Tensors:
+def _tensors(path: Path | str, group: h5py.Group) -> Tensors:
     return {name: torch.from_numpy(numbers(path, item)) for name, item in group.items()}
 
 

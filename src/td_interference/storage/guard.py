@@ -1,4 +1,4 @@
-"""What a file from anywhere may hold: numbers in plain data sets, reached by one name each.
+"""What a file from anywhere may hold: numbers and names in plain data sets, of one name each.
 
 HDF5 can do more than hold numbers: point into other files, have filters loaded from a library,
 declare terabytes that are not there. Nothing of it is needed here, so everything in a file is
@@ -26,7 +26,7 @@ def check_objects(file: h5py.File, file_bytes: int) -> None:
         file_bytes: Its size on disk, which bounds what it can hold.
 
     Raises:
-        Refused: If there is anything but groups, and data sets of numbers within the file.
+        Refused: If there is anything but groups, and data sets of numbers or names in the file.
     """
     root = file["/"]
     seen = {_address(root)}
@@ -67,8 +67,8 @@ def _check_dataset(name: str, dataset: h5py.Dataset, file_bytes: int) -> None:
         raise Refused(f"'{name}' takes its data from another file")
     if not {properties.get_filter(i)[0] for i in range(properties.get_nfilters())} <= _FILTERS:
         raise Refused(f"'{name}' needs a filter that this program does not use")
-    if dataset.shape is None or dataset.dtype.kind not in "biuf":
-        raise Refused(f"'{name}' holds no numbers")
+    if dataset.shape is None or dataset.dtype.kind not in "biufS":  # S: bytes of a fixed length
+        raise Refused(f"'{name}' holds neither numbers nor names")
     item_bytes = dataset.dtype.itemsize
     declared = math.prod(dataset.shape) * item_bytes
     if declared:  # a chunk is read whole

@@ -90,6 +90,10 @@ class Writer:
         checked = {"chunks": True, "fletcher32": True} if array.size and array.ndim else {}
         self._file.create_dataset(name, data=array, **checked)
 
+    def group(self, name: str) -> None:
+        """Make sure that there is a group of this name."""
+        self._file.require_group(name)
+
     def attribute(self, name: str, value: Any) -> None:
         """Set a file attribute; mappings and lists are stored as JSON."""
         plain = isinstance(value, str | int | float | bool)
