@@ -35,9 +35,21 @@ def copy_of_the_tree(directory: Path) -> Path:
     return directory
 
 
+_started: list[subprocess.Popen] = []
+
+
+@pytest.fixture(autouse=True)
+def nothing_goes_on_after_a_test():
+    yield
+    for process in _started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    _started.clear()
+
+
 def start(directory: Path, cores: int, *arguments: str) -> subprocess.Popen:
     """Start Snakemake as the leader of a process group of its own."""
-    return subprocess.Popen(
+    process = subprocess.Popen(
         ["snakemake", "--cores", str(cores), *arguments],
         cwd=directory,
         env={
@@ -50,6 +62,8 @@ def start(directory: Path, cores: int, *arguments: str) -> subprocess.Popen:
         text=True,
         start_new_session=True,
     )
+    _started.append(process)
+    return process
 
 
 def finish(process: subprocess.Popen) -> str:
