@@ -54,6 +54,21 @@ def test_lock_is_exact_and_has_no_urls():
     assert "://" not in "".join(requirements)
 
 
+def test_hashes_are_of_the_locked_versions():
+    lines = (ROOT / "requirements.hashes").read_text().splitlines()
+    matches = [
+        re.fullmatch(r"([\w.-]+)==([\w.+]+) --hash=sha256:[0-9a-f]{64}", line)
+        for line in lines
+        if not line.startswith("#")
+    ]
+    assert all(matches)
+    hashed = {normalised(match[1]): match[2] for match in matches if match}
+    lock = pins((ROOT / "requirements.lock").read_text().splitlines())
+    assert {name: hashed.get(name) for name in lock} == lock
+    brought_along = set(hashed) - set(lock)  # by torch, for NVIDIA's GPUs
+    assert all(re.match("nvidia|cuda|triton", name) for name in brought_along)
+
+
 def test_installed_versions_are_the_locked_ones():
     from importlib.metadata import version
 
