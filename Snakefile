@@ -7,6 +7,7 @@ configfile: "config.yaml"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/resources.smk"
 include: "workflow/rules/experts.smk"
 include: "workflow/rules/replay.smk"
 include: "workflow/rules/training.smk"

@@ -48,7 +48,13 @@ def random_arrays(plan, run, metric, generator) -> storage.Arrays:
     return arrays
 
 
-def write_table(name, directory, plan, change=lambda run, source, arrays: arrays) -> pl.DataFrame:
+def write_table(
+    name,
+    directory,
+    plan,
+    change=lambda run, source, arrays: arrays,
+    on_divergence="stop",
+) -> pl.DataFrame:
     """Write a table of made-up measurements as the workflow would, and return it.
 
     Args:
@@ -56,6 +62,7 @@ def write_table(name, directory, plan, change=lambda run, source, arrays: arrays
         directory: For the table and what it came from.
         plan: The runs.
         change: What to make of the noise, for a run and the source it is of.
+        on_divergence: As in the configuration.
     """
     generator = np.random.default_rng(0)
     runs, paths = [], []
@@ -75,5 +82,5 @@ def write_table(name, directory, plan, change=lambda run, source, arrays: arrays
                 }
             )
     parquet, csv = directory / f"{name}.parquet", directory / f"{name}.csv"
-    compute_table(name, runs, paths, STATISTICS, parquet, csv)
+    compute_table(name, runs, paths, STATISTICS, parquet, csv, on_divergence)
     return pl.read_parquet(parquet)

@@ -69,7 +69,9 @@ def test_status_shows_running_jobs(tmp_path):
         raise KeyboardInterrupt
     output = RUNNER.invoke(app, ["status", str(tmp_path)]).output
     assert "train_run some-run" in output and "4/10 updates (40%)" in output
-    with Progress("train_run some-run", 10, "updates", state, interval=0) as progress:
+    with Progress("train_run some-run", 10, "updates", state, done=4) as progress:
+        # From the first moment on, whatever the interval.
+        assert "4/10 updates (40%)" in RUNNER.invoke(app, ["status", str(tmp_path)]).output
         progress.advance(10)
     assert "no job is running" in RUNNER.invoke(app, ["status", str(tmp_path)]).output
 

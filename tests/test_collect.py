@@ -12,11 +12,12 @@ from td_interference.agents.expert_file import (
     save_expert,
 )
 from td_interference.agents.settings import ExpertSettings
-from td_interference.collect import collect_replay, play_episodes
+from td_interference.collect import Recording, collect_replay
 from td_interference.environments.atari import AtariEnvironments, AtariSettings
 from td_interference.errors import UserError
 from td_interference.grid import ReplaySpec
 from td_interference.replay import Replay
+from td_interference.resume import ResumeState
 from td_interference.returns import monte_carlo_return
 from td_interference.seeds import numpy_generator, seed_for
 
@@ -117,9 +118,35 @@ def test_episodes_come_in_the_order_of_their_starts(expert_path):
     spec = ReplaySpec(
         **{**vars(SPEC), "environments": 4, "epsilon": 1.0, "max_frames_per_episode": 108_000}
     )
-    episodes = play_episodes(network, spec, n_threads=1, device=torch.device("cpu"))
-    lengths = [len(next(episodes).action) for _ in range(4)]
+    recording, lengths = Recording(network, spec, n_threads=1, device=torch.device("cpu")), []
+    while len(lengths) < 4:
+        lengths += [len(episode.action) for episode in recording.step()]
+    lengths = lengths[:4]
     assert lengths != sorted(lengths), "the order of their ends would be ascending here"
+
+
+def test_a_state_brings_back_every_bit(expert_path, tmp_path):
+    """Also the episodes under way, and the draws and frames to come; without the network."""
+    network, _ = load_expert(expert_path)
+
+    def recording(network=network):
+        return Recording(network, SPEC, n_threads=1, device=torch.device("cpu"))
+
+    one, finished = recording(), []
+    for _ in range(350):
+        finished += one.step()
+    resume = ResumeState(tmp_path, {})
+    resume.save(one.state_dict())
+    other = recording()
+    again = [episode for step in other.play_again(resume.load()) for episode in step]
+    for _ in range(330):
+        finished += one.step()
+        again += other.step()
+    assert len(finished) == len(again) > 3
+    for mine, its in zip(finished, again, strict=True):
+        assert (mine.action, mine.raw_reward) == (its.action, its.raw_reward)
+        assert np.array_equal(mine.frames, its.frames)
+        assert np.array_equal(mine.expert_q, its.expert_q)
 
 
 def test_a_bad_expert_is_named_and_nothing_is_written(tmp_path):

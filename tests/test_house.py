@@ -40,7 +40,9 @@ def test_lock_environment_and_pyproject_agree():
     lock = pins((ROOT / "requirements.lock").read_text().splitlines())
     conda = pins((ROOT / "environment.yml").read_text().splitlines())
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    direct = [*project["dependencies"], *project["optional-dependencies"]["test"]]
+    direct = [*project["dependencies"]]
+    for extra in project["optional-dependencies"].values():
+        direct += extra
     assert {normalised(name) for name in direct} == set(conda)
     assert {name: lock.get(name) for name in conda} == conda
 
@@ -50,6 +52,21 @@ def test_lock_is_exact_and_has_no_urls():
     requirements = [line for line in lines if line and not line.startswith("#")]
     assert len(requirements) == len(pins(requirements))
     assert "://" not in "".join(requirements)
+
+
+def test_hashes_are_of_the_locked_versions():
+    lines = (ROOT / "requirements.hashes").read_text().splitlines()
+    matches = [
+        re.fullmatch(r"([\w.-]+)==([\w.+]+) --hash=sha256:[0-9a-f]{64}", line)
+        for line in lines
+        if not line.startswith("#")
+    ]
+    assert all(matches)
+    hashed = {normalised(match[1]): match[2] for match in matches if match}
+    lock = pins((ROOT / "requirements.lock").read_text().splitlines())
+    assert {name: hashed.get(name) for name in lock} == lock
+    brought_along = set(hashed) - set(lock)  # by torch, for NVIDIA's GPUs
+    assert all(re.match("nvidia|cuda|triton", name) for name in brought_along)
 
 
 def test_installed_versions_are_the_locked_ones():
@@ -95,10 +112,13 @@ LAYERS = [  # a module may import from its own layer and those above it in this 
         "errors",
         "screen",
         "files",
+        "instances",
         "seeds",
         "config",
         "progress",
+        "preemption",
         "resume",
+        "divergence",
         "device",
         "grid",
         "random_studies",
@@ -109,7 +129,7 @@ LAYERS = [  # a module may import from its own layer and those above it in this 
     {"objectives", "gradients", "agents"},
     {"collect", "training"},
     {"metrics", "random_networks", "generalization"},
-    {"tables", "planning"},
+    {"tables", "planning", "cluster"},
     {"figures"},
     {"inspection", "jobs", "cli"},
 ]
@@ -155,7 +175,10 @@ def test_hdf5_names_stay_in_storage():
 
 def test_what_the_snakefile_imports_is_light():
     heavy = "{'torch', 'polars', 'matplotlib', 'scipy', 'h5py'} & set(sys.modules)"
-    names = "planning figures tables metrics random_studies datasets generalization.grid"
+    names = (
+        "planning cluster figures tables metrics random_studies datasets generalization.records "
+        "generalization.grid"
+    )
     imports = ", ".join(f"td_interference.{name}" for name in names.split())
     code = f"import sys, {imports}\nassert not {heavy}, {heavy}"
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -165,6 +188,66 @@ def test_statistics_and_figures_do_without_torch():
     code = "import sys, td_interference.tables.by_lambda, td_interference.figures.render, \
 td_interference.jobs, td_interference.generalization.statistics\nassert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def random_calls(path):
+    """Calls in a module that draw from, make or seed a random stream outside of `seeds`."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = [alias.name for alias in node.names] + [getattr(node, "module", None)]
+            if "random" in names or "secrets" in names:
+                yield node.lineno, "the module random"
+        if not isinstance(node, ast.Call):
+            continue
+        name, given = ast.unparse(node.func), {keyword.arg for keyword in node.keywords}
+        module, _, own = name.rpartition(".")
+        drawn = (
+            module in {"torch", "np.random", "numpy.random"} and own in DRAWS
+        ) or own in IN_PLACE
+        makes_a_stream = own in {"manual_seed", "default_rng", "RandomState", "Generator"}
+        if (
+            makes_a_stream
+            or (drawn and "generator" not in given)
+            or (own in TAKES and TAKES[own] not in given)
+        ):
+            yield node.lineno, name
+
+
+TAKES = {"bootstrap": "rng", "train_test_split": "random_state"}
+DRAWS = {"rand", "randn", "randint", "randperm", "normal", "bernoulli", "multinomial", "poisson"}
+DRAWS |= {"random", "choice", "permutation", "shuffle", "uniform", "rand_like", "randn_like"}
+DRAWS |= {"seed", "dropout"}
+IN_PLACE = {"normal_", "uniform_", "random_", "bernoulli_", "exponential_", "trunc_normal_"}
+IN_PLACE |= {"kaiming_uniform_", "kaiming_normal_", "xavier_uniform_", "xavier_normal_"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_every_random_stream_comes_from_seeds(path):
+    if path.name != "seeds.py":
+        assert not list(random_calls(path))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "torch.manual_seed(0)",
+        "np.random.default_rng(0)",
+        "numpy.random.default_rng()",
+        "np.random.seed(1)",
+        "torch.randn(3)",
+        "torch.Generator()",
+        "weight.uniform_(-1, 1)",
+        "stats.bootstrap((x,), np.mean)",
+        "np.random.permutation(3)",
+        "import random",
+        "from random import choice",
+        "train_test_split(x, y)",
+    ],
+)
+def test_a_stray_random_stream_is_found(tmp_path, line):
+    path = tmp_path / "module.py"
+    path.write_text(line)
+    assert list(random_calls(path))
 
 
 def schema_nodes(node, path=""):

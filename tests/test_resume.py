@@ -1,13 +1,16 @@
 """Resume states and whole files."""
 
+import hashlib
 import os
 import pickle
+import resource
+import signal
 
 import pytest
 import torch
 
 from td_interference.files import atomic_path, write_text
-from td_interference.resume import ResumeState
+from td_interference.resume import ResumeState, _write
 
 STATE = {"step": 3, "weights": torch.arange(4.0), "names": ["a"], "nested": {"big": 2**100}}
 
@@ -29,12 +32,61 @@ def test_state_of_other_settings_is_ignored_and_said(tmp_path, caplog):
     assert "belongs to other settings" in caplog.text
 
 
-def test_damaged_state_is_ignored_and_said(tmp_path, caplog):
+def flipped(content: bytes, place: int) -> bytes:
+    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+
+
+def test_any_damage_falls_back_to_the_state_before(tmp_path, caplog):
+    """Also a flipped bit within a tensor, which torch.load does not see."""
     resume = ResumeState(tmp_path, {})
+    resume.save({**STATE, "step": 2})
     resume.save(STATE)
-    resume.path.write_bytes(resume.path.read_bytes()[:100])
-    assert resume.load() is None
-    assert "cannot be read" in caplog.text
+    newest, good = resume.path, resume.path.read_bytes()
+    weights = good.index(STATE["weights"].numpy().tobytes())
+    damaged = [b"", good[:10], good[:-1], flipped(good, weights), flipped(good, len(good) - 1)]
+    for content in damaged:
+        newest.write_bytes(content)
+        caplog.clear()
+        assert resume.load()["step"] == 2
+        assert f"{newest} cannot be read" in caplog.text
+    newest.write_bytes(good)
+    assert resume.load()["step"] == 3
+
+
+def test_two_good_states_are_kept_and_a_damaged_one_never_displaces_one(tmp_path):
+    resume = ResumeState(tmp_path, {})
+    for step in range(4):
+        resume.save({"step": step})
+        assert len(list(tmp_path.iterdir())) == min(step + 1, 2)
+    resume.path.write_bytes(b"")
+    again = ResumeState(tmp_path, {})
+    assert again.load() == {"step": 2}
+    again.save({"step": 9})
+    again.path.write_bytes(b"")
+    assert ResumeState(tmp_path, {}).load() == {"step": 2}
+
+
+def test_what_a_killed_save_left_is_removed(tmp_path):
+    ResumeState(tmp_path, {}).save(STATE)
+    (tmp_path / ".state-000002-abc.partial.pt").write_bytes(b"half")
+    assert ResumeState(tmp_path, {}).load()["step"] == 3
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_full_disk_costs_no_state_and_no_job(tmp_path, caplog):
+    resume = ResumeState(tmp_path, {}, interval=60)
+    resume.save(STATE)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # or the limit kills the process
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        resume.save({"large": torch.zeros(10_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert "no resume state was written" in caplog.text and str(resume.last_good) in caplog.text
+    assert len(list(tmp_path.iterdir())) == 1 and ResumeState(tmp_path, {}).load()["step"] == 3
+    assert not resume.due(), "the next try is an interval away"
 
 
 def test_a_malicious_state_is_not_executed(tmp_path):
@@ -44,9 +96,10 @@ def test_a_malicious_state_is_not_executed(tmp_path):
 
     resume = ResumeState(tmp_path / "job", {})
     resume.save(STATE)
-    torch.save({"version": 1, "identity": "", "state": Malicious()}, resume.path)
+    _write(resume.path, {"version": 1, "identity": "", "state": Malicious()})
     assert resume.load() is None
-    resume.path.write_bytes(pickle.dumps(Malicious()))
+    malicious = pickle.dumps(Malicious())
+    resume.path.write_bytes(malicious + hashlib.sha256(malicious).digest())
     assert resume.load() is None
     assert not (tmp_path / "executed").exists()
 

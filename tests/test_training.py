@@ -1,10 +1,6 @@
-"""Objective, update and loop of policy evaluation, and its resume after kill -9."""
+"""Objective, update and loop of policy evaluation; `test_kill` has SIGKILL."""
 
 import itertools
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import polars as pl
@@ -12,7 +8,6 @@ import pytest
 import torch
 
 from td_interference.errors import UserError
-from td_interference.files import sha256
 from td_interference.grid import RunSpec
 from td_interference.losses import capped, pointwise_loss, squared
 from td_interference.networks import initialise, last_hidden_layer, q_network, value_network
@@ -193,55 +188,3 @@ def test_learning_lowers_the_loss(run, replay_path, tmp_path):
     run_training(run, replay_path, tmp_path)
     loss = pl.read_csv(tmp_path / "learning_curve.csv")["loss"]
     assert loss[-20:].mean() < 0.5 * loss[:5].mean()
-
-
-def test_divergence_stops_with_step_and_learning_rate(run, replay_path, tmp_path):
-    diverging = varied(run, learning_rate=1e30, optimizer="sgd", loss="squared")
-    with pytest.raises(
-        UserError, match=r"not finite before update step \d+ \(learning rate 1e\+30"
-    ):
-        run_training(diverging, replay_path, tmp_path)
-    assert not (tmp_path / "checkpoints.h5").exists()
-
-
-_SCRIPT = """
-import sys
-from pathlib import Path
-sys.path.insert(0, {tests!r})
-import torch
-torch.set_num_threads(1)
-from test_training import run_training
-from td_interference.grid import RunSpec
-run_training(RunSpec.from_dict({run!r}), Path({replay!r}), Path({directory!r}), interval=0.0)
-"""
-
-
-def test_killed_training_goes_on_with_the_same_bits(run, replay_path, tmp_path, request):
-    run = varied(run, steps=400, checkpoints=(100, 400), frozen_period=90)
-    torch_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        (tmp_path / "whole").mkdir()
-        run_training(run, replay_path, tmp_path / "whole")
-    finally:
-        torch.set_num_threads(torch_threads)
-    killed = tmp_path / "killed"
-    killed.mkdir()
-    script = _SCRIPT.format(
-        tests=str(request.path.parent),
-        run=run.to_dict(),
-        replay=str(replay_path),
-        directory=str(killed),
-    )
-    process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 60
-    while not (killed / "state" / "checkpoint-100.h5").exists():
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not (killed / "checkpoints.h5").exists() and (killed / "state" / "state.pt").exists()
-    finished = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=120)
-    assert finished.returncode == 0, finished.stderr.decode()
-    for name in ("checkpoints.h5", "learning_curve.csv"):
-        assert sha256(killed / name) == sha256(tmp_path / "whole" / name)

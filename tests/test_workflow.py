@@ -430,6 +430,34 @@ def test_a_damaged_replay_stops_its_job_with_one_line_and_loses_nothing(project,
         shutil.copy2(tmp_path / measurement.name, measurement)
 
 
+@pytest.mark.workflow
+def test_the_default_profile_holds_beside_that_of_slurm(project):
+    undo = edited(project / "workflow" / "scripts" / "train_expert.py")
+    try:
+        assert planned(project, "--profile", "workflow/profiles/slurm") == {}
+        command = ["snakemake", "-n", "results/fig5.pdf", "--config", "scale=smoke"]
+        alone = call([*command, "--workflow-profile", "none"], project)
+        assert "train_expert" in alone.stdout + alone.stderr
+    finally:
+        undo()
+
+
+@pytest.mark.parametrize(("device", "gpus"), [("auto", 0), ("cuda", 1)])
+def test_the_whole_study_plans_on_a_cluster(tmp_path, device, gpus):
+    command = ["snakemake", "-n", "all", "--profile", str(ROOT / "workflow" / "profiles" / "slurm")]
+    command += ["--directory", str(tmp_path), "--snakefile", str(ROOT / "Snakefile")]
+    command += ["--configfile", str(ROOT / "config.yaml")]
+    done = call([*command, "--config", "scale=paper", f"device={device}"], ROOT)
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said[-3000:]
+    jobs = dict(re.findall(r"^(\w+) +(\d+)$", said, flags=re.MULTILINE))
+    assert (jobs["train_run"], jobs["train_control"]) == ("313", "120")
+    # Each kind of job of networks asks for a GPU where there are some; nothing else ever does.
+    assert set(re.findall(r"\bgpu=(\d+)", said)) == {str(gpus)}
+    # Measurements are in groups of eight.
+    assert said.count("Group job measurements") == -(-int(jobs["measure_run"]) // 8)
+
+
 def test_paper_scale_plans(tmp_path):
     """All of it, in 20 seconds of processor time: the clock's depends on what else runs."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -1,8 +1,10 @@
 """D*: an expert plays with a little exploration, and whole episodes of it are kept."""
 
+import logging
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,12 +13,15 @@ from numpy.typing import NDArray
 from td_interference import storage
 from td_interference.agents.expert_file import expected_q, load_expert
 from td_interference.agents.rainbow_network import RainbowNetwork
-from td_interference.environments.atari import AtariEnvironments, AtariSettings
+from td_interference.environments.atari import AtariEnvironments, AtariSettings, AtariStep
 from td_interference.files import sha256
 from td_interference.grid import ReplaySpec
 from td_interference.progress import Progress
+from td_interference.resume import ResumeState
 from td_interference.returns import monte_carlo_return
 from td_interference.seeds import numpy_generator, seed_for
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -32,16 +37,11 @@ class Episode:
     truncated: bool = False
 
 
-def play_episodes(
-    network: RainbowNetwork,
-    spec: ReplaySpec,
-    *,
-    n_threads: int,
-    device: torch.device,
-) -> Iterator[Episode]:
-    """Yield finished episodes in the order in which they began, without end.
+class Recording:
+    """The play of an expert under way, in several copies of the game.
 
-    Taking them in the order of their ends instead would favour short ones.
+    It goes on exactly after a kill: emulators and frames are brought back by playing the saved
+    actions again, with the saved values of the expert in place of its network's.
 
     Args:
         network: The expert.
@@ -49,36 +49,57 @@ def play_episodes(
         n_threads: Of the emulator.
         device: Where the network is.
     """
-    environments = AtariEnvironments(
-        AtariSettings(
-            spec.game,
-            spec.repeat_action_probability,
-            max_frames_per_episode=spec.max_frames_per_episode,
-        ),
-        spec.environments,
-        seed_for(spec.random_stream, "emulators"),
-        n_threads,
-        # Never cut an episode: whole ones are wanted, and their own limit ends them.
-        restart_period=np.iinfo(np.int64).max,
-    )
-    generator = numpy_generator(spec.random_stream, "exploration")
-    n = spec.environments
-    running = [Episode([frame]) for frame in environments.observation[:, -1].copy()]
-    in_order = list(running)
-    while True:
-        observation = torch.from_numpy(environments.observation).to(device)
-        q = expected_q(network, observation).cpu().numpy()
-        explore = generator.random(n) < spec.epsilon
-        uniform = generator.integers(0, environments.n_actions, n)
+
+    def __init__(
+        self, network: RainbowNetwork, spec: ReplaySpec, *, n_threads: int, device: torch.device
+    ):
+        """See the class."""
+        self._network, self._spec, self._device = network, spec, device
+        self._environments = AtariEnvironments(
+            AtariSettings(
+                spec.game,
+                spec.repeat_action_probability,
+                max_frames_per_episode=spec.max_frames_per_episode,
+            ),
+            spec.environments,
+            seed_for(spec.random_stream, "emulators"),
+            n_threads,
+            # Never cut an episode: whole ones are wanted, and their own limit ends them.
+            restart_period=np.iinfo(np.int64).max,
+        )
+        self._exploration = numpy_generator(spec.random_stream, "exploration")
+        self._expert_q: list[NDArray[np.float32]] = []  # of each step, [N, A]
+        self._begin(self._environments.observation)
+
+    def _begin(self, observation: NDArray[np.uint8]) -> None:
+        self._running = [Episode([frame]) for frame in observation[:, -1].copy()]
+        self._in_order = list(self._running)
+
+    def step(self) -> list[Episode]:
+        """Take one agent step in each copy.
+
+        Returns:
+            Episodes that are finished, in the order in which they began. Taking them in the order
+            of their ends instead would favour short ones.
+        """
+        spec, n = self._spec, self._spec.environments
+        observation = torch.from_numpy(self._environments.observation).to(self._device)
+        q = expected_q(self._network, observation).cpu().numpy().astype(np.float32)
+        explore = self._exploration.random(n) < spec.epsilon
+        uniform = self._exploration.integers(0, self._environments.n_actions, n)
         action = np.where(explore, uniform, q.argmax(axis=1))
-        step = environments.step(action)
-        for copy in range(n):
-            newest = step.observation[copy, -1].copy()
+        return self._take(action, q, self._environments.step(action))
+
+    def _take(
+        self, action: NDArray[np.integer], q: NDArray[np.float32], step: AtariStep
+    ) -> list[Episode]:
+        self._expert_q.append(q)
+        for copy, newest in enumerate(step.observation[:, -1].copy()):
             if not step.valid[copy]:
-                running[copy] = Episode([newest])
-                in_order.append(running[copy])
+                self._running[copy] = Episode([newest])
+                self._in_order.append(self._running[copy])
                 continue
-            episode = running[copy]
+            episode = self._running[copy]
             episode.frames.append(newest)
             episode.action.append(int(action[copy]))
             episode.reward.append(float(step.reward[copy]))
@@ -86,8 +107,34 @@ def play_episodes(
             episode.expert_q.append(q[copy])
             episode.terminated = bool(step.terminated[copy])
             episode.truncated = bool(step.truncated[copy])
-        while in_order and (in_order[0].terminated or in_order[0].truncated):
-            yield in_order.pop(0)
+        finished = []
+        while self._in_order and (self._in_order[0].terminated or self._in_order[0].truncated):
+            finished.append(self._in_order.pop(0))
+        return finished
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that `play_again` needs: N (4 A + 1) bytes per step so far."""
+        return {
+            "environments": self._environments.state_dict(),
+            "expert_q": torch.from_numpy(np.stack(self._expert_q)),
+            "exploration": self._exploration.bit_generator.state,
+        }
+
+    def play_again(self, state: dict[str, Any]) -> Iterator[list[Episode]]:
+        """Go on from `state_dict` of a recording with the same arguments.
+
+        Must be exhausted before the next step.
+
+        Yields:
+            What `step` returned, of each step up to that state.
+        """
+        self._expert_q = []
+        played = self._environments.play_again(state["environments"])
+        for place, (before, actions, step) in enumerate(played):
+            if place == 0:
+                self._begin(before)
+            yield self._take(actions, state["expert_q"][place].numpy(), step)
+        self._exploration.bit_generator.state = state["exploration"]
 
 
 def collect_replay(
@@ -97,9 +144,13 @@ def collect_replay(
     *,
     n_threads: int,
     device: torch.device,
+    resume: ResumeState | None = None,
     progress_directory: Path | None = None,
 ) -> None:
     """Record one D* file.
+
+    On a CPU it depends on `spec` and the expert alone, however often the job was killed and
+    resumed.
 
     Args:
         spec: How to play, and how much.
@@ -107,6 +158,7 @@ def collect_replay(
         replay_path: HDF5 to write, of the table `storage.REPLAY`.
         n_threads: Of the emulator.
         device: Where the expert runs.
+        resume: Where to go on from and to save to; None to do neither.
         progress_directory: For the heartbeat file.
 
     Raises:
@@ -122,18 +174,33 @@ def collect_replay(
         "expert_settings": asdict(expert_settings),
     }
     name = f"collect_replay {spec.game}-seed{spec.seed}"
+    recording = Recording(network, spec, n_threads=n_threads, device=device)
     with (
         storage.create(replay_path, storage.REPLAY, attributes) as writer,
         Progress(name, spec.transitions, "transitions", progress_directory) as progress,
     ):
         n_transitions = 0
-        for episode in play_episodes(network, spec, n_threads=n_threads, device=device):
+        for episode in _episodes(recording, resume):
             for field_name, rows in _rows(episode, n_transitions, spec.gamma).items():
                 writer.append(field_name, rows)
             n_transitions += len(episode.action)
             progress.advance(len(episode.action))
             if n_transitions >= spec.transitions:
                 break
+    if resume is not None:
+        resume.remove()
+
+
+def _episodes(recording: Recording, resume: ResumeState | None) -> Iterator[Episode]:
+    """Yield finished episodes without end, from the first one on also after a kill."""
+    if resume is not None and (state := resume.load()) is not None:
+        logger.info("playing the stored actions again to bring back emulators and frames")
+        for finished in recording.play_again(state):
+            yield from finished
+    while True:
+        yield from recording.step()
+        if resume is not None and resume.due():
+            resume.save(recording.state_dict())
 
 
 def _rows(episode: Episode, start: int, gamma: float) -> storage.Arrays:

@@ -4,6 +4,7 @@ Needs only what Snakemake itself needs (yaml, jsonschema), for it is imported at
 """
 
 import difflib
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,8 @@ from td_interference.errors import UserError
 SCALES = ("smoke", "laptop", "paper")
 
 Config = dict[str, Any]
+
+_MOST_VALUES = 100_000
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> Config:
@@ -45,7 +48,10 @@ def read_yaml(path: Path | str) -> Config:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    # ValueError: a date that is none, a number of thousands of digits, bytes that are no UTF-8.
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: not a YAML file ({reason})") from None
     if not isinstance(content, dict):
@@ -63,6 +69,7 @@ def complete(user: Mapping[str, Any], workflow_directory: Path | str) -> Config:
     Raises:
         UserError: Names the wrong key and what would be right.
     """
+    _check_values(user)
     workflow_directory = Path(workflow_directory)
     scale = user.get("scale", "laptop")
     if scale not in SCALES:
@@ -72,6 +79,29 @@ def complete(user: Mapping[str, Any], workflow_directory: Path | str) -> Config:
     config["scale"] = scale
     validate(config, read_yaml(workflow_directory / "schemas" / "config.schema.yaml"))
     return config
+
+
+def _check_values(user: Mapping[str, Any]) -> None:
+    """Look at every value, so that what follows comes to an end and reckons with numbers.
+
+    Raises:
+        UserError: If aliases make the configuration endless or huge, or a number is not finite.
+    """
+    waiting: list[Any] = [user]
+    for _ in range(_MOST_VALUES):
+        if not waiting:
+            return
+        value = waiting.pop()
+        if isinstance(value, Mapping):
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise UserError(f"the configuration has the value {value}; give a finite number")
+    raise UserError(
+        f"the configuration has more than {_MOST_VALUES:,} values; does a YAML alias (*name) stand "
+        "in what it refers to?"
+    )
 
 
 def _typed(value: Any) -> Any:
@@ -87,8 +117,10 @@ def _typed(value: Any) -> Any:
     if isinstance(value, str):
         for number in (int, float):
             try:
-                return number(value)
-            except ValueError:
+                converted = number(value)
+                if math.isfinite(converted):
+                    return converted
+            except (ValueError, OverflowError):
                 continue
         return {"true": True, "false": False, "null": None}.get(value.lower(), value)
     return value

@@ -72,6 +72,10 @@ class RunSpec:
         """
         return f"{self.game}-h{self.hidden}-seed{self.seed}"
 
+    def checkpoints_before(self, update_step: int) -> tuple[int, ...]:
+        """Return the checkpoints that a run reached which came to a bad end at `update_step`."""
+        return tuple(step for step in self.checkpoints if step < update_step)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain values, for Snakemake's params and for file attributes."""
         return {**dataclasses.asdict(self), "checkpoints": list(self.checkpoints)}

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from td_interference import storage
-from td_interference.errors import UserError
+from td_interference.errors import UserError, rebuild
 from td_interference.files import atomic_path
 
 Facts = dict[str, str]
@@ -26,6 +26,8 @@ def summarise(path: Path | str) -> tuple[str, Facts]:
         size = Path(path).stat().st_size
         facts = {"size": f"{size / 1e6:.1f} MB on disk"}
         if attributes["schema"] == storage.REPLAY.name:
+            if not len(file["episode_length"]):
+                raise UserError(f"{path}: has no episodes; {rebuild(path)}")
             facts |= _replay_facts(file, attributes, size)
         elif attributes["schema"] == storage.CHECKPOINTS.name:
             facts |= _checkpoint_facts(file)
@@ -81,7 +83,8 @@ def _measurement_facts(file: h5py.File) -> Facts:
     return {
         name: f"{'x'.join(map(str, dataset.shape))}, {_range(dataset[()])} "
         f"{dataset.attrs['unit']}: {dataset.attrs['description']}"
-        for name, dataset in file.items()
+        for name in storage.TABLES[file.attrs["schema"]].fields
+        for dataset in (file[name],)
     }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from td_interference import preemption
 from td_interference.errors import UserError, one_line_errors
 
 logger = logging.getLogger(__name__)
@@ -15,12 +16,14 @@ logger = logging.getLogger(__name__)
 def job(log_path: str, torch_threads: int = 0) -> Iterator[None]:
     """Run one job: log to `log_path` and the terminal, end with one line on a `UserError`.
 
+    On SIGTERM the job saves a resume state, if it has one, and ends; see `preemption`.
+
     Args:
         log_path: The rule's log file; written anew.
         torch_threads: Threads torch may use; 0 for jobs that do not use torch.
 
     Raises:
-        SystemExit: Code 1, if the block raised a `UserError`.
+        SystemExit: Code 1, if the block raised a `UserError`; `preemption.EXIT_CODE` on SIGTERM.
     """
     Path(log_path).parent.mkdir(parents=True, exist_ok=True)
     handlers: list[logging.Handler] = [
@@ -37,7 +40,9 @@ def job(log_path: str, torch_threads: int = 0) -> Iterator[None]:
         import torch  # seconds that jobs without it must not pay
 
         torch.set_num_threads(torch_threads)
-    with one_line_errors():
+        # cuDNN would else choose among algorithms, some of which add up in the order of arrival.
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+    with one_line_errors(), preemption.listening():
         try:
             yield
         except UserError as error:

@@ -15,6 +15,7 @@ from typing import NamedTuple, Self
 
 from tqdm import tqdm
 
+from td_interference.errors import UserError
 from td_interference.files import write_text
 
 logger = logging.getLogger(__name__)
@@ -63,9 +64,10 @@ class Progress:
         self._started = self._said = time.monotonic()
 
     def __enter__(self) -> Self:
-        """Say where the job starts."""
+        """Say where the job starts; `status` shows it from now on."""
         if self._initial:
             logger.info("%s: goes on from %d of %d %s", self.job, self.done, self.total, self.unit)
+        self._beat(0.0, 0.0)
         return self
 
     def __exit__(
@@ -103,6 +105,11 @@ class Progress:
             rate,
             self.unit,
         )
+        self._beat(rate, left)
+
+    def _beat(self, rate: float, left: float) -> None:
         if self.directory is not None:
             beat = Heartbeat(self.job, self.unit, self.done, self.total, rate, left, time.time())
-            write_text(self.directory / FILE_NAME, json.dumps(beat._asdict()))
+            # A disk that is full is no reason to end a job: the line above says as much.
+            with suppress(OSError, UserError):
+                write_text(self.directory / FILE_NAME, json.dumps(beat._asdict()))

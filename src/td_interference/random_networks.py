@@ -22,6 +22,7 @@ from td_interference.gradients.second_order import Value, pair_products, regress
 from td_interference.networks import NEGATIVE_SLOPE, initialise, q_network, value_network
 from td_interference.progress import Progress
 from td_interference.random_studies import Study
+from td_interference.resume import ResumeState
 from td_interference.screen import FRAME_SIZE, STACK
 from td_interference.seeds import numpy_generator, torch_generator
 
@@ -168,30 +169,47 @@ def check_step_sizes(problem: Problem, step_sizes: Sequence[float]) -> StepSizeC
 
 
 def measure_study(
-    study: Study, measurement_path: Path | str, *, progress_directory: Path | None = None
+    study: Study,
+    measurement_path: Path | str,
+    *,
+    resume: ResumeState | None = None,
+    progress_directory: Path | None = None,
 ) -> None:
     """Measure ρ' of a study's networks, and eq. 36 on the first of them, and write one HDF5 file.
 
     Args:
         study: What to draw.
         measurement_path: HDF5 to write, of the table `storage.RANDOM_NETWORKS`.
+        resume: Where to go on from and to save to; None to do neither.
         progress_directory: For the heartbeat file.
     """
     fewer_samples = dataclasses.replace(study, samples=study.checked_samples)
-    changes, errors = [], []
+    state = None if resume is None else resume.load()
+    changes, errors = (
+        [tensor.numpy() for tensor in state[name]] if state else []
+        for name in ("changes", "errors")
+    )
     with Progress(
         f"measure_study {study.run_id}",
         study.networks + study.checked_networks,
         "networks",
         progress_directory,
+        len(changes) + len(errors),
     ) as progress:
-        for number in range(study.networks):
-            changes.append(interference_changes(draw(study, number)))
+
+        def measured() -> None:
             progress.advance()
-        for number in range(study.checked_networks):
+            if resume is not None and resume.due():
+                parts = {"changes": changes, "errors": errors}
+                resume.save({n: [torch.from_numpy(a) for a in part] for n, part in parts.items()})
+
+        for number in range(len(changes), study.networks):
+            changes.append(interference_changes(draw(study, number)))
+            measured()
+        for number in range(len(errors), study.checked_networks):
             check = check_step_sizes(draw(fewer_samples, number), study.step_sizes)
             errors.append(check.relative_error)
-            progress.advance()
+            measured()
     storage.write(
         measurement_path,
         storage.RANDOM_NETWORKS,
@@ -202,6 +220,8 @@ def measure_study(
         },
         {"study": study.to_dict(), "run_id": study.run_id, "seed": study.seed},
     )
+    if resume is not None:
+        resume.remove()
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from td_interference import storage
-from td_interference.errors import UserError
+from td_interference.errors import UserError, rebuild
 from td_interference.screen import STACK
 
 
@@ -87,7 +87,10 @@ class Replay:
         Raises:
             UserError: If the file is not a good one.
         """
-        return cls(storage.read(path, storage.REPLAY), device)
+        arrays = storage.read(path, storage.REPLAY)
+        if (fault := _fault(arrays)) is not None:
+            raise UserError(f"{path}: {fault}; {rebuild(path)}")
+        return cls(arrays, device)
 
     def __len__(self) -> int:
         """Number of transitions."""
@@ -168,3 +171,18 @@ class Replay:
             )
         drawn = torch.from_numpy(generator.integers(0, len(candidates), n_segments))
         return candidates[drawn.to(self.device)]
+
+
+def _fault(arrays: storage.Arrays) -> str | None:
+    """Say what contradicts what in the data sets of a D* file, if anything does."""
+    length, start = arrays["episode_length"], arrays["episode_start"]
+    n_transitions, n_actions = arrays["expert_q"].shape
+    if not len(length) or length.min() < 1 or length.max() > n_transitions:
+        return "its episodes are none, or not as long as they can be"
+    if length.sum() != n_transitions or len(arrays["frames"]) != n_transitions + len(length):
+        return "its episodes, transitions and frames differ in number"
+    if not np.array_equal(start, length.cumsum() - length):
+        return "its episodes do not begin where the one before ends"
+    if arrays["action"].max() >= n_actions:
+        return f"it has an action beyond the {n_actions} of 'expert_q'"
+    return None

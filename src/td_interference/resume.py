@@ -6,8 +6,10 @@ with `weights_only`, so nothing in it is ever executed.
 """
 
 import hashlib
+import io
 import json
 import logging
+import re
 import shutil
 import time
 from collections.abc import Mapping
@@ -16,15 +18,19 @@ from typing import Any
 
 import torch
 
+from td_interference import preemption
+from td_interference.errors import UserError
 from td_interference.files import atomic_path
 
 logger = logging.getLogger(__name__)
 
-_VERSION = 2
+_VERSION = 3
+_DIGEST_BYTES = hashlib.sha256().digest_size
+_NAME = re.compile(r"state-(\d+)\.pt")
 
 
 class ResumeState:
-    """The resume state of one job, replaced atomically at intervals.
+    """The resume state of one job, written atomically at intervals; the last two are kept.
 
     Args:
         directory: The job's own directory; created at the first save, removed by `remove`.
@@ -40,42 +46,92 @@ class ResumeState:
         encoded = json.dumps(identity, sort_keys=True, default=str).encode()
         self._identity = hashlib.sha256(encoded).hexdigest()
         self._saved_at = time.monotonic()
+        self.last_good: Path | None = None  # the newest state written or read by this process
 
     @property
     def path(self) -> Path:
-        """The file that holds the newest state."""
-        return self.directory / "state.pt"
+        """The file that holds the newest state; a name that is free where there is none."""
+        numbered = self._numbered()
+        return numbered[max(numbered)] if numbered else self._file(1)
 
     def load(self) -> dict[str, Any] | None:
-        """Return the newest state, or None where there is none to go on from.
+        """Return the newest good state, or None where there is none to go on from.
 
         A state that cannot be read, or that another description of the job wrote, is not an
-        error: the job starts anew, and says so in the log.
+        error: the job goes on from the one before or starts anew, and says so in the log.
         """
-        if not self.path.exists():
-            return None
-        try:
-            saved = torch.load(self.path, map_location="cpu", weights_only=True)
-            version, identity, state = saved["version"], saved["identity"], saved["state"]
-        except Exception as error:  # whatever a damaged file makes torch raise
-            logger.warning("%s cannot be read (%s); starting anew", self.path, error)
-            return None
-        if (version, identity) != (_VERSION, self._identity):
-            logger.warning("%s belongs to other settings; starting anew", self.path)
-            return None
-        return state
+        for left in self.directory.glob(".*.partial*"):  # by a save that was killed
+            left.unlink(missing_ok=True)
+        for _, path in sorted(self._numbered().items(), reverse=True):
+            try:
+                version, identity, state = _read(path)
+            except Exception as error:  # whatever a damaged file makes torch raise
+                reason = " ".join(str(error).split())
+                logger.warning("%s cannot be read (%s); trying the state before", path, reason)
+                continue
+            if (version, identity) != (_VERSION, self._identity):
+                logger.warning("%s belongs to other settings; not used", path)
+                continue
+            self.last_good = path
+            return state
+        return None
 
     def due(self) -> bool:
-        """Whether the interval has passed since the last state (or since the start)."""
-        return time.monotonic() - self._saved_at >= self.interval
+        """Whether it is time to `save`: the interval has passed, or the job is to end (SIGTERM)."""
+        return preemption.requested() or time.monotonic() - self._saved_at >= self.interval
 
     def save(self, state: Mapping[str, Any]) -> None:
-        """Replace the newest state by `state`, atomically."""
+        """Write `state` as the newest, atomically, and forget all but the one before.
+
+        Where it cannot be written (the disk is full) the states before stay, and the job goes on
+        with a line in the log: only a kill before the next save would cost more than usual.
+
+        Raises:
+            Preempted: If the process was asked to end; the state is written then.
+        """
+        path = self._file(max(self._numbered(), default=0) + 1)
         record = {"version": _VERSION, "identity": self._identity, "state": dict(state)}
-        with atomic_path(self.path) as temporary:
-            torch.save(record, temporary)
+        try:
+            with atomic_path(path) as temporary:
+                _write(temporary, record)
+        except (OSError, UserError) as error:
+            kept = f"{self.last_good} stays" if self.last_good else "there is none before"
+            logger.warning("no resume state was written (%s); %s, and the job goes on", error, kept)
+        else:
+            for other in self._numbered().values():
+                if other not in (path, self.last_good):
+                    other.unlink(missing_ok=True)
+            self.last_good = path
         self._saved_at = time.monotonic()
+        preemption.leave(f"the resume state is {self.last_good}; run snakemake again to go on")
 
     def remove(self) -> None:
-        """Forget the job's state; called once its outputs are in place."""
+        """Forget the job's states; called once its outputs are in place."""
         shutil.rmtree(self.directory, ignore_errors=True)
+        self.last_good = None
+
+    def _file(self, number: int) -> Path:
+        return self.directory / f"state-{number:06d}.pt"
+
+    def _numbered(self) -> dict[int, Path]:
+        found = ((_NAME.fullmatch(path.name), path) for path in self.directory.glob("state-*.pt"))
+        return {int(match[1]): path for match, path in found if match}
+
+
+def _write(path: Path, record: Mapping[str, Any]) -> None:
+    """Write a record and, behind it, the SHA-256 digest that torch's own format lacks."""
+    encoded = io.BytesIO()
+    torch.save(record, encoded)
+    with path.open("wb") as file:
+        file.write(encoded.getbuffer())
+        file.write(hashlib.sha256(encoded.getbuffer()).digest())
+
+
+def _read(path: Path) -> tuple[int, str, dict[str, Any]]:
+    """Return version, identity and state of a file of `_write`; raise anything if it is damaged."""
+    content = memoryview(path.read_bytes())
+    encoded, digest = content[:-_DIGEST_BYTES], content[-_DIGEST_BYTES:]
+    if hashlib.sha256(encoded).digest() != digest:
+        raise ValueError("its digest is not that of its content")
+    saved = torch.load(io.BytesIO(encoded), map_location="cpu", weights_only=True)
+    return saved["version"], saved["identity"], saved["state"]

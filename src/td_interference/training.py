@@ -10,7 +10,7 @@ import polars as pl
 import torch
 
 from td_interference import objectives
-from td_interference.errors import UserError
+from td_interference.divergence import Diverged, all_finite, left_out
 from td_interference.files import atomic_path, sha256
 from td_interference.grid import RunSpec
 from td_interference.objectives.base import BaseObjective
@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 _CURVE_POINTS = 100  # rows of the learning curve
 _CURVE_COLUMNS = ("loss", "prediction", "target")
+_CURVE_SCHEMA = {"update_step": pl.Int64, **dict.fromkeys(_CURVE_COLUMNS, pl.Float64)}
 
 
 def run_optimizer(run: RunSpec, network: torch.nn.Module) -> torch.optim.Optimizer:
@@ -91,10 +92,10 @@ class Trainer:
         self._summed = 0
 
     def advance(self) -> None:
-        """Do one update.
+        """Do one update; at the curve's rows, see that all is finite.
 
         Raises:
-            UserError: If the loss is no longer finite.
+            Diverged: If a loss since the row before or a parameter is infinite or not a number.
         """
         self.objective.before_update(self.update_step)
         index = self.objective.replay.draw(self.run.minibatch, self.minibatches)
@@ -108,19 +109,41 @@ class Trainer:
     def _add_to_curve(self) -> None:
         # Looked at here and not at each update: on a GPU every look waits for the device.
         means = (self._sums / self._summed).tolist()
-        if not all(map(math.isfinite, means)):
-            raise UserError(
-                f"{self.run.run_id}: the loss is not finite before update step {self.update_step} "
-                f"(learning rate {self.run.learning_rate:g}); lower 'learning_rates'"
-            )
+        for name, mean in zip(_CURVE_COLUMNS, means, strict=True):
+            if not math.isfinite(mean):
+                raise self._diverged(f"the {name} is {mean}")
+        self.check_finite()
         self.curve.append(
             {"update_step": self.update_step, **dict(zip(_CURVE_COLUMNS, means, strict=True))}
         )
         self._sums = torch.zeros_like(self._sums)
         self._summed = 0
 
+    def check_finite(self) -> None:
+        """See that what is to be kept is worth keeping.
+
+        Raises:
+            Diverged: If a parameter, or the loss of an update since the last row of the curve, is
+                infinite or not a number.
+        """
+        if not all_finite([*self.objective.network.parameters(), self._sums]):
+            raise self._diverged("a parameter, loss or target is infinite or not a number")
+
+    def _diverged(self, what: str) -> Diverged:
+        run, since = self.run, self.curve[-1]["update_step"] if self.curve else 0
+        return Diverged(
+            f"{run.run_id}: training diverged: {what}, at update step {self.update_step} (all was "
+            f"finite at {since}) of {run.game} with learning rate {run.learning_rate:g}",
+            self.update_step,
+        )
+
     def checkpoint(self) -> Checkpoint:
-        """Return the present state as a checkpoint."""
+        """Return the present state as a checkpoint.
+
+        Raises:
+            Diverged: As `check_finite`.
+        """
+        self.check_finite()
         optimizer = self.optimizer.state_dict()["state"]
         return Checkpoint(
             self.update_step,
@@ -130,7 +153,12 @@ class Trainer:
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that decides the rest of the run."""
+        """Return all that decides the rest of the run.
+
+        Raises:
+            Diverged: As `check_finite`.
+        """
+        self.check_finite()
         return {
             "update_step": self.update_step,
             "network": self.objective.network.state_dict(),
@@ -184,10 +212,14 @@ def train(
     *,
     device: torch.device,
     resume_interval: float,
+    on_divergence: str = "stop",
 ) -> None:
     """Train one run from D* and write its checkpoints and learning curve.
 
     A killed run goes on from its resume state with the same bits (on a CPU).
+
+    A run that diverges stops the job, or is left out: its files then hold what it reached, and the
+    checkpoints' attributes say at which update step it diverged ("diverged_at") and how.
 
     Args:
         run: What to train.
@@ -198,9 +230,11 @@ def train(
         state_directory: For the resume state and the checkpoints on the way; removed at the end.
         device: Where to train.
         resume_interval: Seconds between two resume states.
+        on_divergence: "stop" or "leave_out".
 
     Raises:
-        UserError: If D* is bad or training diverges.
+        UserError: If D* is bad.
+        Diverged: If training diverges and is not to be left out; the last good state is kept.
     """
     replay = Replay.load(replay_path, device)
     trainer = Trainer(run, replay)
@@ -212,16 +246,24 @@ def train(
     def part(step: int) -> Path:
         return state_directory / f"checkpoint-{step}.h5"
 
+    attributes = dict(description)
     job = f"train_run {run.run_id}"
-    with Progress(job, run.steps, "updates", state_directory, trainer.update_step) as progress:
-        while trainer.update_step < run.steps:
-            trainer.advance()
-            if trainer.update_step in run.checkpoints:
-                write_checkpoint(part(trainer.update_step), trainer.checkpoint(), description)
-            if resume.due():
-                resume.save(trainer.state_dict())
-            progress.advance()
-    merge_checkpoints(checkpoints_path, map(part, run.checkpoints), description)
+    try:
+        with Progress(job, run.steps, "updates", state_directory, trainer.update_step) as progress:
+            while trainer.update_step < run.steps:
+                trainer.advance()
+                if trainer.update_step in run.checkpoints:
+                    write_checkpoint(part(trainer.update_step), trainer.checkpoint(), description)
+                if resume.due():
+                    resume.save(trainer.state_dict())
+                progress.advance()
+    except Diverged as error:
+        reached = run.checkpoints_before(error.update_step)
+        kept = resume.last_good or (part(reached[-1]) if reached else None)
+        attributes |= left_out(error, kept, "learning_rates", on_divergence)
+    else:
+        reached = run.checkpoints
+    merge_checkpoints(checkpoints_path, map(part, reached), attributes)
     with atomic_path(curve_path) as temporary:
-        pl.DataFrame(trainer.curve).write_csv(temporary)
+        pl.DataFrame(trainer.curve, schema=_CURVE_SCHEMA).write_csv(temporary)
     resume.remove()

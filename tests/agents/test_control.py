@@ -1,66 +1,26 @@
-"""Control: targets by hand, schedules, what was played against what is stored, SIGKILL."""
+"""Control: targets by hand, schedules, what was played against what is stored."""
 
 import dataclasses
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import polars
 import pytest
 import torch
+from stages import CONTROL as SETTINGS
+from stages import control_outputs as outputs
+from stages import digests
 from torch import nn
 
 from td_interference import storage
-from td_interference.agents import control
 from td_interference.agents.control import ControlTraining, td_error, train_control
-from td_interference.agents.control_settings import ControlOutputs, ControlSettings, window_name
+from td_interference.agents.control_settings import ControlSettings, window_name
 from td_interference.errors import UserError
-from td_interference.files import sha256
 from td_interference.losses import capped
 from td_interference.replay import Replay, TransitionBatch
 from td_interference.resume import ResumeState
 from td_interference.storage.checkpoints import checkpoint_steps, read_checkpoint
-
-# Asterix answers to actions at once. The buffer is smaller than the run and the emulators restart
-# several times, so a resume has to bring back a ring that has wrapped over several periods.
-SETTINGS = ControlSettings(
-    "asterix",
-    hidden=1,
-    minibatch=8,
-    steps=500,
-    buffer_capacity=400,
-    random_fill=100,
-    epsilon_decay_steps=200,
-    updates_per_step=0.3,
-    frozen_period=20,
-    n_environments=2,
-    max_frames_per_episode=320,
-    restart_period=90,
-    checkpoints=(30, 100, 150),
-    window=150,
-    evaluation_episodes=2,
-    evaluation_epsilon=0.05,
-    evaluation_environments=2,
-)
-
-
-def outputs(directory: Path) -> ControlOutputs:
-    return ControlOutputs(
-        directory / "checkpoints.h5",
-        directory / "windows",
-        directory / "learning_curve.csv",
-        directory / "evaluation.csv",
-    )
-
-
-def digests(directory: Path) -> dict[str, str]:
-    files = (path for path in directory.rglob("*") if path.is_file())
-    return {str(path.relative_to(directory)): sha256(path) for path in files}
 
 
 @pytest.fixture(scope="module")
@@ -274,47 +234,6 @@ def test_loss_falls(tmp_path: Path) -> None:
     assert losses[-30:].mean() < 0.5 * losses[:15].mean()
 
 
-PROGRAM = """
-import json, sys
-from pathlib import Path
-from td_interference.agents.control import train_control
-from td_interference.agents.control_settings import ControlOutputs, ControlSettings
-from td_interference.resume import ResumeState
-
-settings, root = ControlSettings.from_dict(json.loads(sys.argv[1])), Path(sys.argv[2])
-out = root / "out"
-outputs = ControlOutputs(
-    out / "checkpoints.h5", out / "windows", out / "learning_curve.csv", out / "evaluation.csv"
-)
-train_control(settings, outputs, ResumeState(root / "state", {"settings": sys.argv[1]}, 0.3))
-"""
-
-
-def saved_step(state: Path) -> int:
-    """Agent step of the newest resume state, 0 where there is none."""
-    return torch.load(state, weights_only=True)["state"]["agent_step"] if state.exists() else 0
-
-
-def test_killed_job_ends_with_the_same_bytes(reference: Path, tmp_path: Path) -> None:
-    state = tmp_path / "state" / "state.pt"
-    arguments = [sys.executable, "-c", PROGRAM, json.dumps(SETTINGS.to_dict()), str(tmp_path)]
-    steps = []
-    for wanted in (60, 320):  # two kills: the second hits a job that was resumed itself
-        job = subprocess.Popen(arguments, env={**os.environ, "OMP_NUM_THREADS": "1"})
-        deadline = time.monotonic() + 60
-        while saved_step(state) < wanted:
-            assert job.poll() is None and time.monotonic() < deadline
-            time.sleep(0.1)
-        os.kill(job.pid, signal.SIGKILL)
-        assert job.wait() == -signal.SIGKILL
-        steps.append(saved_step(state))
-    assert 60 <= steps[0] < 320 <= steps[1] < 600
-    assert not (tmp_path / "out").exists()
-    subprocess.run(arguments, check=True)
-    assert digests(tmp_path / "out") == digests(reference)
-    assert not state.exists()
-
-
 @pytest.mark.parametrize("n_steps", [60, 278])  # 278: early in a period, as far back as it goes
 def test_state_brings_back_every_bit(n_steps: int, tmp_path: Path) -> None:
     settings = dataclasses.replace(SETTINGS, updates_per_step=0.2, checkpoints=(1,))
@@ -348,21 +267,6 @@ def test_another_seed_is_another_run(tmp_path: Path) -> None:
     assert torch.equal(actions[0], actions[1]) and not torch.equal(actions[0], actions[2])
     weights = [t.network.state_dict()["8.weight"] for t in (same, again, other)]
     assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
-
-
-def test_divergence_names_step_and_key(monkeypatch, tmp_path: Path) -> None:
-    message = (
-        r"asterix: the loss is nan at update step 1 \(agent step 102\) with learning rate 0\.0001; "
-        r"lower 'control\.learning_rates'"
-    )
-    monkeypatch.setattr(control, "td_error", lambda network, *_: _nan(network))
-    with pytest.raises(UserError, match=message):
-        train_control(SETTINGS, outputs(tmp_path / "none"), ResumeState(tmp_path / "s", {}))
-    assert not (tmp_path / "none").exists()
-
-
-def _nan(network: nn.Module) -> torch.Tensor:
-    return torch.stack([parameter.sum() for parameter in network.parameters()]) * float("nan")
 
 
 @pytest.mark.parametrize(

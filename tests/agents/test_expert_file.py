@@ -1,6 +1,7 @@
 """Experts on disk: read back as written, refused when they are something else."""
 
 import json
+import random
 from pathlib import Path
 
 import pytest
@@ -73,7 +74,7 @@ def test_foreign(path: Path) -> None:
     with pytest.raises(UserError, match="not a readable safetensors file"):
         expert_file.load_expert(path)
     save_file({"weight": torch.zeros(3)}, path)
-    with pytest.raises(UserError, match="not an expert of version 1"):
+    with pytest.raises(UserError, match="not an expert of version 2"):
         expert_file.load_expert(path)
 
 
@@ -90,7 +91,56 @@ def test_settings_that_do_not_fit(path: Path, change: dict, message: str) -> Non
     with safe_open(path, framework="pt") as file:
         description = json.loads(file.metadata()[expert_file.METADATA_KEY])
     description["settings"] |= change
+    tensors = load_file(path)
+    description["sha256"] = expert_file._digest(description["settings"], tensors)
     metadata = {expert_file.METADATA_KEY: json.dumps(description)}
-    save_file(load_file(path), path, metadata)
+    save_file(tensors, path, metadata)
     with pytest.raises(UserError, match=message):
         expert_file.load_expert(path)
+
+
+def test_flipped_bits_are_found(path: Path) -> None:
+    """Each of 2,000 flips is refused, or (in the padding of the header) changes nothing."""
+    content = path.read_bytes()
+    original, settings = expert_file.load_expert(path)
+    header = 8 + int.from_bytes(content[:8], "little")
+    moments = random.Random(0)
+    offsets = [moments.randrange(header) for _ in range(1000)]
+    offsets += [moments.randrange(header, len(content)) for _ in range(1000)]
+    refused = 0
+    for offset in offsets:
+        flipped = bytearray(content)
+        flipped[offset] ^= 1 << moments.randrange(8)
+        path.write_bytes(flipped)
+        try:
+            network, read = expert_file.load_expert(path)
+        except UserError as error:
+            assert str(path) in str(error) and "\n" not in str(error)
+            refused += 1
+            continue
+        assert read == settings and offset < header
+        for name, tensor in network.state_dict().items():
+            assert torch.equal(tensor, original.state_dict()[name])
+    assert refused > 1900
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"x": {"dtype": "F32", "shape": [10**13], "data_offsets": [0, 4 * 10**13]}},
+        {"x": {"dtype": "F32", "shape": [2**62, 4], "data_offsets": [0, 16]}},
+        {"x": {"dtype": "F32", "shape": [4], "data_offsets": [-8, 8]}},
+        {"x": {"dtype": "PICKLE", "shape": [4], "data_offsets": [0, 16]}},
+        {"__metadata__": {expert_file.METADATA_KEY: "[]"}},
+        {"__metadata__": {expert_file.METADATA_KEY: "{not json"}},
+        {"__metadata__": {expert_file.METADATA_KEY: '{"version": 2, "settings": []}'}},
+        [],
+    ],
+)
+def test_lying_headers(path: Path, header: object) -> None:
+    for announced in (0, 2**63):
+        encoded = json.dumps(header).encode()
+        length = (announced or len(encoded)).to_bytes(8, "little")
+        path.write_bytes(length + encoded + bytes(16))
+        with pytest.raises(UserError, match=r"expert\.safetensors: "):
+            expert_file.load_expert(path)

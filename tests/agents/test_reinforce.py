@@ -84,3 +84,16 @@ def test_entropy_alone_makes_the_policy_even():
         optimizer.step()
     assert torch.allclose(logits[0, :10].softmax(0), torch.full((10,), 0.1), atol=1e-3)
     assert torch.allclose(logits[0, 10:].softmax(0), torch.full((4,), 0.25), atol=1e-3)
+
+
+def test_a_loss_that_was_not_finite_is_remembered():
+    """The weights are sound again afterwards, but the run is not."""
+    run = agent()
+    sound = copy.deepcopy(run.network.state_dict())
+    assert run.finite
+    run.loss = lambda outputs, targets: Reinforce.loss(outputs, targets) * torch.inf
+    run.step()
+    del run.loss
+    run.network.load_state_dict(sound)
+    run.step()
+    assert not run.finite

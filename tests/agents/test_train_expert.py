@@ -1,62 +1,22 @@
-"""Training an expert: same seed, same bytes, also after SIGKILL."""
+"""Training an expert: same seed, same bytes; `test_kill` has SIGKILL."""
 
 import dataclasses
-import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import polars
 import pytest
 import torch
+from stages import EXPERT as SETTINGS
+from stages import digests
+from stages import expert_outputs as outputs
 
 from td_interference.agents import rainbow
 from td_interference.agents.evaluation import EpisodeScore, Evaluation, Interval
 from td_interference.agents.expert_file import load_expert
-from td_interference.agents.settings import ExpertSettings
-from td_interference.agents.train_expert import ExpertOutputs, ExpertTraining, train_expert
+from td_interference.agents.train_expert import ExpertTraining, train_expert
 from td_interference.errors import UserError
-from td_interference.files import sha256
 from td_interference.resume import ResumeState
-
-# Asterix answers to actions at once. The replay is smaller than the run and the emulators restart
-# several times, so a resume has to bring back a ring that has wrapped over several periods.
-SETTINGS = ExpertSettings(
-    "asterix",
-    hidden=8,
-    n_atoms=11,
-    n_environments=2,
-    training_steps=900,
-    learning_starts=100,
-    updates_per_step=0.5,
-    n_step=3,
-    minibatch=8,
-    target_period=50,
-    replay_capacity=300,
-    training_repeat_action_probability=0.25,
-    max_frames_per_episode=600,
-    restart_period=110,
-    evaluation_episodes=2,
-    random_episodes=3,
-    evaluation_environments=2,
-)
-
-
-def outputs(directory: Path) -> ExpertOutputs:
-    return ExpertOutputs(
-        weights=directory / "expert.safetensors",
-        learning_curve=directory / "learning_curve.csv",
-        evaluation=directory / "evaluation.csv",
-        pictures=(directory / "expert.png", directory / "expert.pdf"),
-    )
-
-
-def digests(directory: Path) -> dict[str, str]:
-    return {path.name: sha256(path) for path in directory.iterdir() if path.is_file()}
 
 
 @pytest.fixture(scope="module")
@@ -95,44 +55,6 @@ def test_another_seed_is_another_expert(reference: Path, tmp_path: Path) -> None
         train_expert(dataclasses.replace(short, seed=seed), outputs(tmp_path / str(seed)))
     one, other = digests(tmp_path / "0"), digests(tmp_path / "1")
     assert one["expert.safetensors"] != other["expert.safetensors"]
-
-
-PROGRAM = """
-import json, sys
-from pathlib import Path
-from td_interference.agents.settings import ExpertSettings
-from td_interference.agents.train_expert import ExpertOutputs, train_expert
-from td_interference.resume import ResumeState
-
-settings, directory = ExpertSettings(**json.loads(sys.argv[1])), Path(sys.argv[2])
-outputs = ExpertOutputs(
-    directory / "expert.safetensors", directory / "learning_curve.csv",
-    directory / "evaluation.csv", (directory / "expert.png", directory / "expert.pdf"),
-)
-resume = ResumeState(directory.parent / "state", {"settings": sys.argv[1]}, interval=0.2)
-train_expert(settings, outputs, resume)
-"""
-
-
-def test_killed_job_ends_with_the_same_bytes(reference: Path, tmp_path: Path) -> None:
-    directory, state = tmp_path / "outputs", tmp_path / "state" / "state.pt"
-    arguments = [sys.executable, "-c", PROGRAM, json.dumps(dataclasses.asdict(SETTINGS))]
-    steps = []
-    for _ in range(2):  # two kills: the second hits a job that was resumed itself
-        job = subprocess.Popen([*arguments, str(directory)])
-        before = state.stat().st_mtime_ns if state.exists() else 0
-        deadline = time.monotonic() + 60
-        while not (state.exists() and state.stat().st_mtime_ns > before):
-            assert job.poll() is None and time.monotonic() < deadline
-            time.sleep(0.01)
-        os.kill(job.pid, signal.SIGKILL)
-        assert job.wait() == -signal.SIGKILL
-        steps.append(torch.load(state, weights_only=True)["state"]["agent_step"])
-    assert 0 < steps[0] < steps[1] < SETTINGS.training_steps
-    assert not directory.exists()
-    subprocess.run([*arguments, str(directory)], check=True)
-    assert digests(directory) == digests(reference)
-    assert not state.exists()
 
 
 @pytest.mark.parametrize("n_steps", [30, 200, 333, 400])
@@ -179,7 +101,7 @@ def test_divergence_names_step_and_learning_rate(monkeypatch, tmp_path, loss: fl
         return np.full(8, loss if self.update_step == 7 else 0.5, dtype=np.float32)
 
     monkeypatch.setattr(rainbow.RainbowLearner, "update", diverge)
-    with pytest.raises(UserError, match=r"asterix.*update step 7 .*learning_rate 0\.0001"):
+    with pytest.raises(UserError, match=r"asterix.*update step 7 .*learning rate 0\.0001"):
         train_expert(SETTINGS, outputs(tmp_path / "none"))
     assert not (tmp_path / "none").exists()
 

@@ -86,10 +86,10 @@ def test_refilled_memory_is_the_same(first_row: int, tmp_path) -> None:
 
 
 def brightness(observation: torch.Tensor) -> torch.Tensor:
-    """Stand in for Q(s, ·): different for any two observations of a stream, [B, 2]."""
+    """Stand in for Q(s, ·): different for any two observations of a stream, [B, 9]."""
     pixels = observation.flatten(1).double()
     weights = torch.arange(1, pixels.shape[1] + 1).double()
-    return torch.stack([pixels @ weights, pixels.sum(1)], dim=1).float()
+    return torch.stack([pixels @ (weights + action) for action in range(9)], dim=1).float()
 
 
 def episodes(stream: Stream, environment: int, until: int) -> list[list[int]]:

@@ -1,8 +1,10 @@
 """Files that are not right, and what cannot be had: one line, and nothing unpickled or written."""
 
+import io
 import os
 import pickle
 import tarfile
+import zipfile
 from http.client import IncompleteRead
 from urllib.error import URLError
 
@@ -105,6 +107,45 @@ def test_nothing_is_unpickled_before_the_checksum_is_right(tmp_path, monkeypatch
     monkeypatch.setattr(cifar10, "_ArrayUnpickler", None)
     line = refusal(tmp_path, "cifar10", {"path": tmp_path})  # the canonical checksum
     assert "damaged or another file" in line
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE])
+def test_members_of_an_archive_lead_nowhere(tmp_path, kind):
+    """Links, pipes and names that climb out of the folder are neither followed nor made."""
+    write_cifar10(tmp_path)
+    secret = tmp_path / "secret"
+    secret.write_bytes(pickle.dumps({"data": [], "labels": []}))
+    with tarfile.open(tmp_path / cifar10.ARCHIVE.name, "w:gz") as archive:
+        member = tarfile.TarInfo("cifar-10-batches-py/data_batch_1")
+        member.type, member.linkname = kind, str(secret)
+        archive.addfile(member)
+        archive.addfile(tarfile.TarInfo("../climbed"))
+        archive.addfile(tarfile.TarInfo(str(tmp_path / "absolute")))
+    before = set(tmp_path.rglob("*"))
+    line = refusal(tmp_path, "cifar10", {"path": tmp_path}, known(tmp_path, "cifar10"))
+    assert cifar10.ARCHIVE.name in line
+    assert set(tmp_path.rglob("*")) - {tmp_path / "out"} == before
+
+
+@pytest.mark.parametrize("shape", [(10**13,), (2**62, 4), (3, 10**12)])
+def test_arrays_that_declare_terabytes(tmp_path, shape):
+    path = tmp_path / "own.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("x_train", "y_train", "x_test", "y_test"):
+            header = io.BytesIO()
+            declared = {"descr": "<f8", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(header, declared)
+            archive.writestr(f"{name}.npy", header.getvalue() + bytes(64))
+    assert "own.npz" in refusal(tmp_path, "own", {"path": str(path), "kind": "regression"})
+
+
+def test_objects_in_an_npz_are_not_unpickled(tmp_path):
+    trap = tmp_path / "trap"
+    evil = np.array([Malicious(trap)], dtype=object)
+    np.savez(tmp_path / "own.npz", x_train=evil, y_train=evil, x_test=evil, y_test=evil)
+    settings = {"path": str(tmp_path / "own.npz"), "kind": "regression"}
+    assert "own.npz" in refusal(tmp_path, "own", settings)
+    assert not trap.exists()
 
 
 def test_a_batch_that_holds_something_else(tmp_path):

@@ -277,3 +277,13 @@ def test_symlog_of_nothing_stays_linear():
 
 def new_axes() -> Axes:
     return Figure().subplots()
+
+
+@pytest.mark.parametrize("exponent", [3, 6])  # whose logarithms are rounded down
+def test_symlog_has_no_ticks_where_it_is_linear(exponent):
+    axes = Figure().subplots()
+    largest = 10.0 ** (exponent + 3)
+    style.symlog(axes, [largest, 10.0**exponent])
+    axes.plot([-largest, largest])
+    ticks = abs(axes.get_yticks())
+    assert not ((ticks > 0) & (ticks < 0.99 * 10.0**exponent)).any()

@@ -30,7 +30,8 @@ COLUMNS = {
 @pytest.mark.parametrize("name", COLUMNS)
 def test_means_are_tidy(tmp_path, name):
     table = write_table(name, tmp_path, PLAN)
-    assert table.columns == [*COLUMNS[name], "mean", "low", "high", "n"]
+    assert table.columns == [*COLUMNS[name], "mean", "low", "high", "n", "diverged"]
+    assert table["diverged"].unique().to_list() == [0]
     assert not table.select(COLUMNS[name]).is_duplicated().any()
     assert table["n"].unique().to_list() == [2]
     outside = (pl.col("low") > pl.col("mean") + 1e-9) | (pl.col("mean") > pl.col("high") + 1e-9)
@@ -40,7 +41,8 @@ def test_means_are_tidy(tmp_path, name):
 
 def test_every_table_is_looked_at():
     others = {"parameterizations", "parameterization_correlations"}
-    named = {entry.name for entry in tables.TABLES if not entry.name.startswith("random_networks")}
+    elsewhere = ("random_networks", "generalization")  # tested in files of their own
+    named = {entry.name for entry in tables.TABLES if entry.sources[0].experiment not in elsewhere}
     assert named == set(COLUMNS) | others
 
 
@@ -218,7 +220,7 @@ def test_parameterizations_join_the_metrics_of_each_run(tmp_path):
     level = table["learning_rate"] * 1e4 + table["hidden"] + 0.1 * table["seed"]
     np.testing.assert_allclose(table["sign_variance"], level, rtol=1e-6)
     correlations = write_table("parameterization_correlations", tmp_path, PLAN, change)
-    assert correlations.columns == ["game", "x", "y", "r", "low", "high", "n"]
+    assert correlations.columns == ["game", "x", "y", "r", "low", "high", "n", "diverged"]
     by_y = dict(zip(correlations["y"], correlations["r"], strict=True))
     assert by_y["score"] == pytest.approx(-1)
     assert 0.9 < by_y["function_interference"] < 1

@@ -11,8 +11,18 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from td_interference import figures, metrics, planning, random_studies, tables
+from td_interference import (
+    figures,
+    metrics,
+    planning,
+    random_studies,
+    tables,
+)
 from td_interference.errors import UserError
+from td_interference.instances import clear_stale_lock
+
+# After `kill -9` the same command goes on, without `snakemake --unlock`.
+clear_stale_lock()
 
 try:
     PLAN = planning.make_plan(config, Path(workflow.basedir) / "workflow")

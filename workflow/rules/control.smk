@@ -14,8 +14,9 @@ rule train_control:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=10080,
+        mem_mb=memory(control_needs),
+        runtime=run_time(control_needs),
+        gpu=GPUS,
     params:
         control=control_settings,
         state="results/{scale}/state/train_control/{run_id}",

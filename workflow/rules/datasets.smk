@@ -11,8 +11,8 @@ rule prepare_dataset:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=memory(dataset_needs),
+        runtime=run_time(dataset_needs),
     params:
         settings=dataset_settings,
     script:

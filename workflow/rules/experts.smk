@@ -17,8 +17,9 @@ rule train_expert:
         "../../environment.yml"
     threads: 2
     resources:
-        mem_mb=8000,
-        runtime=1440,
+        mem_mb=memory(expert_needs),
+        runtime=run_time(expert_needs),
+        gpu=GPUS,
     params:
         expert=expert_settings,
         state="results/{scale}/state/train_expert/{game}",

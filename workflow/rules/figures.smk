@@ -18,8 +18,8 @@ rule make_figure:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=memory(figure_needs),
+        runtime=run_time(figure_needs),
     params:
         tables=figure_table_names,
         caption=figure_caption,

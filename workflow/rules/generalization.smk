@@ -16,8 +16,9 @@ rule train_group:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=1440,
+        mem_mb=memory(group_needs),
+        runtime=run_time(group_needs),
+        gpu=GPUS,
     params:
         cells=group_cells,
         state="results/{scale}/state/train_group/{group_id}",

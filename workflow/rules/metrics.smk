@@ -14,8 +14,9 @@ rule measure_run:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=240,
+        mem_mb=memory(measurement_needs),
+        runtime=run_time(measurement_needs),
+        gpu=GPUS,
     params:
         run=measured_run,
         settings=metric_settings,

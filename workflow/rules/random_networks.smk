@@ -11,8 +11,8 @@ rule measure_random_networks:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=memory(study_needs),
+        runtime=run_time(study_needs),
     params:
         study=study_settings,
         state="results/{scale}/state/measure_random_networks/{study_id}",

@@ -11,8 +11,8 @@ rule collect_replay:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=memory(replay_needs),
+        runtime=run_time(replay_needs),
     params:
         replay=replay_settings,
         state="results/{scale}/state/collect_replay/{game}-seed{seed}",

@@ -13,11 +13,12 @@ rule compute_table:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=memory(table_needs),
+        runtime=run_time(table_needs),
     params:
         runs=table_runs,
         statistics=table_statistics,
+        on_divergence=PLAN.config["training"]["on_divergence"],
     script:
         "../scripts/compute_table.py"
 

@@ -15,8 +15,9 @@ rule train_run:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=1440,
+        mem_mb=memory(run_needs),
+        runtime=run_time(run_needs),
+        gpu=GPUS,
     params:
         run=run_settings,
         state="results/{scale}/state/train_run/{run_id}",

@@ -5,18 +5,23 @@ from typing import TYPE_CHECKING
 
 from td_interference.collect import collect_replay
 from td_interference.device import resolve_device
+from td_interference.files import sha256
 from td_interference.grid import ReplaySpec
 from td_interference.jobs import job
+from td_interference.resume import ResumeState
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
+settings, state = snakemake.params.replay, Path(snakemake.params.state)
+identity = {"replay": settings, "expert": sha256(snakemake.input.expert)}
 with job(snakemake.log[0], snakemake.threads):
     collect_replay(
-        ReplaySpec(**snakemake.params.replay),
+        ReplaySpec(**settings),
         snakemake.input.expert,
         snakemake.output.replay,
         n_threads=snakemake.threads,
         device=resolve_device(snakemake.config["device"]),
-        progress_directory=Path(snakemake.params.state),
+        resume=ResumeState(state, identity, snakemake.config["resume_interval"]),
+        progress_directory=state,
     )

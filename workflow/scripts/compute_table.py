@@ -16,4 +16,5 @@ with job(snakemake.log[0]):
         snakemake.params.statistics,
         snakemake.output.parquet,
         snakemake.output.csv,
+        snakemake.params.on_divergence,
     )

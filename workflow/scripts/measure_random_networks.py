@@ -3,16 +3,21 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from td_interference.files import sha256
 from td_interference.jobs import job
 from td_interference.random_networks import measure_study
 from td_interference.random_studies import Study
+from td_interference.resume import ResumeState
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
+study, state = snakemake.params.study, Path(snakemake.params.state)
+identity = {"study": study, "code": [sha256(path) for path in snakemake.input.code]}
 with job(snakemake.log[0], snakemake.threads):
     measure_study(
-        Study.from_dict(snakemake.params.study),
+        Study.from_dict(study),
         snakemake.output.measurement,
-        progress_directory=Path(snakemake.params.state),
+        resume=ResumeState(state, identity, snakemake.config["resume_interval"]),
+        progress_directory=state,
     )

@@ -20,5 +20,6 @@ with job(snakemake.log[0], snakemake.threads):
         snakemake.input.checkpoints,
         snakemake.output.measurement,
         device=resolve_device(snakemake.config["device"]),
-        progress_directory=Path(snakemake.params.state),
+        state_directory=Path(snakemake.params.state),
+        resume_interval=snakemake.config["resume_interval"],
     )

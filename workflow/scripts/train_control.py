@@ -21,4 +21,5 @@ with job(snakemake.log[0], snakemake.threads):
         progress_directory=state,
         device=resolve_device(snakemake.config["device"]),
         threads=snakemake.threads,
+        on_divergence=snakemake.config["training"]["on_divergence"],
     )

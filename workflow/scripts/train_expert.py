@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from td_interference.agents.settings import ExpertSettings
-from td_interference.agents.train_expert import ExpertOutputs, train_expert
+from td_interference.agents.train_expert import THREADS, ExpertOutputs, train_expert
 from td_interference.device import resolve_device
 from td_interference.jobs import job
 from td_interference.resume import ResumeState
@@ -20,5 +20,5 @@ with job(snakemake.log[0], snakemake.threads):
         ResumeState(state, settings, snakemake.config["resume_interval"]),
         progress_directory=state,
         device=str(resolve_device(snakemake.config["device"])),
-        threads=snakemake.threads,
+        threads=THREADS,
     )

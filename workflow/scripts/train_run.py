@@ -20,4 +20,5 @@ with job(snakemake.log[0], snakemake.threads):
         Path(snakemake.params.state),
         device=resolve_device(snakemake.config["device"]),
         resume_interval=snakemake.config["resume_interval"],
+        on_divergence=snakemake.config["training"]["on_divergence"],
     )

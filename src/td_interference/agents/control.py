@@ -7,30 +7,28 @@ emulators and stored frames are brought back by playing the saved actions again.
 import copy
 import logging
 import math
-import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars
 import torch
 from torch import Tensor, nn
 
+from td_interference.agents.control_outputs import checkpoint_name, write_outputs
 from td_interference.agents.control_settings import ControlOutputs, ControlSettings, window_name
 from td_interference.agents.evaluation import Policy, epsilon_greedy_policy, play_episodes
-from td_interference.agents.learning_curve import LearningCurve, write_learning_curve
+from td_interference.agents.learning_curve import LearningCurve
 from td_interference.agents.training_loop import run_until, torch_threads
 from td_interference.agents.uniform_replay import UniformReplay, write_window
+from td_interference.divergence import Diverged, all_finite, left_out
 from td_interference.environments.atari import AtariEnvironments, AtariSettings
-from td_interference.errors import UserError
-from td_interference.files import atomic_path
 from td_interference.losses import pointwise_loss
 from td_interference.networks import initialise, q_network
 from td_interference.optimizers import make_optimizer
 from td_interference.replay import TransitionBatch
 from td_interference.resume import ResumeState
 from td_interference.seeds import numpy_generator, seed_for, torch_generator
-from td_interference.storage.checkpoints import Checkpoint, merge_checkpoints, write_checkpoint
+from td_interference.storage.checkpoints import Checkpoint, write_checkpoint
 
 logger = logging.getLogger(__name__)
 Device = str | torch.device
@@ -43,11 +41,15 @@ def train_control(
     progress_directory: Path | None = None,
     device: Device = "cpu",
     threads: int = 1,
+    on_divergence: str = "stop",
 ) -> None:
     """Learn to play a game, and write checkpoints, recent play, curve and evaluation.
 
     On a CPU the outputs depend on `settings` and `threads` alone, however often the job was
     killed and resumed.
+
+    A run that diverges stops the job, or is left out: its files then hold what it reached, and the
+    checkpoints' attributes say at which update step it diverged ("diverged_at") and how.
 
     Args:
         settings: Hyperparameters.
@@ -57,17 +59,29 @@ def train_control(
         progress_directory: Where the heartbeat file goes; None for no file.
         device: Of the networks.
         threads: CPU threads of torch, and of the emulators, which work at the same time.
+        on_divergence: "stop" or "leave_out".
 
     Raises:
-        UserError: The game, optimizer or loss is unknown, or the loss became infinite or not a
-            number.
+        UserError: The game, optimizer or loss is unknown.
+        Diverged: A loss or parameter is infinite or not a number, and the run is not to be left
+            out; the last good state is kept.
     """
     steps = settings.random_fill + settings.steps
     with torch_threads(threads):
         training = ControlTraining(settings, resume.directory, device, threads)
         job = f"train_control {settings.run_id}"
-        run_until(training, steps, job, resume, progress_directory)
-    training.write(outputs)
+        reached, diverged = settings.checkpoints, {}
+        try:
+            run_until(training, steps, job, resume, progress_directory)
+        except Diverged as error:
+            reached = settings.run_spec.checkpoints_before(error.update_step)
+            newest = resume.directory / checkpoint_name(reached[-1]) if reached else None
+            kept = resume.last_good or newest
+            diverged = left_out(error, kept, "control.learning_rates", on_divergence)
+    attributes = {**settings.attributes(), **diverged}
+    write_outputs(
+        outputs, resume.directory, reached, training.curve.rows, training.evaluation, attributes
+    )
     resume.remove()
 
 
@@ -150,7 +164,7 @@ class ControlTraining:
             Agent steps taken.
 
         Raises:
-            UserError: The loss became infinite or not a number.
+            Diverged: A loss, or a parameter at a checkpoint, is infinite or not a number.
         """
         observation = self._environments.observation
         act = self._policy(self.settings.epsilon(self.agent_step), self._exploration)
@@ -167,21 +181,31 @@ class ControlTraining:
         self.curve.count(answer, self.agent_step, self.update_step)
         return steps
 
-    def write(self, outputs: ControlOutputs) -> None:
-        """Write the results of a finished run."""
-        steps = self.settings.checkpoints
-        for step in steps:
-            # Not moved: a job killed on the way must find them again.
-            with atomic_path(outputs.windows / window_name(step)) as temporary:
-                shutil.copyfile(self._parts / window_name(step), temporary)
-        parts = map(self._checkpoint_part, steps)
-        merge_checkpoints(outputs.checkpoints, parts, self.settings.attributes())
-        write_learning_curve(outputs.learning_curve, self.curve.rows)
-        with atomic_path(outputs.evaluation) as temporary:
-            polars.DataFrame(self.evaluation).write_csv(temporary)
+    def check_finite(self) -> None:
+        """See that what is to be kept is worth keeping.
+
+        Raises:
+            Diverged: A parameter is infinite or not a number.
+        """
+        if not all_finite(self.network.parameters()):
+            raise self._diverged("a parameter is infinite or not a number")
+
+    def _diverged(self, what: str) -> Diverged:
+        settings, step = self.settings, self.update_step
+        return Diverged(
+            f"control of {settings.game} diverged: {what}, at update step {step} (agent step "
+            f"{self.agent_step}) of {settings.run_id} with learning rate "
+            f"{settings.learning_rate:g}",
+            step,
+        )
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything that `load_state_dict` needs to go on with the same bits."""
+        """Return everything that `load_state_dict` needs to go on with the same bits.
+
+        Raises:
+            Diverged: As `check_finite`.
+        """
+        self.check_finite()
         return {
             "agent_step": self.agent_step,
             "update_step": self.update_step,
@@ -234,16 +258,10 @@ class ControlTraining:
         self.update_step += 1
         self.curve.losses.append(float(loss.detach()))
         if not math.isfinite(self.curve.losses[-1]):
-            raise UserError(
-                f"control of {settings.game}: the loss is {self.curve.losses[-1]} at update step "
-                f"{self.update_step} (agent step {self.agent_step}) with learning rate "
-                f"{settings.learning_rate:g}; lower 'control.learning_rates'"
-            )
-
-    def _checkpoint_part(self, update_step: int) -> Path:
-        return self._parts / f"checkpoint-{update_step}.h5"
+            raise self._diverged(f"the loss is {self.curve.losses[-1]}")
 
     def _keep_checkpoint(self) -> None:
+        self.check_finite()
         settings, step = self.settings, self.update_step
         attributes = {**settings.attributes(), "update_step": step, "agent_step": self.agent_step}
         states = self.optimizer.state_dict()["state"].items()
@@ -251,7 +269,7 @@ class ControlTraining:
         moments = {i: {key: v for key, v in state.items() if v is not None} for i, state in states}
         networks = dict(self.network.state_dict()), dict(self.frozen_network.state_dict())
         checkpoint = Checkpoint(step, *networks, moments)
-        write_checkpoint(self._checkpoint_part(step), checkpoint, attributes)
+        write_checkpoint(self._parts / checkpoint_name(step), checkpoint, attributes)
         part, steps = self._parts / window_name(step), settings.window_per_environment
         write_window(part, self.memory, steps, settings.gamma, self._q_values, attributes)
         # The same emulators and draws at every checkpoint: what differs is what was learned.

@@ -1,8 +1,11 @@
 """The expert on disk: weights with the settings that made them, and what is asked of it."""
 
 import dataclasses
+import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -12,12 +15,13 @@ from torch import Tensor
 from td_interference.agents.rainbow_network import RainbowNetwork, to_pixels
 from td_interference.agents.settings import ExpertSettings
 from td_interference.environments.atari import n_actions
-from td_interference.errors import UserError
+from td_interference.errors import UserError, rebuild
 from td_interference.files import atomic_path
+from td_interference.seeds import torch_generator
 
 # One key of metadata: safetensors writes several in an order that changes from run to run.
 METADATA_KEY = "td_interference.expert"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 def new_network(settings: ExpertSettings, generator: torch.Generator) -> RainbowNetwork:
@@ -37,10 +41,21 @@ def new_network(settings: ExpertSettings, generator: torch.Generator) -> Rainbow
 def save_expert(path: Path | str, network: RainbowNetwork, settings: ExpertSettings) -> None:
     """Write an expert's weights, with its settings as metadata, atomically."""
     tensors = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
-    description = {"version": FORMAT_VERSION, "settings": dataclasses.asdict(settings)}
+    fields = dataclasses.asdict(settings)
+    digest = _digest(fields, tensors)
+    description = {"version": FORMAT_VERSION, "settings": fields, "sha256": digest}
     metadata = {METADATA_KEY: json.dumps(description, sort_keys=True)}
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata)
+
+
+def _digest(settings: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of settings and weights, for safetensors has no checksum of its own."""
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def load_expert(
@@ -58,25 +73,48 @@ def load_expert(
     Raises:
         UserError: There is no such file, it is damaged, or it is not an expert of this version.
     """
-    advice = "delete it and run the workflow again to train the expert anew"
+    if not Path(path).is_file():
+        raise UserError(f"{path}: no such file; train the expert first")
     try:
         with safe_open(path, framework="pt") as file:
             description = json.loads((file.metadata() or {}).get(METADATA_KEY, "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file; train the expert first") from error
-    except (SafetensorError, OSError, json.JSONDecodeError) as error:
-        raise UserError(f"{path}: not a readable safetensors file ({error}); {advice}") from error
-    if description.get("version") != FORMAT_VERSION:
-        raise UserError(f"{path}: not an expert of version {FORMAT_VERSION}; {advice}")
-    try:
-        settings = ExpertSettings(**description["settings"])
-        network = new_network(settings, torch.Generator())
-        network.load_state_dict(tensors)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"{path}: settings and weights do not fit ({reason}); {advice}") from error
+        raise UserError(
+            f"{path}: not a readable safetensors file ({reason}); {rebuild(path)}"
+        ) from error
+    if not isinstance(description, dict) or description.get("version") != FORMAT_VERSION:
+        raise UserError(f"{path}: not an expert of version {FORMAT_VERSION}; {rebuild(path)}")
+    fields = description.get("settings")
+    if not isinstance(fields, dict) or description.get("sha256") != _digest(fields, tensors):
+        raise UserError(
+            f"{path}: damaged: settings and weights have not the SHA-256 that was written with "
+            f"them; {rebuild(path)}"
+        )
+    try:
+        settings = ExpertSettings(**fields)
+        _check_widths(settings, tensors)
+        network = new_network(settings, torch_generator("load_expert", "overwritten"))
+        network.load_state_dict(tensors)
+    except (ArithmeticError, LookupError, TypeError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"{path}: settings and weights do not fit ({reason}); {rebuild(path)}"
+        ) from error
     return network.to(device).requires_grad_(False).eval(), settings
+
+
+def _check_widths(settings: ExpertSettings, tensors: Mapping[str, Tensor]) -> None:
+    """Compare the widths of the settings with the weights, before memory is taken for a network.
+
+    Raises:
+        ValueError: If they differ.
+    """
+    sizes = {size for tensor in tensors.values() if tensor.ndim == 2 for size in tensor.shape}
+    for name in ("hidden", "n_atoms"):
+        if getattr(settings, name) not in sizes:
+            raise ValueError(f"size mismatch: no weights of {name} = {getattr(settings, name)}")
 
 
 @torch.no_grad()

@@ -21,13 +21,17 @@ from td_interference.agents.rainbow import RainbowLearner
 from td_interference.agents.rainbow_network import to_pixels
 from td_interference.agents.settings import ExpertSettings
 from td_interference.agents.training_loop import run_until, torch_threads
+from td_interference.divergence import Diverged, all_finite, last_good
 from td_interference.environments.atari import AtariEnvironments, AtariSettings
-from td_interference.errors import UserError
 from td_interference.progress import Progress
 from td_interference.resume import ResumeState
 from td_interference.seeds import numpy_generator, seed_for, torch_generator
 
 logger = logging.getLogger(__name__)
+
+# CPU threads of every expert, however many cores a job is given: the order in which torch adds up,
+# and with it the last bits, depend on their number.
+THREADS = 2
 
 
 class ExpertOutputs(NamedTuple):
@@ -64,14 +68,21 @@ def train_expert(
         The evaluation.
 
     Raises:
-        UserError: The game is unknown, or the loss became infinite or not a number.
+        UserError: The game is unknown.
+        Diverged: A loss or parameter is infinite or not a number; the last good state is kept.
     """
     _keep_freed_memory()
     job = f"train_expert {settings.game} seed {settings.seed}"
     n_episodes = settings.evaluation_episodes + settings.random_episodes
     with torch_threads(threads):
         training = ExpertTraining(settings, device, threads)
-        run_until(training, settings.training_steps, job, resume, progress_directory)
+        try:
+            run_until(training, settings.training_steps, job, resume, progress_directory)
+            training.check_finite()
+        except Diverged as error:
+            kept = last_good(None if resume is None else resume.last_good)
+            line = f"{error}; {kept}; lower 'expert.learning_rate'"
+            raise Diverged(line, error.update_step) from None
         with Progress(f"{job}: evaluation", n_episodes, "episodes", progress_directory) as progress:
             result = evaluate_expert(settings, training.learner.online, threads, progress.advance)
     curve = training.curve.rows
@@ -130,7 +141,7 @@ class ExpertTraining:
             Agent steps taken.
 
         Raises:
-            UserError: The loss became infinite or not a number.
+            Diverged: The loss is infinite or not a number.
         """
         observation = self._environments.observation
         actions = self._act(observation)
@@ -143,8 +154,30 @@ class ExpertTraining:
         self.curve.count(answer, self.agent_step, self.learner.update_step)
         return self.settings.n_environments
 
+    def check_finite(self) -> None:
+        """See that what is to be kept is worth keeping.
+
+        Raises:
+            Diverged: A parameter is infinite or not a number.
+        """
+        if not all_finite(self.learner.online.parameters()):
+            raise self._diverged("a parameter is infinite or not a number")
+
+    def _diverged(self, what: str) -> Diverged:
+        settings, step = self.settings, self.learner.update_step
+        return Diverged(
+            f"expert {settings.game} diverged: {what}, at update step {step} (agent step "
+            f"{self.agent_step}) with learning rate {settings.learning_rate:g}",
+            step,
+        )
+
     def state_dict(self) -> dict[str, Any]:
-        """Return everything that `load_state_dict` needs to go on with the same bits."""
+        """Return everything that `load_state_dict` needs to go on with the same bits.
+
+        Raises:
+            Diverged: As `check_finite`.
+        """
+        self.check_finite()
         return {
             "agent_step": self.agent_step,
             "curve": self.curve.state_dict(),
@@ -206,11 +239,7 @@ class ExpertTraining:
         losses = self.learner.update(batch.to(self._device))
         loss = float(losses.mean())
         if not math.isfinite(loss):
-            raise UserError(
-                f"expert {settings.game}: the loss is {loss} at update step "
-                f"{self.learner.update_step} (agent step {self.agent_step}) with "
-                f"learning_rate {settings.learning_rate}; lower 'expert.learning_rate'"
-            )
+            raise self._diverged(f"the loss is {loss}")
         self._memory.update_priorities(batch.leaf, losses)
         self.curve.losses.append(loss)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from td_interference import figures
-from td_interference.errors import UserError
+from td_interference.errors import UserError, rebuild
 from td_interference.figures import FigureEntry, style
 from td_interference.files import atomic_path
 from td_interference.statistics import resampling_note
@@ -37,8 +37,12 @@ def make_figure(
     """
     tables = {table: _read(path) for table, path in table_paths.items()}
     module, entry = figures.load(name), figures.entry(name)
+    note = ""
+    if "{left_out}" not in entry.title:  # else the figure counts what it leaves out itself
+        note = _diverged(max((_largest(table, "diverged") for table in tables.values()), default=0))
+        tables = {name: _measured(table) for name, table in tables.items()}
     data: pl.DataFrame = module.data(tables)
-    title = _title(entry, data, scale, confidence)
+    title = _title(entry, data, scale, confidence) + note
     with style.applied():
         figure = module.plot(tables, title)
         # No dates inside: the same numbers give the same bytes.
@@ -77,11 +81,27 @@ def _left_out(data: pl.DataFrame) -> str:
     return f"left out: {', '.join(said)}" if said else "no run left out"
 
 
+def _measured(table: pl.DataFrame) -> pl.DataFrame:
+    """Return a table without the rows that no run is behind, for all diverged."""
+    if "n" in table.columns:
+        return table.filter(pl.col("n") > 0)
+    return table.filter(pl.col("diverged") == 0) if "diverged" in table.columns else table
+
+
+def _largest(table: pl.DataFrame, column: str) -> int:
+    return int(table[column].max() or 0) if column in table.columns else 0  # type: ignore[arg-type]
+
+
+def _diverged(diverged: int) -> str:
+    """Say how many runs a mean does without, for they diverged; "" where none did."""
+    if not diverged:
+        return ""
+    return f"\nleft out, since diverged: up to {diverged} run{'s' if diverged > 1 else ''} per mean"
+
+
 def _read(path: Path | str) -> pl.DataFrame:
     try:
         return pl.read_parquet(path)
     except (OSError, pl.exceptions.PolarsError) as error:
         reason = " ".join(str(error).split())
-        raise UserError(
-            f"{path}: not a readable table ({reason}); delete it and run snakemake again"
-        ) from None
+        raise UserError(f"{path}: not a readable table ({reason}); {rebuild(path)}") from None

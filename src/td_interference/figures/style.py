@@ -177,7 +177,9 @@ def symlog(axes: Axes, values: Iterable[float], decades: int = 3) -> str:
         return "linear"
     smallest, largest = np.log10(sizes.min()), np.log10(sizes.max())
     exponent = int(max(np.ceil(largest) - decades, np.floor(smallest)))
-    axes.set_yscale("symlog", linthresh=10.0**exponent, linscale=1.0)
+    # A hair above the power of ten: its logarithm may be rounded down, and matplotlib would then
+    # put ticks a decade further in, on top of one another.
+    axes.set_yscale("symlog", linthresh=10.0**exponent * (1 + 1e-9), linscale=1.0)
     return f"linear within ±10$^{{{exponent}}}$"
 
 

@@ -8,7 +8,11 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, Self
 
-from td_interference.agents.masked_image_settings import AGENT_SETTINGS, AgentSettings
+from td_interference.agents.masked_image_settings import (
+    AGENT_SETTINGS,
+    AgentSettings,
+    DoubleDQNSettings,
+)
 from td_interference.errors import UserError
 
 Experiment = Literal["classification", "regression", "double_dqn", "reinforce"]
@@ -82,7 +86,7 @@ class CellSpec:
             "agent",
             f"does not fit the experiment {self.experiment}, which takes {kind.__name__}",
         )
-        if self.agent is not None:
+        if isinstance(self.agent, DoubleDQNSettings):
             self._require(
                 self.measure_every % self.agent.n_environments == 0,
                 "measure_every",

@@ -6,20 +6,25 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from td_interference import metrics, objectives, storage
 from td_interference.agents.control_settings import window_name
+from td_interference.divergence import ATTRIBUTES as DIVERGENCE
 from td_interference.files import sha256
 from td_interference.grid import RunSpec
 from td_interference.metrics.subject import Subject
 from td_interference.objectives.base import BaseObjective
 from td_interference.progress import Progress
 from td_interference.replay import Replay
+from td_interference.resume import ResumeState
 from td_interference.storage.checkpoints import (
     check_parameters,
     checkpoint_steps,
     read_checkpoint,
 )
+
+_PACKAGE = Path(__file__).parents[1]
 
 
 def measure_run(
@@ -31,9 +36,15 @@ def measure_run(
     measurement_path: Path | str,
     *,
     device: torch.device,
-    progress_directory: Path | None = None,
+    state_directory: Path | None = None,
+    resume_interval: float = 60.0,
 ) -> None:
     """Measure one metric at checkpoints of a run and write one HDF5 file.
+
+    A killed job keeps what it measured at the checkpoints before.
+
+    What is measured of a run that diverged is marked so ("diverged_at"); it may lack the last
+    checkpoints, or all.
 
     Args:
         metric: A name of `metrics.METRICS`.
@@ -44,7 +55,8 @@ def measure_run(
         checkpoints_path: Its checkpoints.
         measurement_path: HDF5 to write, of the table `storage.MEASUREMENTS` has for the metric.
         device: Where to measure.
-        progress_directory: For the heartbeat file.
+        state_directory: For the resume state and the heartbeat file; None to keep neither.
+        resume_interval: Seconds between two resume states.
 
     Raises:
         UserError: If a file is bad, or the checkpoints are of another network.
@@ -53,33 +65,56 @@ def measure_run(
     steps = checkpoint_steps(checkpoints_path)
     if settings["checkpoints"] == "last":
         steps = steps[-1:]
+    description = {
+        "run": run.to_dict(),
+        "run_id": run.run_id,
+        "settings": dict(settings),
+        "checkpoints": sha256(checkpoints_path),
+    }
+    trained = storage.read_attributes(checkpoints_path, storage.CHECKPOINTS)
+    attributes = {name: trained[name] for name in DIVERGENCE if name in trained}
     measured: list[storage.Arrays] = []
-    with Progress(
-        f"measure_run {metric} {run.run_id}", len(steps), "checkpoints", progress_directory
-    ) as progress:
-        for step, objective in _objectives(run, Path(play_path), steps, device):
+    resume = None
+    if state_directory is not None:
+        # The code as well: an edited metric begins anew.
+        code = [sha256(_PACKAGE / module) for module in metrics.entry(metric).modules]
+        identity = {**description, "metric": metric, "code": code}
+        resume = ResumeState(state_directory, identity, resume_interval)
+        if (state := resume.load()) is not None:
+            measured = [
+                {name: tensor.numpy() for name, tensor in arrays.items()}
+                for arrays in state["measured"]
+            ]
+    job = f"measure_run {metric} {run.run_id}"
+    with Progress(job, len(steps), "checkpoints", state_directory, len(measured)) as progress:
+        left = steps[len(measured) :]
+        for step, objective in _objectives(run, Path(play_path), left, device):
             checkpoint = read_checkpoint(checkpoints_path, step)
             check_parameters(checkpoints_path, objective.network, checkpoint.parameters)
             objective.restore(checkpoint.parameters, checkpoint.frozen_parameters)
             measured.append(measure(Subject(run, objective, checkpoint), settings))
+            if resume is not None and resume.due():
+                resume.save(
+                    {"measured": [{n: torch.from_numpy(a) for n, a in m.items()} for m in measured]}
+                )
             progress.advance()
     arrays = {"update_step": np.array(steps, dtype=np.int64)}
     for name, field in table.fields.items():
-        if name == "update_step":
-            continue
-        values = [arrays_of_step[name] for arrays_of_step in measured]
-        arrays[name] = np.stack(values) if field.dimensions[0] == "checkpoint" else values[0]
-    storage.write(
-        measurement_path,
-        table,
-        arrays,
-        {
-            "run": run.to_dict(),
-            "run_id": run.run_id,
-            "settings": dict(settings),
-            "checkpoints": sha256(checkpoints_path),
-        },
-    )
+        if name != "update_step":
+            arrays[name] = _over_checkpoints(field, [each[name] for each in measured])
+    storage.write(measurement_path, table, arrays, {**description, **attributes})
+    if resume is not None:
+        resume.remove()
+
+
+def _over_checkpoints(field: storage.Field, values: Sequence[NDArray]) -> NDArray:
+    """Return a field's values of all checkpoints as one array."""
+    if not values:  # a run that diverged before its first checkpoint
+        sizes = [size if isinstance(size, int) else 1 for size in field.dimensions]
+        if field.dimensions[0] == "checkpoint":
+            sizes[0] = 0
+        return np.zeros(sizes, dtype=field.dtype)
+    return np.stack(values) if field.dimensions[0] == "checkpoint" else values[0]
 
 
 def _objectives(

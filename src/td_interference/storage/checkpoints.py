@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from td_interference.errors import UserError
-from td_interference.storage.hdf5 import create, opened
+from td_interference.errors import UserError, rebuild
+from td_interference.storage.hdf5 import Writer, create, numbers, opened
 from td_interference.storage.tables import CHECKPOINTS
 
 Tensors = dict[str, Tensor]
@@ -38,16 +38,21 @@ def write_checkpoint(
     """Write a file with one checkpoint."""
     with create(path, CHECKPOINTS, attributes) as writer:
         writer.append("update_step", np.array([checkpoint.update_step]))
-        group = _group_name(checkpoint.update_step)
-        for part, tensors in (
-            ("parameters", checkpoint.parameters),
-            ("frozen_parameters", checkpoint.frozen_parameters),
-        ):
-            for name, tensor in tensors.items():
-                writer.tensor(f"{group}/{part}/{name}", _array(tensor))
-        for position, state in checkpoint.optimizer.items():
-            for name, tensor in state.items():
-                writer.tensor(f"{group}/optimizer/{position}/{name}", _array(tensor))
+        _write_tensors(writer, checkpoint)
+
+
+def _write_tensors(writer: Writer, checkpoint: Checkpoint) -> None:
+    group = _group_name(checkpoint.update_step)
+    for part, tensors in (
+        ("parameters", checkpoint.parameters),
+        ("frozen_parameters", checkpoint.frozen_parameters),
+    ):
+        writer.group(f"{group}/{part}")  # there also where it is empty: a missing one is a fault
+        for name, tensor in tensors.items():
+            writer.tensor(f"{group}/{part}/{name}", _array(tensor))
+    for position, state in checkpoint.optimizer.items():
+        for name, tensor in state.items():
+            writer.tensor(f"{group}/optimizer/{position}/{name}", _array(tensor))
 
 
 def _array(tensor: Tensor) -> np.ndarray:
@@ -65,10 +70,9 @@ def merge_checkpoints(
     steps = []
     with create(path, CHECKPOINTS, attributes) as writer:
         for part in parts:
-            with opened(part, CHECKPOINTS) as file:
-                for step in file["update_step"][()]:
-                    writer.copy_group(file, _group_name(step))
-                    steps.append(step)
+            for step in checkpoint_steps(part):
+                _write_tensors(writer, read_checkpoint(part, step))
+                steps.append(step)
         writer.append("update_step", np.array(steps, dtype=np.int64))
 
 
@@ -89,23 +93,29 @@ def read_checkpoint(path: Path | str, update_step: int) -> Checkpoint:
         UserError: If the file is not good or has no such checkpoint.
     """
     with opened(path, CHECKPOINTS) as file:
-        group = file.get(_group_name(update_step))
-        if not isinstance(group, h5py.Group):
+        name = _group_name(update_step)
+        if name not in file:
             raise UserError(f"{path}: has no checkpoint of update step {update_step}")
-        optimizer = {
-            int(position): _tensors(group["optimizer"][position])
-            for position in group.get("optimizer", ())
-        }
-        return Checkpoint(
-            update_step,
-            _tensors(group["parameters"]),
-            _tensors(group.get("frozen_parameters", {})),
-            optimizer,
-        )
+        group = file[name]
+        try:
+            optimizer = {
+                int(position): _tensors(path, state)
+                for position, state in group.get("optimizer", {}).items()
+            }
+            return Checkpoint(
+                update_step,
+                _tensors(path, group["parameters"]),
+                _tensors(path, group["frozen_parameters"]),
+                optimizer,
+            )
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise UserError(
+                f"{path}: '{name}' is not a checkpoint ({error}); {rebuild(path)}"
+            ) from None
 
 
-def _tensors(group: h5py.Group | dict[str, Any]) -> Tensors:
-    return {name: torch.from_numpy(np.asarray(group[name][()])) for name in group}
+def _tensors(path: Path | str, group: h5py.Group) -> Tensors:
+    return {name: torch.from_numpy(numbers(path, item)) for name, item in group.items()}
 
 
 def check_parameters(path: Path | str, network: torch.nn.Module, parameters: Tensors) -> None:

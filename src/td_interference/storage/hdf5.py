@@ -1,31 +1,30 @@
 """Writing and reading HDF5 files of the project's tables.
 
-A file is written whole under a temporary name and then renamed; it is never opened for writing
-again. Data sets are compressed with gzip, which every HDF5 tool can read, and carry Fletcher-32
-checksums, so that a flipped bit is an error.
+The HDF5 library works in memory alone: a finished file is sealed (`storage.seal`) and written
+whole, a file to be read is checked first. So no lock is ever taken, which network file systems may
+not offer, a full disk meets a plain write (the library would crash), and damage never reaches the
+library. Data sets are compressed with gzip, which every HDF5 tool can read, and carry Fletcher-32
+checksums for the tools that do not know the seal.
 """
 
 import json
-import os
 import platform
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
-
-# Readers take no locks: files never change once published, and network file systems that offer
-# no locks would refuse to open them at all.
-os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from td_interference.errors import UserError
-from td_interference.files import atomic_path
+from td_interference.errors import UserError, rebuild
+from td_interference.storage.guard import Refused, check_objects
+from td_interference.storage.seal import read_sealed, write_sealed
 from td_interference.storage.table import Table
-from td_interference.storage.tables import REBUILD, TABLES
+from td_interference.storage.tables import TABLES
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -33,6 +32,7 @@ _CHUNK_BYTES = 1 << 18  # about 32 frames: 1-10 ms for a random read, good compr
 _COMPRESSED = {"compression": "gzip", "compression_opts": 4, "fletcher32": True}
 
 
+@cache
 def library_versions() -> dict[str, str]:
     """Return the versions of what decides a result's bits."""
     versions = {"python": platform.python_version()}
@@ -90,9 +90,9 @@ class Writer:
         checked = {"chunks": True, "fletcher32": True} if array.size and array.ndim else {}
         self._file.create_dataset(name, data=array, **checked)
 
-    def copy_group(self, source: h5py.File, name: str) -> None:
-        """Copy the group `name` of another file of the same table."""
-        source.copy(name, self._file)
+    def group(self, name: str) -> None:
+        """Make sure that there is a group of this name."""
+        self._file.require_group(name)
 
     def attribute(self, name: str, value: Any) -> None:
         """Set a file attribute; mappings and lists are stored as JSON."""
@@ -115,10 +115,9 @@ def create(path: Path | str, table: Table, attributes: Mapping[str, Any]) -> Ite
     Raises:
         ValueError: If a field of the table was not written.
     """
-    with (
-        atomic_path(path) as temporary,
-        h5py.File(temporary, "w", libver=("earliest", "v110")) as file,
-    ):
+    with h5py.File(
+        Path(path).name, "w", driver="core", backing_store=False, libver=("earliest", "v110")
+    ) as file:
         writer = Writer(file, table)
         for name, value in {
             "schema": table.name,
@@ -132,6 +131,9 @@ def create(path: Path | str, table: Table, attributes: Mapping[str, Any]) -> Ite
         missing = sorted(set(table.fields) - set(file))
         if missing:
             raise ValueError(f"{table.name} file without {', '.join(missing)}")
+        file.flush()
+        content = file.id.get_file_image()
+    write_sealed(path, content)
 
 
 def write(
@@ -146,9 +148,15 @@ def write(
             writer.append(name, np.asarray(array).astype(table.fields[name].dtype, copy=False))
 
 
+# What the HDF5 library and its Python layer raise on content that is sealed but makes no sense.
+_UNREADABLE = (OSError, RuntimeError, LookupError, TypeError, ValueError, OverflowError)
+
+
 @contextmanager
 def opened(path: Path | str, table: Table | None = None) -> Iterator[h5py.File]:
-    """Open a file for reading and check it against its table.
+    """Open a file for reading, checked: its seal, every object in it, and its table.
+
+    The file is in memory, so that nothing the block raises can come from its disk.
 
     Args:
         path: The file.
@@ -161,20 +169,27 @@ def opened(path: Path | str, table: Table | None = None) -> Iterator[h5py.File]:
         UserError: If it is missing, damaged, foreign, of another kind or schema version.
     """
     path = Path(path)
-    way_out = REBUILD
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
+    content = read_sealed(path)
     try:
-        with h5py.File(path, "r") as file:
+        file = h5py.File(h5py.h5f.open_file_image(content))
+    except _UNREADABLE as error:
+        raise _unreadable(path, error) from None
+    with file:
+        try:
+            check_objects(file, len(content))
             check(file, path, table)
-            yield file
-    except (OSError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path}: damaged or not HDF5 ({reason}); {way_out}") from None
+        except (Refused, *_UNREADABLE) as error:
+            raise _unreadable(path, error) from None
+        yield file
+
+
+def _unreadable(path: Path, error: Exception) -> UserError:
+    reason = " ".join(str(error).split())
+    return UserError(f"{path}: refused, not as this program writes it ({reason}); {rebuild(path)}")
 
 
 def check(file: h5py.File, path: Path, table: Table | None = None) -> Table:
-    """Compare an open file with its table; return the table.
+    """Compare an open file, whose objects were checked, with its table; return the table.
 
     Raises:
         UserError: Names the file and what is wrong with it.
@@ -188,24 +203,24 @@ def check(file: h5py.File, path: Path, table: Table | None = None) -> Table:
     written = file.attrs.get("schema_version")
     if written != found.version:
         raise UserError(
-            f"{path}: schema version {written}, this program reads {found.version}; {REBUILD}"
+            f"{path}: schema version {written}, this program reads {found.version}; {rebuild(path)}"
         )
     sizes: dict[str, int] = {}
     for key, field in found.fields.items():
-        # A link would let a foreign file pull in others from the reader's disk.
-        if not isinstance(file.get(key, getlink=True), h5py.HardLink):
-            raise UserError(f"{path}: data set '{key}' is missing; {REBUILD}")
+        if key not in file:
+            raise UserError(f"{path}: data set '{key}' is missing; {rebuild(path)}")
         dataset = file[key]
         is_dataset = isinstance(dataset, h5py.Dataset)
         if not is_dataset or dataset.dtype != np.dtype(field.dtype):
-            raise UserError(f"{path}: '{key}' should be {field.dtype}; {REBUILD}")
+            raise UserError(f"{path}: '{key}' should be {field.dtype}; {rebuild(path)}")
         agrees = len(dataset.shape) == len(field.dimensions) and all(
             size == (dimension if isinstance(dimension, int) else sizes.setdefault(dimension, size))
             for dimension, size in zip(field.dimensions, dataset.shape, strict=True)
         )
         if not agrees:
             raise UserError(
-                f"{path}: '{key}' has shape {dataset.shape}, expected {field.dimensions}; {REBUILD}"
+                f"{path}: '{key}' has shape {dataset.shape}, expected {field.dimensions}; "
+                f"{rebuild(path)}"
             )
     return found
 
@@ -217,7 +232,22 @@ def read(path: Path | str, table: Table) -> Arrays:
         UserError: If the file is not good.
     """
     with opened(path, table) as file:
-        return {name: file[name][()] for name in table.fields}
+        return {name: numbers(path, file[name]) for name in table.fields}
+
+
+def numbers(path: Path | str, dataset: h5py.Dataset) -> NDArray[Any]:
+    """Return a data set of the open file `path`, in memory.
+
+    Raises:
+        UserError: If its checksums are wrong under a right seal, or it does not fit into memory.
+    """
+    try:
+        return np.asarray(dataset[()])
+    except MemoryError:
+        size = f"{dataset.size * dataset.dtype.itemsize / 1e9:.1f} GB"
+        raise UserError(f"{path}: '{dataset.name}' needs {size} of memory; take less") from None
+    except _UNREADABLE as error:
+        raise _unreadable(Path(path), error) from None
 
 
 def read_attributes(path: Path | str, table: Table | None = None) -> dict[str, Any]:
@@ -236,7 +266,8 @@ def parse_attributes(file: h5py.File) -> dict[str, Any]:
     for name, value in file.attrs.items():
         plain = value.item() if isinstance(value, np.generic) else value
         if isinstance(plain, str) and plain[:1] in ("{", "["):
-            with suppress(ValueError):  # text that only looks like JSON stays text
+            # Text that only looks like JSON stays text.
+            with suppress(ValueError, RecursionError):
                 plain = json.loads(plain)
         attributes[name] = plain
     return attributes

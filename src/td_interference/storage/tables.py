@@ -6,7 +6,6 @@ from td_interference.storage.generalization import GENERALIZATION
 from td_interference.storage.table import Field, Table
 
 _GAME_SCORE = "game score"
-REBUILD = "delete it and run snakemake again"  # what a user can do about a bad file
 
 REPLAY = Table(
     "replay",

@@ -1,8 +1,9 @@
 """Tables: what figures draw. `TABLES` names each with the measurements it reduces.
 
 Columns have the same names in every table and figure: game, experiment, objective, lambda,
-optimizer, update_step, offset, index, mean, low, high, n; n is the number of runs. The registry
-imports nothing heavy, so the Snakefile can read it.
+optimizer, update_step, offset, index, mean, low, high, n, diverged; n is the number of runs in the
+mean, diverged that of those left out of it. The registry imports nothing heavy, so the Snakefile
+can read it.
 """
 
 import importlib

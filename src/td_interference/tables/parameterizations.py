@@ -18,7 +18,10 @@ _CURVES = {
 
 
 def parameterizations(measured: Sequence[Measured], statistics: Mapping[str, Any]) -> pl.DataFrame:
-    """One row per run; intervals are over what was drawn within it (segments, episodes, states)."""
+    """One row per run; intervals are over what was drawn within it (segments, episodes, states).
+
+    A run that diverged has NaN in all of them, and 1 in the column diverged.
+    """
 
     def key(item: Measured) -> Key:
         run = item.run
@@ -34,6 +37,8 @@ def parameterizations(measured: Sequence[Measured], statistics: Mapping[str, Any
         column = metric.removeprefix("policy_")
         items = [item for item in measured if item.metric == metric]
         means = means_by(key, items, curve, statistics).drop("n")
+        if table is not None:  # a run diverged in all its measurements or in none
+            means = means.drop("diverged")
         means = means.rename({"mean": column, "low": f"{column}_low", "high": f"{column}_high"})
         keys = ["game", "learning_rate", "hidden", "seed"]
         table = means if table is None else table.join(means, on=keys, validate="1:1")
@@ -44,10 +49,15 @@ def parameterizations(measured: Sequence[Measured], statistics: Mapping[str, Any
 def parameterization_correlations(
     measured: Sequence[Measured], statistics: Mapping[str, Any]
 ) -> pl.DataFrame:
-    """Pearson's r of sign variance with score and with interference, over runs."""
+    """Pearson's r of sign variance with score and with interference, over runs.
+
+    The column diverged counts those left out.
+    """
     table = parameterizations(measured, statistics)
     rows = []
-    for (game,), runs in table.group_by("game", maintain_order=True):
+    for (game,), all_runs in table.group_by("game", maintain_order=True):
+        runs = all_runs.filter(pl.col("diverged") == 0)
+        diverged = len(all_runs) - len(runs)
         for y in ("score", "function_interference"):
             correlation = pearson(
                 runs["sign_variance"].to_numpy(),
@@ -56,5 +66,6 @@ def parameterization_correlations(
                 resamples=statistics["resamples"],
                 generator=numpy_generator(f"{game}-{y}", "bootstrap"),
             )
-            rows.append({"game": game, "x": "sign_variance", "y": y, **correlation._asdict()})
+            row = {"game": game, "x": "sign_variance", "y": y, **correlation._asdict()}
+            rows.append({**row, "diverged": diverged})
     return pl.DataFrame(rows)

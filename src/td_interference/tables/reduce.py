@@ -4,11 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from td_interference import metrics, storage, tables
 from td_interference.agents.control_settings import ControlSettings
+from td_interference.errors import UserError
 from td_interference.files import atomic_path
 from td_interference.generalization.grid import CellGroup
 from td_interference.grid import RunSpec
@@ -33,6 +35,7 @@ class Measured(NamedTuple):
     experiment: str = ""  # for which the run was measured
     metric: str = ""
     checkpoints: Sequence[int] = ()  # update steps that the experiment looks at
+    diverged: bool = False  # its training did; it is counted, and in no mean
 
 
 class MeasuredStudy(NamedTuple):
@@ -77,21 +80,30 @@ def means_by(
         statistics: "confidence" and "resamples".
 
     Returns:
-        The key's columns, those of the positions, mean, low, high, n.
+        The key's columns, those of the positions, mean, low, high, n (runs in the mean), diverged
+        (runs left out of it). Where all of a key's runs diverged, n is 0 and the means are NaN.
+
+    Raises:
+        UserError: If all runs diverged.
     """
     groups: dict[tuple, list[Measured]] = {}
     for item in measured:
         groups.setdefault(tuple(key(item).items()), []).append(item)
+    good = [item for item in measured if not item.diverged]
+    if not good:
+        runs = ", ".join(sorted({item.run.run_id for item in measured}))
+        raise UserError(f"config key 'learning_rates': all runs of a table diverged ({runs})")
     rows = []
     for columns, items in groups.items():
-        curves = [curve(item) for item in items]
+        curves = [curve(item) for item in items if not item.diverged]
+        positions = curves[0].positions if curves else curve(good[0]).positions
         interval = mean_over_runs(
-            [run.units for run in curves],
+            [run.units for run in curves] or [np.full((1, len(positions)), np.nan)],
             confidence=statistics["confidence"],
             resamples=statistics["resamples"],
             generator=numpy_generator(repr(columns), "bootstrap"),
         )
-        for place, position in enumerate(curves[0].positions):
+        for place, position in enumerate(positions):
             rows.append(
                 {
                     **dict(columns),
@@ -100,6 +112,7 @@ def means_by(
                     "low": float(interval.low[place]),
                     "high": float(interval.high[place]),
                     "n": len(curves),
+                    "diverged": len(items) - len(curves),
                 }
             )
     return pl.DataFrame(rows)
@@ -123,6 +136,7 @@ def compute_table(
     statistics: Mapping[str, Any],
     parquet_path: Path | str,
     csv_path: Path | str,
+    on_divergence: str = "stop",
 ) -> None:
     """Write one table as Parquet and CSV.
 
@@ -134,11 +148,18 @@ def compute_table(
         statistics: "confidence" and "resamples" of the bootstrap.
         parquet_path: File to write.
         csv_path: File to write.
+        on_divergence: "leave_out" to do without runs whose training diverged.
 
     Raises:
-        UserError: If a measurement is bad.
+        UserError: If a measurement is bad, or of a run that diverged and is not to be left out.
     """
     measured = [_read(item, path) for item, path in zip(runs, measurement_paths, strict=True)]
+    for item in measured:
+        if isinstance(item, Measured) and item.diverged and on_divergence != "leave_out":
+            raise UserError(
+                f"{item.run.run_id}: its training diverged; lower 'learning_rates', or go on "
+                "without such runs by 'training.on_divergence: leave_out'"
+            )
     table = tables.load(name)(measured, statistics)
     with atomic_path(parquet_path) as temporary:
         table.write_parquet(temporary)
@@ -166,4 +187,5 @@ def _read(item: Mapping[str, Any], path: Path | str) -> Measured | MeasuredStudy
         item["experiment"],
         item["metric"],
         item["checkpoints"],
+        "diverged_at" in storage.read_attributes(path, schema),
     )

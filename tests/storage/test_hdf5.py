@@ -15,6 +15,7 @@ from td_interference.storage.checkpoints import (
     read_checkpoint,
     write_checkpoint,
 )
+from td_interference.storage.seal import BLOCK_BYTES, write_sealed
 
 
 def test_round_trip(arrays, replay_path):
@@ -66,6 +67,13 @@ def test_nothing_appears_when_writing_fails(tmp_path, arrays):
 
 
 def broken(path, how):
+    """Damage a file; what is no accident gets a seal that is right."""
+    damage(path, how)
+    if how in ("other version", "missing data set", "wrong dtype", "wrong length", "external link"):
+        write_sealed(path, path.read_bytes()[BLOCK_BYTES:])
+
+
+def damage(path, how):
     if how == "missing":
         path.unlink()
     elif how == "empty":

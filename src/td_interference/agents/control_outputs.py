@@ -1,0 +1,60 @@
+"""The files of a control run, written at its end from the parts kept on the way."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars
+
+from td_interference.agents.control_settings import ControlOutputs, window_name
+from td_interference.agents.learning_curve import TrainingEpisode, write_learning_curve
+from td_interference.files import atomic_path
+from td_interference.storage.checkpoints import merge_checkpoints
+
+_EVALUATION_SCHEMA = {
+    "update_step": polars.Int64,
+    "episode": polars.Int64,
+    "score": polars.Int64,
+    "agent_steps": polars.Int64,
+    "truncated": polars.Boolean,
+}
+
+
+def checkpoint_name(update_step: int) -> str:
+    """Return the name of the file that holds one checkpoint until the end of the run."""
+    return f"checkpoint-{update_step}.h5"
+
+
+def write_outputs(
+    outputs: ControlOutputs,
+    parts: Path,
+    steps: Sequence[int],
+    curve: Sequence[TrainingEpisode],
+    evaluation: Sequence[Mapping[str, Any]],
+    attributes: Mapping[str, Any],
+) -> None:
+    """Write all files of a run.
+
+    Args:
+        outputs: Files to write.
+        parts: Directory of the checkpoints and windows.
+        steps: Update steps of the checkpoints that the run reached.
+        curve: An episode of training each.
+        evaluation: An episode of a checkpoint's evaluation each, by column.
+        attributes: Of the file of checkpoints.
+
+    Raises:
+        UserError: If a part is not good.
+    """
+    outputs.windows.mkdir(parents=True, exist_ok=True)  # also where there is none
+    for step in steps:
+        # Not moved: a job killed on the way must find them again.
+        with atomic_path(outputs.windows / window_name(step)) as temporary:
+            shutil.copyfile(parts / window_name(step), temporary)
+    merge_checkpoints(
+        outputs.checkpoints, [parts / checkpoint_name(step) for step in steps], attributes
+    )
+    write_learning_curve(outputs.learning_curve, curve)
+    with atomic_path(outputs.evaluation) as temporary:
+        polars.DataFrame(evaluation, schema=_EVALUATION_SCHEMA).write_csv(temporary)

@@ -1,0 +1,129 @@
+"""What a job asks of a cluster: memory and run time, from its own settings.
+
+Standard library only: the Snakefile reads this module. The figures below were measured on one core
+of a CPU (`docs/control.md`, `docs/expert.md`, benchmark files of the `laptop` scale); a request is
+what follows from them with a margin, so that a change of settings changes it as well.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from td_interference.agents.control_settings import ControlSettings
+from td_interference.agents.masked_image_settings import DoubleDQNSettings
+from td_interference.agents.settings import ExpertSettings
+from td_interference.generalization.records import CellSpec
+from td_interference.grid import ReplaySpec, RunSpec
+from td_interference.random_studies import Study
+
+_UPDATE = 0.045  # s: minibatch 32 of the paper's network (hidden 32), forward, backward, Adam
+_EXPERT_UPDATE = 0.03  # s: 0.012 to 0.018 measured for data-efficient Rainbow, canonical is larger
+_STEP = 0.0012  # s: an agent step with its action
+_RECORDED_STEP = 0.001  # s: an agent step of D*, compressed on disk
+_PRODUCT = 2e-10  # s: a multiplication of a sample's forward and backward pass, 8 to 16 channels
+_GPU_SPEEDUP = 4  # of an update over one core; assumed, and low on purpose: not measured
+
+_STEP_MB = 7069 / 1e6  # an agent step in memory: a frame and 13 bytes
+_COPIES = 1.5  # of the frames, while a file is read or grown
+_TRAINING_MB = 1200  # at most 1040 measured at laptop scale, frames among them
+_MEASURING_MB = 2500  # at most 1090 measured at laptop scale; the paper's network is twice as wide
+
+_MARGIN = 2.0  # busy or older machines
+_START = 10.0  # minutes: Python and torch from a slow file system, reading D*
+_CHECKPOINT = 5.0  # minutes to measure one; at most 0.2 measured at laptop scale, times 8 at paper
+_NETWORKS = 2.0  # minutes for 16 samples of one random network; 0.01 measured with 8, hidden 8
+
+
+class Needs(NamedTuple):
+    """What one job asks for at its first attempt."""
+
+    mem_mb: int
+    minutes: int
+    resumes: bool = False  # goes on from a resume state: a second attempt needs no longer
+
+    def mem_mb_at(self, attempt: int) -> int:
+        """Memory in MB at an attempt, counted from 1: more each time."""
+        return self.mem_mb * attempt
+
+    def minutes_at(self, attempt: int) -> int:
+        """Run time at an attempt, counted from 1: more for a job that starts anew."""
+        return self.minutes if self.resumes else self.minutes * attempt
+
+
+def expert_needs(expert: ExpertSettings, device: str = "cpu") -> Needs:
+    """Return what training and evaluating an expert needs."""
+    updates = expert.training_steps * expert.updates_per_step
+    episodes = expert.evaluation_episodes + expert.random_episodes
+    steps = expert.training_steps + 1000 * episodes  # of an episode: a few hundred, as a rule
+    seconds = updates * _EXPERT_UPDATE / _speedup(device) + steps * _STEP
+    return _needs(_TRAINING_MB, expert.replay_capacity, seconds, resumes=True)
+
+
+def replay_needs(replay: ReplaySpec) -> Needs:
+    """Return what recording a D* needs."""
+    return _needs(_TRAINING_MB, replay.transitions, replay.transitions * _RECORDED_STEP)
+
+
+def run_needs(run: RunSpec, transitions: int, device: str = "cpu") -> Needs:
+    """Return what training from a D* of `transitions` needs."""
+    seconds = run.steps * _update(run.hidden, run.minibatch, device)
+    return _needs(_TRAINING_MB, transitions, seconds, resumes=True)
+
+
+def control_needs(control: ControlSettings, device: str = "cpu") -> Needs:
+    """Return what a control run needs; the paper's takes days."""
+    steps = control.steps + control.random_fill
+    seconds = steps * _STEP + control.updates * _update(control.hidden, control.minibatch, device)
+    return _needs(_TRAINING_MB, control.buffer_capacity, seconds, resumes=True)
+
+
+def measurement_needs(run: RunSpec, transitions: int, n_checkpoints: int) -> Needs:
+    """Return what a metric of `n_checkpoints` checkpoints of a run on D* needs."""
+    return _needs(_MEASURING_MB, transitions, n_checkpoints * _CHECKPOINT * _width(run.hidden) * 60)
+
+
+def study_needs(study: Study) -> Needs:
+    """Return what a study of random networks needs."""
+    networks = study.networks * (_width(study.hidden) if study.network == "q" else 0.01)
+    return _needs(_MEASURING_MB, 0, networks * _NETWORKS * (study.samples / 16) ** 2 * 60)
+
+
+def group_needs(cells: Sequence[CellSpec], device: str = "cpu") -> Needs:
+    """Return what training and measuring the runs of a group needs, all in one job."""
+    products = sum(len(cell.seeds) * _samples_learned(cell) * _products(cell) for cell in cells)
+    return _needs(_MEASURING_MB, 0, products * _PRODUCT / _speedup(device), resumes=True)
+
+
+def _samples_learned(cell: CellSpec) -> float:
+    """Return how many samples a run's updates go through; a REINFORCE agent uses each step once."""
+    if cell.experiment == "reinforce":
+        return cell.steps
+    per_update = cell.agent.steps_per_update if isinstance(cell.agent, DoubleDQNSettings) else 1
+    return cell.steps / per_update * cell.minibatch
+
+
+def _products(cell: CellSpec) -> float:
+    """Return the multiplications of a sample's forward pass (`image_networks`), about."""
+    hidden, extra = cell.hidden, cell.extra_layers
+    if cell.experiment == "regression":
+        return 30 * hidden + extra * hidden**2
+    return 19_600 * hidden + (11_392 + 14_400 * extra) * hidden**2
+
+
+def _needs(base_mb: float, steps_in_memory: int, seconds: float, *, resumes: bool = False) -> Needs:
+    mem_mb = base_mb + _COPIES * steps_in_memory * _STEP_MB
+    return Needs(math.ceil(mem_mb), math.ceil(_START + _MARGIN * seconds / 60), resumes)
+
+
+def _speedup(device: str) -> float:
+    return _GPU_SPEEDUP if device == "cuda" else 1
+
+
+def _width(hidden: int) -> float:
+    """Cost of a network against the paper's: convolutions grow with the square of their width."""
+    relative = hidden / 32
+    return max(relative, relative**2)
+
+
+def _update(hidden: int, minibatch: int, device: str) -> float:
+    return _UPDATE * _width(hidden) * max(1, minibatch / 32) / _speedup(device)

@@ -1,0 +1,70 @@
+"""The seal of a file: the SHA-256 of its bytes, in the text that stands before the HDF5 itself.
+
+HDF5 lets a program keep a block of its own at the beginning of a file (the user block), which
+every HDF5 tool skips. A reader compares the digest before the HDF5 library sees a single byte, so
+that damage anywhere is found, in the structure as in the data, and cannot lead the library astray.
+In a shell: `head -n 1 FILE` shows the digest, `tail -c +513 FILE | sha256sum` computes it.
+"""
+
+import hashlib
+from pathlib import Path
+
+from td_interference.errors import UserError, rebuild
+from td_interference.files import atomic_path
+
+BLOCK_BYTES = 512  # the smallest user block that HDF5 allows
+_MAGIC = b"td-interference "
+_FORMAT = _MAGIC + b"file 1, SHA-256 of the bytes from 513 on: "
+_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+
+def _block(content: bytes | memoryview) -> bytes:
+    digest = hashlib.sha256(content).hexdigest()
+    return (_FORMAT + digest.encode()).ljust(BLOCK_BYTES, b"\n")
+
+
+def write_sealed(path: Path | str, hdf5: bytes) -> None:
+    """Write a sealed file, atomically.
+
+    Args:
+        path: The file to create or replace.
+        hdf5: The file as the HDF5 library made it, without a user block.
+    """
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        file.write(_block(hdf5))
+        file.write(hdf5)
+
+
+def read_sealed(path: Path | str) -> bytes:
+    """Return the bytes of a file, its user block included, once their digest is right.
+
+    They are read once and in one go, without a lock: published files never change, and what was
+    checked is what is used.
+
+    Raises:
+        UserError: If there is no such file, or it is not as it was written.
+    """
+    path = Path(path)
+    try:
+        if not path.is_file():
+            raise UserError(f"{path}: no such file")
+        content = path.read_bytes()
+    except (OSError, MemoryError) as error:
+        reason = getattr(error, "strerror", None) or "not enough memory"
+        raise UserError(f"{path}: cannot be read ({reason})") from None
+    if content[:BLOCK_BYTES] == _block(memoryview(content)[BLOCK_BYTES:]):
+        return content
+    raise UserError(f"{path}: {_reason(content)}; {rebuild(path)}")
+
+
+def _reason(content: bytes) -> str:
+    """Say what is wrong with a file whose seal is."""
+    if not content:
+        return "damaged: the file is empty"
+    if content.startswith(_FORMAT):
+        return "damaged: its bytes have not the SHA-256 that was written with them"
+    if content.startswith(_MAGIC):
+        return "written in the format of another version of this program"
+    if content.startswith(_HDF5_SIGNATURE):
+        return "HDF5 without a seal: another program or an earlier version wrote it"
+    return "damaged or not HDF5"

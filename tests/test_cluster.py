@@ -1,0 +1,87 @@
+"""What jobs ask of a cluster: enough for what was measured, more at a second attempt."""
+
+import dataclasses
+import math
+
+import pytest
+
+from td_interference import cluster
+from td_interference.agents.control_settings import ControlSettings
+from td_interference.agents.settings import ExpertSettings
+from td_interference.config import SCALES
+from td_interference.grid import ReplaySpec
+from td_interference.planning import make_plan
+from td_interference.random_studies import Study
+
+
+@pytest.fixture(scope="module")
+def plans(request):
+    workflow = request.config.rootpath / "workflow"
+    user = {"device": "cpu"}
+    return {scale: make_plan({**user, "scale": scale}, workflow) for scale in SCALES}
+
+
+def all_needs(plan, device="cpu"):
+    """Needs of one job of each stage."""
+    transitions = plan.config["replay"]["transitions"]
+    run = max(plan.runs.values(), key=lambda run: run.hidden)
+    return {
+        "expert": cluster.expert_needs(ExpertSettings(**plan.expert("ms_pacman")), device),
+        "replay": cluster.replay_needs(ReplaySpec(**plan.replay("ms_pacman", 0))),
+        "run": cluster.run_needs(run, transitions, device),
+        "control": cluster.control_needs(next(iter(plan.control_runs.values())), device),
+        "measurement": cluster.measurement_needs(run, transitions, len(run.checkpoints)),
+        "study": cluster.study_needs(next(iter(plan.studies.values()))),
+    }
+
+
+def test_requests_cover_what_was_measured(plans):
+    """Maximum resident MB and seconds of the `laptop` scale, in its benchmark files."""
+    measured = {"run": (862, 23), "control": (1041, 58), "measurement": (1090, 62)}
+    needs = all_needs(plans["laptop"])
+    for stage, (megabytes, seconds) in measured.items():
+        assert needs[stage].mem_mb > 1.1 * megabytes, stage
+        assert needs[stage].minutes * 60 > 5 * seconds, stage
+
+
+def test_small_scales_fit_small_queues(plans):
+    for scale in ("smoke", "laptop"):
+        for stage, needs in all_needs(plans[scale]).items():
+            assert needs.minutes <= 240 and needs.mem_mb < 4000, (scale, stage)
+
+
+def test_the_papers_run_asks_for_twice_its_updates(plans):
+    """45 ms an update on one core; 500k frames of 7,069 bytes, half as many again while reading."""
+    run = dataclasses.replace(next(iter(plans["paper"].runs.values())), hidden=32, steps=500_000)
+    needs = cluster.run_needs(run, 500_000)
+    assert needs.minutes == math.ceil(10 + 2 * 500_000 * 0.045 / 60) == 760
+    assert needs.mem_mb == math.ceil(1200 + 1.5 * 500_000 * 7069 / 1e6) == 6502
+    measuring = cluster.measurement_needs(run, 500_000, 3)
+    assert measuring == (math.ceil(2500 + 1.5 * 500_000 * 7069 / 1e6), 10 + 2 * 5 * 3, False)
+
+
+def test_time_grows_with_the_work_and_shrinks_on_a_gpu():
+    control = ControlSettings(game="ms_pacman")
+    needs = cluster.control_needs(control)
+    assert cluster.control_needs(dataclasses.replace(control, hidden=64)).minutes > (
+        3.5 * needs.minutes
+    )
+    half = dataclasses.replace(control, steps=5_000_000, checkpoints=(1000,))
+    assert cluster.control_needs(half).minutes == pytest.approx(needs.minutes / 2, rel=0.05)
+    on_gpu = cluster.control_needs(control, "cuda")
+    assert needs.minutes / 4 < on_gpu.minutes < needs.minutes / 3  # the game is played on the CPU
+    assert on_gpu.mem_mb == needs.mem_mb
+    playing, updating = 10_200_000 * 0.0012, 10_000_000 * 0.045
+    assert needs.minutes == math.ceil(10 + 2 * (playing + updating) / 60)
+    assert cluster.control_needs(control, "auto") == needs
+    small, large = Study(network="q", samples=8), Study(network="q", samples=16)
+    assert cluster.study_needs(large).minutes > 3 * cluster.study_needs(small).minutes
+
+
+def test_a_second_attempt_asks_for_more(plans):
+    for stage, needs in all_needs(plans["paper"]).items():
+        assert needs.mem_mb_at(1) == needs.mem_mb and needs.minutes_at(1) == needs.minutes
+        assert needs.mem_mb_at(2) == 2 * needs.mem_mb
+        # Training goes on from its resume state; what starts anew gets more time.
+        again = stage in {"replay", "measurement", "study"}
+        assert needs.minutes_at(3) == needs.minutes * (3 if again else 1), stage

@@ -1,0 +1,181 @@
+"""SIGKILL at random moments, SIGTERM, a full disk: nothing is lost, and the bytes are the same.
+
+`make test-kill` kills each stage five times; the default suite does it once.
+"""
+
+import functools
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from stages import RUN, STAGES, digests, make_inputs
+
+from td_interference import preemption
+from td_interference.resume import ResumeState
+
+INTERVAL = 0.05  # seconds: so short that many kills hit a save
+PROGRAM = Path(__file__).parent / "stages.py"
+
+
+class Whole(NamedTuple):
+    """An uninterrupted run."""
+
+    digests: dict[str, str]
+    duration: float  # seconds
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory) -> Path:
+    directory = tmp_path_factory.mktemp("inputs")
+    make_inputs(directory)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def whole(inputs: Path, tmp_path_factory) -> Callable[[str], Whole]:
+    """Run a stage without interruption; once."""
+
+    @functools.cache
+    def run(stage: str) -> Whole:
+        root = tmp_path_factory.mktemp(stage)
+        started = time.monotonic()
+        STAGES[stage](inputs, root, INTERVAL)
+        return Whole(digests(root / "outputs"), time.monotonic() - started)
+
+    return run
+
+
+def start(stage: str, inputs: Path, root: Path, interval: float = INTERVAL) -> subprocess.Popen:
+    """Start a stage; return once it is about to begin."""
+    command = [sys.executable, str(PROGRAM), stage, str(inputs), str(root), str(interval)]
+    job = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        text=True,
+    )
+    assert job.stdout is not None and job.stderr is not None
+    assert job.stdout.readline() == "ready\n", job.stderr.read()
+    return job
+
+
+def finish(job: subprocess.Popen, timeout: float = 120) -> str:
+    """Wait for a job to end well; return what it said."""
+    _, said = job.communicate(timeout=timeout)
+    assert job.returncode == 0, said
+    return said
+
+
+@pytest.mark.parametrize("kills", [1, pytest.param(5, marks=pytest.mark.kill)])
+@pytest.mark.parametrize("stage", STAGES)
+def test_killed_at_random_moments(stage, kills, inputs, whole, tmp_path) -> None:
+    expected, duration = whole(stage)
+    seed = random.SystemRandom().randrange(2**32)
+    moments, killed, attempt = random.Random(seed), 0, 0
+    while killed < kills:
+        attempt += 1
+        root = tmp_path / f"attempt-{attempt}"
+        while True:
+            job = start(stage, inputs, root)
+            if killed < kills:
+                try:
+                    job.wait(moments.uniform(0, duration / 2))
+                except subprocess.TimeoutExpired:
+                    job.send_signal(signal.SIGKILL)
+                    assert job.wait() == -signal.SIGKILL
+                    killed += 1
+                    continue
+            finish(job)
+            break
+        assert digests(root / "outputs") == expected, f"after {killed} kills of seed {seed}"
+        assert not (root / "state").exists()
+    print(f"{stage}: {killed} kills injected, {killed} survived, 0 lost")
+
+
+def saved(root: Path) -> list[Path]:
+    return sorted((root / "state").glob("state-*.pt"))
+
+
+def wait_for_state(job: subprocess.Popen, root: Path) -> None:
+    deadline = time.monotonic() + 60
+    while not saved(root):
+        assert job.poll() is None and time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize("stage", ["policy_evaluation", "collection"])
+def test_sigterm_saves_a_state_and_ends(stage, inputs, whole, tmp_path) -> None:
+    """Preemption before the first interval is over: what was done is not lost."""
+    job = start(stage, inputs, tmp_path, interval=1e9)
+    time.sleep(0.3)
+    job.send_signal(signal.SIGTERM)
+    _, said = job.communicate(timeout=preemption.GRACE)
+    assert job.returncode == preemption.EXIT_CODE
+    assert "Traceback" not in said and "ended by SIGTERM: the resume state is" in said
+    assert len(saved(tmp_path)) == 1 and not digests(tmp_path / "outputs")
+    finish(start(stage, inputs, tmp_path))
+    assert digests(tmp_path / "outputs") == whole(stage).digests
+
+
+def test_a_job_that_saves_nothing_leaves_all_the_same(tmp_path: Path) -> None:
+    """Where no loop looks at the flag, the alarm ends the job, without a traceback."""
+    program = """
+import sys, time
+from td_interference import jobs, preemption
+preemption.GRACE = 1
+with jobs.job(sys.argv[1]):
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+    command = [sys.executable, "-c", program, str(tmp_path / "job.log")]
+    job = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert job.stdout is not None and job.stdout.readline() == "ready\n"
+    job.send_signal(signal.SIGTERM)
+    _, said = job.communicate(timeout=20)
+    assert job.returncode == preemption.EXIT_CODE
+    assert "could not save" in said and "Traceback" not in said
+
+
+def test_a_damaged_state_costs_one_interval(inputs: Path, tmp_path: Path) -> None:
+    job = start("policy_evaluation", inputs, tmp_path)
+    while len(saved(tmp_path)) < 2:
+        assert job.poll() is None
+        time.sleep(0.005)
+    job.send_signal(signal.SIGKILL)
+    job.wait()
+    newest = saved(tmp_path)[-1]
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 1
+    newest.write_bytes(content)
+    said = finish(start("policy_evaluation", inputs, tmp_path))
+    assert f"{newest} cannot be read (its digest is not that of its content)" in said
+    assert "goes on from" in said
+    expected = digests(inputs / "run" / "outputs")
+    assert digests(tmp_path / "outputs") == expected
+
+
+def test_the_last_two_states_are_kept(inputs: Path, tmp_path: Path) -> None:
+    job = start("policy_evaluation", inputs, tmp_path)
+    wait_for_state(job, tmp_path)
+    most = 0
+    while job.poll() is None and not (tmp_path / "outputs" / "checkpoints.h5").exists():
+        most = max(most, len(saved(tmp_path)))
+    finish(job)
+    assert 2 <= most <= 3  # a third for the moment until the oldest is gone
+
+
+def test_another_learning_rate_does_not_take_the_state(inputs: Path, tmp_path: Path) -> None:
+    job = start("policy_evaluation", inputs, tmp_path)
+    wait_for_state(job, tmp_path)
+    job.send_signal(signal.SIGKILL)
+    job.wait()
+    other = {"run": {**RUN.to_dict(), "learning_rate": 1.0}, "run_id": RUN.run_id}
+    assert ResumeState(tmp_path / "state", other).load() is None

@@ -1,0 +1,81 @@
+# What jobs ask of a cluster: memory and run time from their own settings, see td_interference.cluster.
+
+from td_interference import cluster
+from td_interference.agents.settings import ExpertSettings
+from td_interference.grid import ReplaySpec
+
+# What a job of networks asks a cluster for: a GPU only where the configuration says there are some.
+DEVICE = PLAN.config["device"]
+GPUS = 1 if DEVICE == "cuda" else 0
+
+
+def memory(needs):
+    """Resource function: MB that a job asks for, by `needs(wildcards)` and its attempt."""
+
+    def mem_mb(wildcards, attempt):
+        return needs(wildcards).mem_mb_at(attempt)
+
+    return mem_mb
+
+
+def run_time(needs):
+    """Resource function: minutes that a job asks for, by `needs(wildcards)` and its attempt."""
+
+    def runtime(wildcards, attempt):
+        return needs(wildcards).minutes_at(attempt)
+
+    return runtime
+
+
+def expert_needs(wildcards):
+    """Memory and time of a game's expert."""
+    return cluster.expert_needs(ExpertSettings(**expert_settings(wildcards)), DEVICE)
+
+
+def replay_needs(wildcards):
+    """Memory and time of recording a D*."""
+    return cluster.replay_needs(ReplaySpec(**replay_settings(wildcards)))
+
+
+def run_needs(wildcards):
+    """Memory and time of a run from D*."""
+    run = PLAN.runs[wildcards.run_id]
+    return cluster.run_needs(run, PLAN.config["replay"]["transitions"], DEVICE)
+
+
+def control_needs(wildcards):
+    """Memory and time of a control run."""
+    return cluster.control_needs(PLAN.control_runs[wildcards.run_id], DEVICE)
+
+
+def measurement_needs(wildcards):
+    """Memory and time of one metric of one run."""
+    run, settings = PLAN.measured_run(wildcards.run_id), metric_settings(wildcards)
+    n_checkpoints = 1 if settings["checkpoints"] == "last" else len(run.checkpoints)
+    transitions = PLAN.config["replay"]["transitions"]
+    return cluster.measurement_needs(run, transitions, n_checkpoints)
+
+
+def study_needs(wildcards):
+    """Memory and time of a study of random networks."""
+    return cluster.study_needs(PLAN.studies[wildcards.study_id])
+
+
+def table_needs(wildcards):
+    """Memory and time of a table: polars, a few small arrays of each run."""
+    return cluster.Needs(mem_mb=2000, minutes=20)
+
+
+def figure_needs(wildcards):
+    """Memory and time of a figure."""
+    return cluster.Needs(mem_mb=1000, minutes=10)
+
+
+def group_needs(wildcards):
+    """Memory and time of a group of generalization runs."""
+    return cluster.group_needs(PLAN.groups[wildcards.group_id].cells, DEVICE)
+
+
+def dataset_needs(wildcards):
+    """Memory and time of a data set: its arrays a few times over, and the download."""
+    return cluster.Needs(mem_mb=4000, minutes=60)
