@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from measured_groups import measured_groups
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -30,6 +31,15 @@ def test_inspect_tells_what_a_replay_holds(replay_path):
     output = RUNNER.invoke(app, ["inspect", str(replay_path)]).output
     for fact in ("125 in 3 episodes", "2 terminated, 1 truncated", "ms_pacman, seed 0", "max Q*"):
         assert fact in output
+
+
+def test_inspect_tells_what_the_runs_of_a_group_are(tmp_path):
+    _, arrays, n_parameters = measured_groups(["images"])[0]
+    path = tmp_path / "group.h5"
+    storage.write(path, storage.GENERALIZATION, arrays, {"n_parameters": n_parameters})
+    result = RUNNER.invoke(app, ["inspect", str(path)])
+    assert result.exit_code == 0
+    assert "2 different, the first digits-classification" in " ".join(result.output.split())
 
 
 def test_inspect_draws_frames(replay_path, arrays, tmp_path):

@@ -89,6 +89,9 @@ def _measurement_facts(file: h5py.File) -> Facts:
 
 
 def _range(values: NDArray[Any]) -> str:
+    if values.dtype.kind == "S":
+        names = np.unique(values).astype(str)
+        return f"{len(names)} different, the first {names[0]}" if len(names) else "none"
     known = values[np.isfinite(values)]
     if not known.size:
         return "all NaN"

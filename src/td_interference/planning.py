@@ -71,7 +71,8 @@ class Plan(NamedTuple):
         if isinstance(run, Study):
             return []
         if isinstance(run, CellGroup):
-            return [f"datasets/{run.dataset}.h5"]
+            kept = [f"parameters/{run.run_id}.h5"] if self.keeps_parameters else []
+            return [f"datasets/{run.dataset}.h5", *kept]
         own = f"runs/{run.run_id}"
         if isinstance(run, ControlSettings):
             return [f"{own}/checkpoints.h5", f"{own}/windows"]
@@ -104,6 +105,11 @@ class Plan(NamedTuple):
             rules = ("repeat_action_probability", "max_frames_per_episode")
             settings |= {rule: self.config["environment"][rule] for rule in rules}
         return settings
+
+    @property
+    def keeps_parameters(self) -> bool:
+        """Whether the parameters of the generalization experiments' networks are kept."""
+        return self.config[GENERALIZATION]["keep_checkpoints"]
 
     @property
     def datasets(self) -> list[str]:

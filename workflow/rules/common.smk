@@ -38,7 +38,6 @@ ATARI_FIGURES = [entry.name for entry in figures.FIGURES if entry.about == "atar
 GENERALIZATION_FIGURES = [
     entry.name for entry in figures.FIGURES if entry.about == "generalization"
 ]
-KEEPS_PARAMETERS = PLAN.config["generalization"]["keep_checkpoints"]
 TABLE_NAMES = [entry.name for entry in tables.TABLES]
 METRIC_NAMES = [entry.name for entry in metrics.METRICS]
 

@@ -4,7 +4,9 @@ rule train_group:
     output:
         measurement="results/{scale}/metrics/generalization/{group_id}.h5",
         parameters=(
-            ["results/{scale}/parameters/{group_id}.h5"] if KEEPS_PARAMETERS else []
+            ["results/{scale}/parameters/{group_id}.h5"]
+            if PLAN.keeps_parameters
+            else []
         ),
     log:
         "results/{scale}/logs/train_group/{group_id}.log",

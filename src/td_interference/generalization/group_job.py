@@ -1,7 +1,7 @@
 """The job of one group of cells: train all its runs, measure them on the way, go on when killed.
 
 Everything else in the project trains first and measures checkpoints later. Here that would keep
-hundreds of thousands of checkpoints (2,300 runs, measured up to 200 times each) that are read once
+some 170,000 checkpoints (2,300 runs, measured 20 to 200 times each) that are read once
 each, and a measurement takes as long as a few updates: so it is done on the way. Parameters are
 kept where asked for.
 """
