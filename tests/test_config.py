@@ -251,3 +251,9 @@ def test_random_streams_are_shared_across_lambda_only(run):
 
     assert stream(lambda_=0.0) == stream(lambda_=1.0)
     assert len({stream(), stream(seed=1), stream(hidden=4), stream(game="asterix")}) == 4
+
+
+@pytest.mark.parametrize("user", [{1: 2}, {"datasets": {None: {}}}])
+def test_keys_that_are_no_words_are_named(user):
+    with pytest.raises(UserError, match="config key '(1|None)': keys are words"):
+        complete(user, WORKFLOW)

@@ -85,7 +85,8 @@ def _check_values(user: Mapping[str, Any]) -> None:
     """Look at every value, so that what follows comes to an end and reckons with numbers.
 
     Raises:
-        UserError: If aliases make the configuration endless or huge, or a number is not finite.
+        UserError: If aliases make the configuration endless or huge, a number is not finite, or a
+            key is no text.
     """
     waiting: list[Any] = [user]
     for _ in range(_MOST_VALUES):
@@ -93,6 +94,9 @@ def _check_values(user: Mapping[str, Any]) -> None:
             return
         value = waiting.pop()
         if isinstance(value, Mapping):
+            for key in value:
+                if not isinstance(key, str):
+                    raise UserError(f"config key '{key}': keys are words; write it in quotes")
             waiting += value.values()
         elif isinstance(value, list):
             waiting += value
