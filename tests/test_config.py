@@ -255,5 +255,10 @@ def test_random_streams_are_shared_across_lambda_only(run):
 
 @pytest.mark.parametrize("user", [{1: 2}, {"datasets": {None: {}}}])
 def test_keys_that_are_no_words_are_named(user):
-    with pytest.raises(UserError, match="config key '(1|None)': keys are words"):
+    with pytest.raises(UserError, match=r"config key '(1|None)': keys are words"):
         complete(user, WORKFLOW)
+
+
+def test_a_count_with_a_point_is_named():
+    with pytest.raises(UserError, match=r"config key 'training.minibatch': 8.0 is not of type"):
+        complete({"scale": "smoke", "device": "cpu", "training": {"minibatch": 8.0}}, WORKFLOW)

@@ -11,13 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonschema import Draft202012Validator, ValidationError
+from jsonschema import Draft202012Validator, ValidationError, validators
 
 from td_interference.errors import UserError
 
 SCALES = ("smoke", "laptop", "paper")
 
 Config = dict[str, Any]
+
+# JSON Schema takes 2.0 for an integer, which counts and indices in Python do not.
+_Validator = validators.extend(
+    Draft202012Validator,
+    type_checker=Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+    ),
+)
 
 _MOST_VALUES = 100_000
 
@@ -137,7 +145,7 @@ def validate(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
         UserError: For the first key at fault, in one line.
     """
     errors = sorted(
-        Draft202012Validator(schema).iter_errors(config),
+        _Validator(schema).iter_errors(config),
         key=lambda error: (error.validator != "additionalProperties", list(map(str, error.path))),
     )
     if errors:
