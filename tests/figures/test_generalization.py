@@ -4,10 +4,11 @@ import numpy as np
 import polars as pl
 import pytest
 from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
 from measured_groups import measured_groups, spoil
 
 from td_interference import figures, tables
-from td_interference.figures import style
+from td_interference.figures import generalization, style
 from td_interference.figures.render import make_figure
 
 NAMES = [entry.name for entry in figures.FIGURES if entry.about == "generalization"]
@@ -206,3 +207,11 @@ def test_a_missing_table_raises(four, name):
     for missing in figures.entry(name).tables:
         with pytest.raises(KeyError, match=missing):
             figures.load(name).plot({t: four[t] for t in four if t != missing}, "")
+
+
+def test_names_of_sizes_do_not_overlap():
+    axes = Figure().subplots()
+    generalization.size_axis(axes, [20, 100, 4000, 5000, 8152, 10000, 19608])
+    names = [label.get_text() for label in axes.get_xticklabels()]
+    assert len(axes.get_xticks()) == 7
+    assert names == ["20", "100", "", "5k", "", "10k", "19608"]

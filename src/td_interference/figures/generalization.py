@@ -1,5 +1,6 @@
 """What the figures of the generalization experiments share: a panel for each family of learners."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -33,6 +34,7 @@ GAP_UNITS = {
 }
 
 _LARGEST_AREA, _SMALLEST_AREA = 40.0, 2.0  # points², of a run's circle
+_APART = 0.07  # of the axis: the least distance of two names beside one another
 
 
 class Panel(NamedTuple):
@@ -107,10 +109,22 @@ def areas(capacity: pl.Series) -> list[float]:
 def size_axis(axes: Axes, sizes: Sequence[int]) -> None:
     """Make the horizontal axis one of training sizes, logarithmic, marked where there are some."""
     axes.set_xscale("log")
-    shown = sorted(set(sizes))
-    axes.set_xticks(shown, [_short(size) for size in shown], rotation=90)
+    shown, named = sorted(set(sizes)), _apart(sizes)
+    names = [_short(size) if size in named else "" for size in shown]
+    axes.set_xticks(shown, names, rotation=90)
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("training set size n$_T$")
+
+
+def _apart(sizes: Sequence[int]) -> list[int]:
+    """Return the sizes whose names do not overlap on a logarithmic axis, the largest among them."""
+    descending = sorted(set(sizes), reverse=True)
+    least = _APART * math.log(descending[0] / descending[-1])
+    named = descending[:1]
+    for size in descending[1:]:
+        if math.log(named[-1] / size) >= least:
+            named.append(size)
+    return named
 
 
 def correlation(r: float, low: float, high: float) -> str:
