@@ -123,14 +123,30 @@ def test_figure_9_has_interference_by_capacity(four):
     table = four["interference_by_capacity"].filter(pl.col("pair") == "train_train")
     for title, name in PANELS.items():
         rows = table.filter(pl.col("name") == name).sort("n_parameters")
-        ((label, line),) = data_lines(panels[title]).items()
-        np.testing.assert_array_equal(line.get_xdata(), rows["n_parameters"])
-        np.testing.assert_array_equal(line.get_ydata(), rows["mean"])
+        (label,) = data_lines(panels[title])
+        lines = panels[title].get_lines()
+        assert [line.get_linestyle() for line in lines] == ["-", "--"]
+        for depth, line in enumerate(lines):
+            own = rows.filter(pl.col("extra_layers") == depth)
+            np.testing.assert_array_equal(line.get_xdata(), own["n_parameters"])
+            np.testing.assert_array_equal(line.get_ydata(), own["mean"])
+            assert band(panels[title], depth) == {
+                x: (low, high)
+                for x, low, high in own.select("n_parameters", "low", "high").iter_rows()
+            }
         r = four["capacity_correlations"].filter(
             pl.col("name") == name, pl.col("pair") == "train_train"
         )["r"][0]
         assert f"r = {r:.2f} [" in label
         assert (panels[title].get_xscale(), panels[title].get_yscale()) == ("log", "log")
+
+
+def test_training_sizes_that_crowd_are_not_all_named():
+    axes = Figure().subplots()
+    generalization.size_axis(axes, [20, 4000, 5000, 8152, 8500, 19608, 20])
+    assert axes.get_xticks().tolist() == [20, 4000, 5000, 8152, 8500, 19608]
+    names = [text.get_text() for text in axes.get_xticklabels()]
+    assert names == ["20", "", "5k", "", "8.5k", "19.6k"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -186,7 +202,7 @@ def test_titles_say_data_scale_runs_and_what_is_left_out(made, four, name, said,
     made(name, four)
     (title,) = titles
     assert title == (
-        f"UCI digits, Diabetes · smoke scale\n{said} · left out: 1 diverged, 1 with ρ ≤ 0"
+        f"UCI digits; Diabetes · smoke scale\n{said} · left out: 1 diverged, 1 with ρ ≤ 0"
     )
 
 
@@ -207,11 +223,3 @@ def test_a_missing_table_raises(four, name):
     for missing in figures.entry(name).tables:
         with pytest.raises(KeyError, match=missing):
             figures.load(name).plot({t: four[t] for t in four if t != missing}, "")
-
-
-def test_names_of_sizes_do_not_overlap():
-    axes = Figure().subplots()
-    generalization.size_axis(axes, [20, 100, 4000, 5000, 8152, 10000, 19608])
-    names = [label.get_text() for label in axes.get_xticklabels()]
-    assert len(axes.get_xticks()) == 7
-    assert names == ["20", "100", "", "5k", "", "10k", "19608"]

@@ -141,10 +141,11 @@ FIGURES = (
         "fig09_interference_by_capacity",
         ("interference_by_capacity", "capacity_correlations"),
         "Function interference ρ, averaged over training, against capacity. Lines: geometric mean "
-        "over the runs of all training set sizes, with its bootstrap interval. r: Pearson's, of "
-        f"log ρ and log capacity over runs. {_GENERALIZATION}",
+        "over the runs of all training set sizes, with its bootstrap interval; full for n_L = 0, "
+        "dashed for 1, dash-dotted for 2, dotted for 3. r: Pearson's, of log ρ and log capacity "
+        f"over runs. {_GENERALIZATION}",
         "",
-        ("generalization",),
+        ("generalization", "lines"),
         "{data} · {scale} scale\n{runs} per point · bands: {confidence:.0%} bootstrap over runs · "
         "{left_out}",
         "generalization",

@@ -6,6 +6,7 @@ import polars as pl
 from matplotlib.figure import Figure
 
 from td_interference.figures import generalization as shared
+from td_interference.figures import style
 
 _COLUMNS = (
     *("name", "data", "dataset", "experiment", "hidden", "extra_layers", "n_train", "seed"),
@@ -32,9 +33,13 @@ def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
 
 def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
     """Return the figure, a panel for each family; `title` states scale, data and runs."""
-    figure, panels = shared.panels(data(tables), shared.FOUR_FAMILIES, title, row_height=1.95)
+    figure, panels = shared.panels(data(tables), shared.FOUR_FAMILIES, title, row_height=2.1)
     for panel in panels:
         axes = panel.axes
+        unit = shared.GAP_UNITS[panel.experiments[0].rows["experiment"][0]]
+        if panel.title == "regression":  # of few samples a hundred times that of many
+            gaps = [gap for look in panel.experiments for gap in look.rows["generalization_gap"]]
+            unit += f"\n{style.symlog(axes, gaps, decades=2)}"
         axes.axhline(0, color="0.6", lw=0.5, zorder=0)
         for place, look in enumerate(panel.experiments):
             shift = 1.06 ** (place - (len(panel.experiments) - 1) / 2)  # side by side
@@ -59,6 +64,6 @@ def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
         shared.size_axis(
             axes, [size for look in panel.experiments for size in look.rows["n_train"]]
         )
-        axes.set_ylabel(f"gap ({shared.GAP_UNITS[panel.experiments[0].rows['experiment'][0]]})")
+        axes.set_ylabel(f"gap ({unit})")
         shared.heading(panel)
     return figure

@@ -7,11 +7,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 
 from td_interference.figures import generalization as shared
+from td_interference.figures.lines import draw_line
 
 _COLUMNS = (
     *("name", "data", "dataset", "experiment", "hidden", "extra_layers", "n_parameters"),
     *("mean", "low", "high", "n", "diverged", "not_positive"),
 )
+
+_DASHES = ("-", "--", "-.", ":")  # of the lines of 0, 1, 2, and 3 or more extra layers
 
 
 def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
@@ -36,19 +39,14 @@ def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
         axes.set_xscale("log")
         axes.set_yscale("log")
         for look in panel.experiments:
-            rows = look.rows.sort("n_parameters")
-            r, low, high = rows.select("r", "r_low", "r_high").row(0)
-            axes.fill_between(
-                rows["n_parameters"], rows["low"], rows["high"], color=look.colour, alpha=0.25, lw=0
-            )
-            axes.plot(
-                rows["n_parameters"],
-                rows["mean"],
-                color=look.colour,
-                marker="o",
-                ms=2.5,
-                label=f"{look.label}: {shared.correlation(r, low, high)}",
-            )
+            r, low, high = look.rows.select("r", "r_low", "r_high").row(0)
+            label = f"{look.label}: {shared.correlation(r, low, high)}"
+            for depth in look.rows["extra_layers"].unique().sort():
+                rows = look.rows.filter(pl.col("extra_layers") == depth).sort("n_parameters")
+                dashes = _DASHES[min(depth, len(_DASHES) - 1)]
+                line = draw_line(axes, rows, "n_parameters", look.colour, dashes, marker="o")
+                line.set_label(label)
+                label = "_"  # the depths of an experiment share one entry
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=6))
             axis.set_minor_locator(NullLocator())

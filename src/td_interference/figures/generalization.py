@@ -1,9 +1,9 @@
 """What the figures of the generalization experiments share: a panel for each family of learners."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -34,7 +34,7 @@ GAP_UNITS = {
 }
 
 _LARGEST_AREA, _SMALLEST_AREA = 40.0, 2.0  # points², of a run's circle
-_APART = 0.07  # of the axis: the least distance of two names beside one another
+_CLOSEST_LABELS = 0.045  # of the axis' length
 
 
 class Panel(NamedTuple):
@@ -109,22 +109,16 @@ def areas(capacity: pl.Series) -> list[float]:
 def size_axis(axes: Axes, sizes: Sequence[int]) -> None:
     """Make the horizontal axis one of training sizes, logarithmic, marked where there are some."""
     axes.set_xscale("log")
-    shown, named = sorted(set(sizes)), _apart(sizes)
-    names = [_short(size) if size in named else "" for size in shown]
-    axes.set_xticks(shown, names, rotation=90)
+    marked = sorted(set(sizes))
+    nearest = _CLOSEST_LABELS * np.log(marked[-1] / marked[0])
+    labels: dict[int, str] = {}
+    for size in reversed(marked):  # the largest are closest; the whole set is always named
+        crowded = labels and np.log(min(labels) / size) < nearest
+        if not crowded:
+            labels[size] = _short(size)
+    axes.set_xticks(marked, [labels.get(size, "") for size in marked], rotation=90)
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("training set size n$_T$")
-
-
-def _apart(sizes: Sequence[int]) -> list[int]:
-    """Return the sizes whose names do not overlap on a logarithmic axis, the largest among them."""
-    descending = sorted(set(sizes), reverse=True)
-    least = _APART * math.log(descending[0] / descending[-1])
-    named = descending[:1]
-    for size in descending[1:]:
-        if math.log(named[-1] / size) >= least:
-            named.append(size)
-    return named
 
 
 def correlation(r: float, low: float, high: float) -> str:
@@ -145,5 +139,5 @@ def heading(panel: Panel) -> None:
 
 
 def _short(size: int) -> str:
-    """Return 5000 as "5k", 8152 as it is."""
-    return f"{size // 1000}k" if size >= 1000 and size % 1000 == 0 else f"{size}"
+    """Return 5000 as "5k", 8152 as "8.15k", 500 as it is."""
+    return f"{size / 1000:.3g}k" if size >= 1000 else f"{size}"

@@ -68,7 +68,7 @@ def _title(entry: FigureEntry, data: pl.DataFrame, scale: str, confidence: float
         runs=f"{style.count(n)} run{'s' if max(n) != 1 else ''}",
         confidence=confidence,
         resampled=resampling_note(min(n), entry.unit),
-        data=", ".join(data["data"].unique(maintain_order=True)) if "data" in data.columns else "",
+        data="; ".join(data["data"].unique(maintain_order=True)) if "data" in data.columns else "",
         left_out=_left_out(data),
     )
 
