@@ -251,3 +251,14 @@ def test_random_streams_are_shared_across_lambda_only(run):
 
     assert stream(lambda_=0.0) == stream(lambda_=1.0)
     assert len({stream(), stream(seed=1), stream(hidden=4), stream(game="asterix")}) == 4
+
+
+@pytest.mark.parametrize("user", [{1: 2}, {"datasets": {None: {}}}])
+def test_keys_that_are_no_words_are_named(user):
+    with pytest.raises(UserError, match=r"config key '(1|None)': keys are words"):
+        complete(user, WORKFLOW)
+
+
+def test_a_count_with_a_point_is_named():
+    with pytest.raises(UserError, match=r"config key 'training.minibatch': 8.0 is not of type"):
+        complete({"scale": "smoke", "device": "cpu", "training": {"minibatch": 8.0}}, WORKFLOW)

@@ -11,13 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonschema import Draft202012Validator, ValidationError
+from jsonschema import Draft202012Validator, ValidationError, validators
 
 from td_interference.errors import UserError
 
 SCALES = ("smoke", "laptop", "paper")
 
 Config = dict[str, Any]
+
+# JSON Schema takes 2.0 for an integer, which counts and indices in Python do not.
+_Validator = validators.extend(
+    Draft202012Validator,
+    type_checker=Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+    ),
+)
 
 _MOST_VALUES = 100_000
 
@@ -85,7 +93,8 @@ def _check_values(user: Mapping[str, Any]) -> None:
     """Look at every value, so that what follows comes to an end and reckons with numbers.
 
     Raises:
-        UserError: If aliases make the configuration endless or huge, or a number is not finite.
+        UserError: If aliases make the configuration endless or huge, a number is not finite, or a
+            key is no text.
     """
     waiting: list[Any] = [user]
     for _ in range(_MOST_VALUES):
@@ -93,6 +102,9 @@ def _check_values(user: Mapping[str, Any]) -> None:
             return
         value = waiting.pop()
         if isinstance(value, Mapping):
+            for key in value:
+                if not isinstance(key, str):
+                    raise UserError(f"config key '{key}': keys are words; write it in quotes")
             waiting += value.values()
         elif isinstance(value, list):
             waiting += value
@@ -133,7 +145,7 @@ def validate(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
         UserError: For the first key at fault, in one line.
     """
     errors = sorted(
-        Draft202012Validator(schema).iter_errors(config),
+        _Validator(schema).iter_errors(config),
         key=lambda error: (error.validator != "additionalProperties", list(map(str, error.path))),
     )
     if errors:
