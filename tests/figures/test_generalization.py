@@ -32,7 +32,8 @@ def made_up(groups):
 def four():
     """Tables of four experiments; of one, a run diverged and one has negative interference."""
     groups = measured_groups()
-    groups[0] = spoil(groups[0], 0, diverged=True, generalization_gap=np.nan)
+    # That one counts as diverged alone.
+    groups[0] = spoil(groups[0], 0, diverged=True, generalization_gap=np.nan, **{RHO: -1.0})
     groups[0] = spoil(groups[0], 1, **{RHO: -0.5})
     return made_up(groups)
 
@@ -204,6 +205,25 @@ def test_titles_say_data_scale_runs_and_what_is_left_out(made, four, name, said,
     assert title == (
         f"UCI digits; Diabetes · smoke scale\n{said} · left out: 1 diverged, 1 with ρ ≤ 0"
     )
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "said"),
+    [
+        ({}, "no run left out"),
+        ({"diverged": True}, "left out: 1 diverged"),
+        ({RHO: 0.0}, "left out: 1 with ρ ≤ 0"),
+    ],
+)
+def test_titles_name_the_reasons_there_are(made, monkeypatch, spoilt, said):
+    first, *rest = measured_groups(["table"])
+    titles = []
+    plot = figures.load("fig1").plot
+    monkeypatch.setattr(
+        figures.load("fig1"), "plot", lambda t, title: titles.append(title) or plot(t, title)
+    )
+    made("fig1", made_up([spoil(first, 0, **spoilt), *rest]))
+    assert titles[0].endswith(f" · {said}")
 
 
 def test_figure_8_leaves_out_what_diverged_alone(made, four, monkeypatch):

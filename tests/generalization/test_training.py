@@ -222,6 +222,9 @@ def test_a_run_that_diverged_stays_diverged():
         network.load_state_dict(before)
         assert network(task.test.inputs).isfinite().all()
     assert all(row.diverged for row in together.measure())
+    resumed = TrainingTogether([cell_spec()], task, mlp_factory("regression"), SeparateLearners)
+    resumed.load_state_dict(together.state_dict())
+    assert all(row.diverged for row in resumed.measure()), "a resume state remembers it"
 
 
 def test_convolutions_train_and_measure():
