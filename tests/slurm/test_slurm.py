@@ -208,6 +208,19 @@ def test_status_shows_the_jobs_of_a_cluster(undisturbed):
     assert re.search(r"train_run ms_pacman-td_lambda.*/1,000 updates", status)
 
 
+def revive_node(name):
+    """Start a dead node's daemon, and let jobs run there again."""
+    slurm("slurmd", "-N", name)
+    # A daemon that has registered by now is up already, and Slurm refuses to resume it.
+    resume = ["scontrol", "update", f"NodeName={name}", "State=RESUME"]
+    subprocess.run(resume, capture_output=True, timeout=30)
+    for _ in range(60):
+        if slurm("sinfo", "-h", "-n", name, "-o", "%T").strip() in {"idle", "mixed", "allocated"}:
+            return
+        time.sleep(1)
+    raise AssertionError(f"{name} stays {slurm('sinfo', '-h', '-n', name, '-o', '%T')}")
+
+
 def test_nothing_is_lost_when_jobs_are_cancelled_and_nodes_die(cluster, undisturbed, tmp_path):
     with Workflow(tmp_path) as workflow:
         # A job is cancelled on its way: it fails and is submitted again.
@@ -222,8 +235,7 @@ def test_nothing_is_lost_when_jobs_are_cancelled_and_nodes_die(cluster, undistur
         # A node dies with the jobs on it: Slurm puts them back into the queue.
         lost = kill_node(cluster, "node2")
         assert set(lost) & set(on_nodes)
-        slurm("slurmd", "-N", "node2")
-        slurm("scontrol", "update", "NodeName=node2", "State=RESUME")
+        revive_node("node2")
         workflow.finish()
     assert f"SLURM-job '{expert}' failed" in workflow.said
     (log,) = workflow.logs("train_expert")
