@@ -19,7 +19,7 @@ from td_interference.environments.masked_image import MaskedImages
 from td_interference.errors import UserError
 from td_interference.generalization.interference import interference
 from td_interference.generalization.learners import batch_of_one
-from td_interference.generalization.records import CellSpec, RunMeasurement, generalization_gap
+from td_interference.generalization.records import CellSpec, RunMeasurement
 from td_interference.gradients import per_sample_gradients
 from td_interference.seeds import numpy_generator
 
@@ -160,24 +160,14 @@ class AgentsInTurn:
         return numbers
 
     def _row(self, run: _Run, numbers: _Numbers) -> RunMeasurement:
-        cell, finite = run.cell, bool(run.agent.finite)
-        known = numbers if finite else dict.fromkeys(numbers, float("nan"))
-        return RunMeasurement(
-            run_id=run.run_id,
-            cell_id=cell.cell_id,
-            dataset=cell.dataset,
-            experiment=cell.experiment,
-            hidden=cell.hidden,
-            extra_layers=cell.extra_layers,
-            n_train=cell.n_train,
-            seed=run.seed,
+        return RunMeasurement.of(
+            run.cell,
+            run.seed,
+            run.run_id,
+            numbers,
+            finite=bool(run.agent.finite),
             update_step=run.agent.update_step,
             agent_step=self._steps_done,
-            diverged=not finite,
-            generalization_gap=generalization_gap(
-                cell.experiment, known["train_performance"], known["test_performance"]
-            ),
-            **known,
         )
 
 

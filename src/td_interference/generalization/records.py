@@ -222,3 +222,45 @@ class RunMeasurement:
     loss_stiffness_train_train: float
     loss_stiffness_train_test: float
     loss_stiffness_test_test: float
+
+    @classmethod
+    def of(
+        cls,
+        cell: CellSpec,
+        seed: int,
+        run_id: str,
+        numbers: Mapping[str, float],
+        *,
+        finite: bool,
+        update_step: int,
+        agent_step: int = 0,
+    ) -> Self:
+        """Return the row of a run of `cell`.
+
+        Args:
+            cell: The run's.
+            seed: The run's, an index.
+            run_id: The run's.
+            numbers: What was measured: losses, performances, interferences and stiffnesses.
+            finite: Whether all losses and outputs have been; else the numbers become NaN.
+            update_step: Updates done.
+            agent_step: Agent steps taken; 0 where nothing acts.
+        """
+        known = numbers if finite else dict.fromkeys(numbers, float("nan"))
+        return cls(
+            run_id=run_id,
+            cell_id=cell.cell_id,
+            dataset=cell.dataset,
+            experiment=cell.experiment,
+            hidden=cell.hidden,
+            extra_layers=cell.extra_layers,
+            n_train=cell.n_train,
+            seed=seed,
+            update_step=update_step,
+            agent_step=agent_step,
+            diverged=not finite,
+            generalization_gap=generalization_gap(
+                cell.experiment, known["train_performance"], known["test_performance"]
+            ),
+            **known,
+        )

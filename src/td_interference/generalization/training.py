@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from td_interference.errors import UserError
 from td_interference.generalization.interference import Interference, interference
 from td_interference.generalization.learners import Learners, make_learners
-from td_interference.generalization.records import CellSpec, RunMeasurement, generalization_gap
+from td_interference.generalization.records import CellSpec, RunMeasurement
 from td_interference.generalization.tasks import Split, Task
 from td_interference.seeds import numpy_generator, torch_generator
 
@@ -197,24 +197,8 @@ class TrainingTogether:
         return columns
 
     def _row(self, run: _Run, finite: bool, numbers: dict[str, float]) -> RunMeasurement:
-        cell = run.cell
-        known = numbers if finite else dict.fromkeys(numbers, float("nan"))
-        return RunMeasurement(
-            run_id=run.run_id,
-            cell_id=cell.cell_id,
-            dataset=cell.dataset,
-            experiment=cell.experiment,
-            hidden=cell.hidden,
-            extra_layers=cell.extra_layers,
-            n_train=cell.n_train,
-            seed=run.seed,
-            update_step=self.update_step,
-            agent_step=0,
-            diverged=not finite,
-            generalization_gap=generalization_gap(
-                cell.experiment, known["train_performance"], known["test_performance"]
-            ),
-            **known,
+        return RunMeasurement.of(
+            run.cell, run.seed, run.run_id, numbers, finite=finite, update_step=self.update_step
         )
 
 
