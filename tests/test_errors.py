@@ -4,11 +4,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import polars
 import pytest
 
 from td_interference.errors import UserError, one_line_errors, rebuild
-from td_interference.figures.render import _read
 
 ROOT = Path(__file__).parent.parent
 RUN = "ms_pacman-td_lambda0-adam-lr0.0001-h8-seed0"
@@ -64,14 +62,3 @@ def test_names_with_line_breaks_stay_one_line(capsys):
     with pytest.raises(SystemExit), one_line_errors():
         raise UserError("a\nb.h5: no such file")
     assert capsys.readouterr().err == "error: a b.h5: no such file\n"
-
-
-def test_a_damaged_table_is_named_with_the_command(tmp_path):
-    path = tmp_path / "results" / "smoke" / "tables" / "t.parquet"
-    path.parent.mkdir(parents=True)
-    polars.DataFrame({"x": range(1000)}).write_parquet(path)
-    for content in (b"", path.read_bytes()[:-100], b"PAR1" * 50):
-        path.write_bytes(content)
-        with pytest.raises(UserError, match=r"t\.parquet: .*snakemake --cores all") as error:
-            _read(path)
-        assert "\n" not in str(error.value)

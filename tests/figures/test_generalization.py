@@ -10,6 +10,7 @@ from measured_groups import measured_groups, spoil
 from td_interference import figures, tables
 from td_interference.figures import generalization, style
 from td_interference.figures.render import make_figure
+from td_interference.table_files import write_table
 
 NAMES = [entry.name for entry in figures.FIGURES if entry.about == "generalization"]
 SETTINGS = {"confidence": 0.9, "resamples": 100}
@@ -170,7 +171,7 @@ def made(tmp_path, monkeypatch):
     def make(name, frames):
         paths = {table: tmp_path / f"{table}.parquet" for table in figures.entry(name).tables}
         for table, path in paths.items():
-            frames[table].write_parquet(path)
+            write_table(frames[table], path, path.with_suffix(".csv"))
         outputs = [tmp_path / f"{name}.{kind}" for kind in ("pdf", "png", "csv")]
         make_figure(name, paths, "smoke", 0.9, *outputs)
         return [path.read_bytes() for path in outputs]

@@ -6,10 +6,10 @@ from pathlib import Path
 import polars as pl
 
 from td_interference import figures
-from td_interference.errors import UserError, rebuild
 from td_interference.figures import FigureEntry, style
 from td_interference.files import atomic_path
 from td_interference.statistics import resampling_note
+from td_interference.table_files import read_table
 
 
 def make_figure(
@@ -35,7 +35,7 @@ def make_figure(
     Raises:
         UserError: If a table cannot be read.
     """
-    tables = {table: _read(path) for table, path in table_paths.items()}
+    tables = {table: read_table(path) for table, path in table_paths.items()}
     module, entry = figures.load(name), figures.entry(name)
     note = ""
     if "{left_out}" not in entry.title:  # else the figure counts what it leaves out itself
@@ -97,11 +97,3 @@ def _diverged(diverged: int) -> str:
     if not diverged:
         return ""
     return f"\nleft out, since diverged: up to {diverged} run{'s' if diverged > 1 else ''} per mean"
-
-
-def _read(path: Path | str) -> pl.DataFrame:
-    try:
-        return pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path}: not a readable table ({reason}); {rebuild(path)}") from None

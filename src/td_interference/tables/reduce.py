@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from td_interference import metrics, storage, tables
 from td_interference.agents.control_settings import ControlSettings
 from td_interference.errors import UserError
-from td_interference.files import atomic_path
 from td_interference.generalization.grid import CellGroup
 from td_interference.grid import RunSpec
 from td_interference.random_studies import Study
 from td_interference.seeds import numpy_generator
 from td_interference.statistics import mean_over_runs
+from td_interference.table_files import write_table
 
 Key = dict[str, str | float]  # columns of a table
 Run = RunSpec | ControlSettings
@@ -160,11 +160,7 @@ def compute_table(
                 f"{item.run.run_id}: its training diverged; lower 'learning_rates', or go on "
                 "without such runs by 'training.on_divergence: leave_out'"
             )
-    table = tables.load(name)(measured, statistics)
-    with atomic_path(parquet_path) as temporary:
-        table.write_parquet(temporary)
-    with atomic_path(csv_path) as temporary:
-        table.write_csv(temporary)
+    write_table(tables.load(name)(measured, statistics), parquet_path, csv_path)
 
 
 def _read(item: Mapping[str, Any], path: Path | str) -> Measured | MeasuredStudy | MeasuredGroup:

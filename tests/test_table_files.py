@@ -1,0 +1,101 @@
+"""Tables on disk: what was written is what is read, and no damage passes."""
+
+import hashlib
+
+import polars as pl
+import pytest
+
+from td_interference.errors import UserError
+from td_interference.table_files import read_table, write_table
+
+TABLE = pl.DataFrame(
+    {
+        "game": ["ms_pacman", "asterix", "with, a comma"],
+        "offset": [-30, 0, 30],
+        "mean": [1 / 3, float("nan"), -1e-300],
+        "low": [float("-inf"), 0.0, 5e-324],
+        "diverged": [False, True, False],
+        "left_out": [None, "", "two\nlines"],
+    }
+)
+
+
+@pytest.fixture
+def path(tmp_path):
+    """A good table where the workflow has its own."""
+    place = tmp_path / "results" / "smoke" / "tables" / "t.parquet"
+    write_table(TABLE, place, place.with_suffix(".csv"))
+    return place
+
+
+def test_a_table_comes_back_as_it_was(path):
+    assert read_table(path).equals(TABLE)
+    assert path.with_suffix(".csv").read_bytes() == TABLE.write_csv().encode()
+    assert pl.read_parquet(path).equals(TABLE)  # by other tools as well
+
+
+def test_the_same_rows_give_the_same_bytes(path):
+    before = path.read_bytes()
+    write_table(TABLE, path, path.with_suffix(".csv"))
+    assert path.read_bytes() == before
+
+
+def test_the_seal_can_be_computed_by_hand(path):
+    """As docs/integrity.md says."""
+    (seal,) = (v for k, v in pl.read_parquet_metadata(path).items() if "SHA-256" in k)
+    zeros = path.read_bytes().replace(seal.encode(), b"0" * 64)
+    assert hashlib.sha256(zeros).hexdigest() == seal
+
+
+def refused(path, reason):
+    with pytest.raises(UserError, match=reason) as error:
+        read_table(path)
+    said = str(error.value)
+    assert "\n" not in said and str(path) in said
+    assert said.endswith("-- results/smoke/tables/t.parquet")
+
+
+def test_a_changed_number_is_found(path):
+    """In a file that is good Parquet, as a bit flipped in memory before a copy leaves it."""
+    seal = {k: v for k, v in pl.read_parquet_metadata(path).items() if "SHA-256" in k}
+    changed = TABLE.with_columns(offset=pl.Series([-30, 0, 31]))
+    changed.write_parquet(path, metadata=seal)
+    assert pl.read_parquet(path).equals(changed)
+    refused(path, "damaged: its bytes have not the SHA-256")
+
+
+def test_a_table_of_another_program_is_refused(path):
+    TABLE.write_parquet(path)
+    refused(path, "Parquet without a seal")
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"no parquet"])
+def test_what_is_no_table_is_named(path, content):
+    path.write_bytes(content)
+    refused(path, "Parquet without a seal" if content == b"PAR1" else "damaged or not a table")
+
+
+def test_a_missing_table_is_named(path):
+    path.unlink()
+    refused(path, "No such file")
+
+
+def test_every_flipped_bit_is_refused(path):
+    """Polars alone ends the process on some of them."""
+    content = path.read_bytes()
+    for bit in range(8 * len(content)):
+        flipped = bytearray(content)
+        flipped[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(flipped)
+        with pytest.raises(UserError):
+            read_table(path)
+
+
+def test_every_truncation_is_refused(path):
+    content = path.read_bytes()
+    for length in range(len(content)):
+        path.write_bytes(content[:length])
+        with pytest.raises(UserError):
+            read_table(path)
+    path.write_bytes(content + b"\0")
+    refused(path, "damaged")
