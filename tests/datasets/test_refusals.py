@@ -3,13 +3,19 @@
 import io
 import os
 import pickle
+import resource
+import struct
 import tarfile
 import zipfile
+import zlib
 from http.client import IncompleteRead
 from urllib.error import URLError
 
 import numpy as np
+import psutil
 import pytest
+import scipy.io
+import scipy.sparse
 import sklearn.datasets
 from dataset_files import WRITERS, known, write_cifar10, write_sarcos, write_svhn
 
@@ -148,6 +154,67 @@ def test_objects_in_an_npz_are_not_unpickled(tmp_path):
     assert not trap.exists()
 
 
+def mat_element(data_type, content):
+    """One data element of a MATLAB 5 file."""
+    return struct.pack("<II", data_type, len(content)) + content + bytes(-len(content) % 8)
+
+
+def mat_array(name, shape, array_class=6, data=(9, bytes(8))):
+    """A matrix of a class (6: double), which may declare more than it holds."""
+    content = mat_element(6, struct.pack("<II", array_class, 0))
+    content += mat_element(5, struct.pack(f"<{len(shape)}i", *shape))
+    return mat_element(14, content + mat_element(1, name.encode()) + mat_element(*data))
+
+
+def mat_file(*elements):
+    header = b"MATLAB 5.0 MAT-file".ljust(124) + struct.pack("<H", 0x0100) + b"IM"
+    return header + b"".join(elements)
+
+
+def saved_mat(**content):
+    file = io.BytesIO()
+    scipy.io.savemat(file, content)
+    return file.getvalue()
+
+
+OBJECTS = np.array([[1.0, "text"], [np.ones(3), {"a": 1}]], dtype=object)
+MATS = {
+    "terabytes": lambda name: mat_file(mat_array(name, (10**6, 10**6))),
+    "negative sizes": lambda name: mat_file(mat_array(name, (-5, 28))),
+    "sizes whose product overflows": lambda name: mat_file(mat_array(name, (2**30, 2**30, 16))),
+    "a function": lambda name: mat_file(mat_array(name, (1, 1), 16, (1, b"system"))),
+    "an opaque object": lambda name: mat_file(mat_array(name, (1, 1), 17, (1, b"MCOS"))),
+    "an unknown class": lambda name: mat_file(mat_array(name, (1, 28), 99)),
+    "a cell that holds nothing": lambda name: mat_file(mat_array(name, (10**6, 28), 1, (14, b""))),
+    "a bomb": lambda name: mat_file(mat_element(15, zlib.compress(bytes(2**28)))),
+    "cells in cells": lambda name: saved_mat(**{name: OBJECTS}),
+    "a structure": lambda name: saved_mat(**{name: {"X": np.ones((3, 28))}}),
+    "text": lambda name: saved_mat(**{name: "os.system"}),
+    "complex numbers": lambda name: saved_mat(**{name: 1j * np.ones((3, 28))}),
+    "a sparse matrix": lambda name: saved_mat(**{name: scipy.sparse.eye(28)}),
+    "another name": lambda name: saved_mat(other=np.ones((3, 28))),
+    "HDF5": lambda name: b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM" + b"\x89HDF" * 100,
+}
+
+
+@pytest.mark.parametrize("content", MATS)
+@pytest.mark.parametrize("name", ["sarcos", "svhn"])
+def test_a_crafted_matlab_file_is_refused(tmp_path, name, content):
+    """Its checksum is right: of SARCOS' training file none but the size is known."""
+    WRITERS[name](tmp_path)
+    first = datasets.load(name).FORMS[0][0].name
+    array = {"sarcos": "sarcos_inv", "svhn": "X"}[name]
+    (tmp_path / first).write_bytes(MATS[content](array))
+    limit = resource.getrlimit(resource.RLIMIT_AS)
+    used = psutil.Process().memory_info().vms
+    resource.setrlimit(resource.RLIMIT_AS, (used + 2**31, limit[1]))  # 2 GB, and none is lost
+    try:
+        line = refusal(tmp_path, name, {"path": tmp_path}, known(tmp_path, name))
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limit)
+    assert first in line and f"datasets.{name}.path" in line
+
+
 def test_a_batch_that_holds_something_else(tmp_path):
     write_cifar10(tmp_path, {"test_batch": pickle.dumps([1, 2])})
     line = refusal(tmp_path, "cifar10", {"path": tmp_path}, known(tmp_path, "cifar10"))
@@ -253,3 +320,18 @@ def test_splits_must_fit_each_other():
     wider = Split(np.ones((3, 4)), np.ones(3))
     with pytest.raises(ValueError, match="differ in shape"):
         checked("regression", DatasetArrays(TABLE, wider))
+
+
+def test_no_damage_ends_the_process(tmp_path):
+    """Each byte before the numbers of SARCOS' training file, whose content has no known digest."""
+    write_sarcos(tmp_path)
+    path = tmp_path / sarcos.TRAIN.name
+    content, forms = path.read_bytes(), known(tmp_path, "sarcos")
+    for place in range(200):
+        changed = bytearray(content)
+        changed[place] ^= 0x55
+        path.write_bytes(changed)
+        if place < 124:  # a text for people
+            prepare_dataset("sarcos", {"path": tmp_path}, tmp_path / "good.h5", forms=forms)
+        else:
+            assert "sarcos_inv" in refusal(tmp_path, "sarcos", {"path": tmp_path}, forms)

@@ -47,6 +47,7 @@ _UNREADABLE = (
     LookupError,
     MatReadError,
     MemoryError,
+    NameError,  # by scipy, of a MATLAB array of unknown class
     NotImplementedError,
     OSError,
     TypeError,
