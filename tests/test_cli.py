@@ -54,6 +54,30 @@ def test_inspect_draws_frames(replay_path, arrays, tmp_path):
         assert picture.getpixel((2, 2))[0] == arrays["frames"][first, 0, 0]
 
 
+def test_plan_shows_what_a_configuration_file_would_run(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("scale: smoke\nexperiments: {td_lambda: {lambdas: [0.25], seeds: 1}}")
+    arguments = ["plan", "--configfile", str(path), "--directory", str(ROOT)]
+    output = RUNNER.invoke(app, arguments).output
+    assert "smoke scale" in output and "td_lambda0.25-adam-lr0.0001-h8-seed0" in output
+    assert "td_lambda0-adam" not in output
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("__use_yte__: true\nscale: ?__import__('os').mkdir({trap!r})", "'__use_yte__' is unknown"),
+        ("scale: !!python/object/apply:os.mkdir [{trap!r}]", "not a YAML file"),
+    ],
+)
+def test_plan_executes_nothing_in_a_configuration_file(tmp_path, content, said):
+    trap, path = tmp_path / "trap", tmp_path / "theirs.yaml"
+    path.write_text(content.format(trap=str(trap)))
+    code, _, errors = cli("plan", "--configfile", str(path))
+    assert code == 1 and said in errors and len(errors.splitlines()) == 1
+    assert not trap.exists()
+
+
 def test_plan_lists_the_runs():
     output = RUNNER.invoke(app, ["plan", "--scale", "smoke", "--directory", str(ROOT)]).output
     assert "ms_pacman-td_lambda1-adam-lr0.0001-h8-seed1" in output

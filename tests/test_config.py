@@ -1,8 +1,11 @@
 """The configuration and the grid: right values come through, wrong ones are named."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from tree import ROOT
 
 from td_interference import tables
 from td_interference.config import SCALES, complete, read_yaml
@@ -10,7 +13,7 @@ from td_interference.errors import UserError
 from td_interference.grid import RunSpec, all_runs, expand_grid
 from td_interference.planning import make_plan
 
-WORKFLOW = Path(__file__).parent.parent / "workflow"
+WORKFLOW = ROOT / "workflow"
 
 
 @pytest.mark.parametrize("scale", SCALES)
@@ -262,3 +265,26 @@ def test_keys_that_are_no_words_are_named(user):
 def test_a_count_with_a_point_is_named():
     with pytest.raises(UserError, match=r"config key 'training.minibatch': 8.0 is not of type"):
         complete({"scale": "smoke", "device": "cpu", "training": {"minibatch": 8.0}}, WORKFLOW)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "!!python/object/apply:os.mkdir [{trap!r}]",
+        "!!python/object/new:os.mkdir [{trap!r}]",
+        "!!python/object:os._Environ {{}}",
+        "!!python/name:os.mkdir ''",
+        "!!python/module:os ''",
+        "!!python/tuple [smoke]",
+    ],
+)
+def test_tags_in_a_file_given_to_snakemake_build_nothing(tmp_path, value):
+    """Snakemake reads it before any code of this project runs."""
+    trap, theirs = tmp_path / "trap", tmp_path / "theirs.yaml"
+    theirs.write_text(f"scale: {value}".format(trap=str(trap)))
+    command = [Path(sys.executable).parent / "snakemake", "-n", "results/fig5.pdf"]
+    command += ["--configfile", "config.yaml", theirs]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0 and "train_run" not in done.stdout
+    assert not trap.exists()
+    assert "Traceback" not in done.stdout + done.stderr

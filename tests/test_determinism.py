@@ -1,7 +1,6 @@
 """Same settings, same bytes: with any number of cores, and however often all was killed."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import polars as pl
 import pytest
 import torch
 from stages import digests
+from tree import ROOT, copy_tree
 
 from td_interference.agents.expert_file import new_network
 from td_interference.agents.settings import ExpertSettings
@@ -19,20 +19,8 @@ from td_interference.image_networks import image_network
 from td_interference.networks import initialise, q_network, value_network
 from td_interference.seeds import numpy_generator, seed_for, torch_generator
 
-ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
 SMALL = ["--config", "scale=smoke", "resume_interval=0.2"]
-
-
-def copy_of_the_tree(directory: Path) -> Path:
-    listed = subprocess.run(
-        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    for name in listed.stdout.splitlines():
-        target = directory / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, target, follow_symlinks=False)
-    return directory
 
 
 _started: list[subprocess.Popen] = []
@@ -84,7 +72,7 @@ TIMES = ("logs", "benchmarks")
 @pytest.fixture(scope="module")
 def one_core(tmp_path_factory) -> Path:
     """Figure 5 at smoke scale, made on one core."""
-    directory = copy_of_the_tree(tmp_path_factory.mktemp("one"))
+    directory = copy_tree(tmp_path_factory.mktemp("one"))
     finish(start(directory, 1, "results/fig5.pdf", *SMALL))
     return directory
 
@@ -92,7 +80,7 @@ def one_core(tmp_path_factory) -> Path:
 @pytest.mark.workflow
 def test_any_number_of_cores_and_any_kill_give_the_same_bytes(one_core, tmp_path):
     """On two cores, and all killed at once in each of three stages; then the plain call again."""
-    directory = copy_of_the_tree(tmp_path)
+    directory = copy_tree(tmp_path)
     call = ["--rerun-incomplete", "results/fig5.pdf", *SMALL]
     said = ""
     for stage in ("train_expert", "collect_replay", "train_run"):

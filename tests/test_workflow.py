@@ -11,6 +11,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from tree import ROOT, copy_tree
 
 from td_interference import figures, metrics, storage
 from td_interference.agents.expert_file import load_expert
@@ -18,7 +19,6 @@ from td_interference.planning import make_plan
 from td_interference.replay import Replay
 from td_interference.storage.checkpoints import checkpoint_steps
 
-ROOT = Path(__file__).parent.parent
 FIGURES = tuple(entry.name for entry in figures.FIGURES)
 GENERALIZATION = ("fig1", "fig2", "fig8", "fig9")
 N_RUNS = 4  # of TD(λ): two λ, two seeds
@@ -65,14 +65,7 @@ def call(command, directory, **over):
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     """A copy of the tracked files in an empty directory, with all figures made by `make`."""
-    directory = tmp_path_factory.mktemp("project")
-    listed = subprocess.run(
-        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    for name in listed.stdout.splitlines():
-        target = directory / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, target, follow_symlinks=False)
+    directory = copy_tree(tmp_path_factory.mktemp("project"))
     # The environment is the one the tests run in; `make` then finds it ready.
     ready = Path(sys.prefix) / ".ready"
     if not ready.exists():

@@ -54,10 +54,16 @@ def plan(
     scale: Annotated[
         str, typer.Option(help="smoke, laptop or paper; default: config.yaml's.")
     ] = "",
+    configfile: Annotated[
+        Path | None,
+        typer.Option(help="A further configuration file, as for snakemake --configfile."),
+    ] = None,
     directory: Annotated[Path, typer.Option(help="The project's directory.")] = Path(),
 ) -> None:
-    """List the runs of a scale."""
+    """List the runs of a scale; a configuration file is checked, and nothing in it executed."""
     user = configuration.read_yaml(directory / "config.yaml")
+    if configfile is not None:
+        user = configuration.merge(user, configuration.read_yaml(configfile))
     if scale:
         user["scale"] = scale
     the_plan = planning.make_plan(user, directory / "workflow")
@@ -113,9 +119,10 @@ def measure(
     directory: Annotated[Path, typer.Option(help="The project's directory.")] = Path(),
 ) -> None:
     """Measure one metric of a run's checkpoints, outside of the workflow."""
-    from td_interference.device import resolve_device  # torch takes seconds to import
+    from td_interference.device import compute_exactly, resolve_device  # torch takes seconds
     from td_interference.metrics.measuring import measure_run
 
+    compute_exactly()
     names = [entry.name for entry in metrics.METRICS]
     if metric not in names:
         raise UserError(f"unknown metric {metric!r}; known: {', '.join(names)}")

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import psutil
 import pytest
+from tree import copy_tree
 
-ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 BIN = Path(sys.executable).parent
 DEADLINE = 600  # seconds for one run of the workflow; the plugin may hang (docs/slurm.md)
@@ -61,23 +61,11 @@ def cluster(tmp_path_factory):
         assert daemons() <= before, "daemons of Slurm are left behind"
 
 
-def project(directory):
-    """A copy of the tracked files, as a user has it on the cluster's file system."""
-    listed = subprocess.run(
-        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    for name in listed.stdout.splitlines():
-        target = directory / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, target, follow_symlinks=False)
-    return directory
-
-
 class Workflow:
     """`snakemake --profile workflow/profiles/slurm results/fig5.pdf` in a fresh directory."""
 
     def __init__(self, directory):
-        self.directory = project(directory)
+        self.directory = copy_tree(directory)
         self.log = directory / "snakemake.log"
         command = ["timeout", "-k", "30", "-s", "INT", str(DEADLINE), BIN / "snakemake"]
         command += ["--profile", "workflow/profiles/slurm", "results/fig5.pdf"]
