@@ -144,12 +144,9 @@ class Trainer:
             Diverged: As `check_finite`.
         """
         self.check_finite()
-        optimizer = self.optimizer.state_dict()["state"]
-        return Checkpoint(
-            self.update_step,
-            dict(self.objective.network.state_dict()),
-            dict(self.objective.frozen_network.state_dict()),
-            {position: optimizer_tensors(state) for position, state in optimizer.items()},
+        objective = self.objective
+        return Checkpoint.of(
+            self.update_step, objective.network, objective.frozen_network, self.optimizer
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -179,11 +176,6 @@ class Trainer:
         self.curve = state["curve"]
         self._sums = state["sums"].to(self._sums.device)
         self._summed = state["summed"]
-
-
-def optimizer_tensors(state: dict[str, Any]) -> dict[str, torch.Tensor]:
-    """Return the tensors of one parameter's optimizer state (SGD keeps a None without momentum)."""
-    return {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
 
 
 def restore_optimizer(

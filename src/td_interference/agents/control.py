@@ -264,11 +264,7 @@ class ControlTraining:
         self.check_finite()
         settings, step = self.settings, self.update_step
         attributes = {**settings.attributes(), "update_step": step, "agent_step": self.agent_step}
-        states = self.optimizer.state_dict()["state"].items()
-        # SGD keeps a None without momentum.
-        moments = {i: {key: v for key, v in state.items() if v is not None} for i, state in states}
-        networks = dict(self.network.state_dict()), dict(self.frozen_network.state_dict())
-        checkpoint = Checkpoint(step, *networks, moments)
+        checkpoint = Checkpoint.of(step, self.network, self.frozen_network, self.optimizer)
         write_checkpoint(self._parts / checkpoint_name(step), checkpoint, attributes)
         part, steps = self._parts / window_name(step), settings.window_per_environment
         write_window(part, self.memory, steps, settings.gamma, self._q_values, attributes)

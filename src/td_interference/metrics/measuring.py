@@ -18,11 +18,7 @@ from td_interference.objectives.base import BaseObjective
 from td_interference.progress import Progress
 from td_interference.replay import Replay
 from td_interference.resume import ResumeState
-from td_interference.storage.checkpoints import (
-    check_parameters,
-    checkpoint_steps,
-    read_checkpoint,
-)
+from td_interference.storage.checkpoints import check_parameters, open_checkpoints
 
 _PACKAGE = Path(__file__).parents[1]
 
@@ -62,49 +58,60 @@ def measure_run(
         UserError: If a file is bad, or the checkpoints are of another network.
     """
     measure, table = metrics.load(metric), storage.MEASUREMENTS[metrics.entry(metric).module]
-    steps = checkpoint_steps(checkpoints_path)
-    if settings["checkpoints"] == "last":
-        steps = steps[-1:]
-    description = {
-        "run": run.to_dict(),
-        "run_id": run.run_id,
-        "settings": dict(settings),
-        "checkpoints": sha256(checkpoints_path),
-    }
-    trained = storage.read_attributes(checkpoints_path, storage.CHECKPOINTS)
-    attributes = {name: trained[name] for name in DIVERGENCE if name in trained}
-    measured: list[storage.Arrays] = []
-    resume = None
-    if state_directory is not None:
+    with open_checkpoints(checkpoints_path) as checkpoints:
+        steps = checkpoints.steps
+        if settings["checkpoints"] == "last":
+            steps = steps[-1:]
+        trained = checkpoints.attributes
+        description = {
+            "run": run.to_dict(),
+            "run_id": run.run_id,
+            "settings": dict(settings),
+            "checkpoints": sha256(checkpoints_path),
+        }
         # The code as well: an edited metric begins anew.
         code = [sha256(_PACKAGE / module) for module in metrics.entry(metric).modules]
         identity = {**description, "metric": metric, "code": code}
-        resume = ResumeState(state_directory, identity, resume_interval)
-        if (state := resume.load()) is not None:
-            measured = [
-                {name: tensor.numpy() for name, tensor in arrays.items()}
-                for arrays in state["measured"]
-            ]
-    job = f"measure_run {metric} {run.run_id}"
-    with Progress(job, len(steps), "checkpoints", state_directory, len(measured)) as progress:
-        left = steps[len(measured) :]
-        for step, objective in _objectives(run, Path(play_path), left, device):
-            checkpoint = read_checkpoint(checkpoints_path, step)
-            check_parameters(checkpoints_path, objective.network, checkpoint.parameters)
-            objective.restore(checkpoint.parameters, checkpoint.frozen_parameters)
-            measured.append(measure(Subject(run, objective, checkpoint), settings))
-            if resume is not None and resume.due():
-                resume.save(
-                    {"measured": [{n: torch.from_numpy(a) for n, a in m.items()} for m in measured]}
-                )
-            progress.advance()
+        measured, resume = _resumed(state_directory, identity, resume_interval)
+        job = f"measure_run {metric} {run.run_id}"
+        with Progress(job, len(steps), "checkpoints", state_directory, len(measured)) as progress:
+            left = steps[len(measured) :]
+            for step, objective in _objectives(run, Path(play_path), left, device):
+                checkpoint = checkpoints.read(step)
+                check_parameters(checkpoints_path, objective.network, checkpoint.parameters)
+                objective.restore(checkpoint.parameters, checkpoint.frozen_parameters)
+                measured.append(measure(Subject(run, objective, checkpoint), settings))
+                if resume is not None and resume.due():
+                    resume.save(_state(measured))
+                progress.advance()
     arrays = {"update_step": np.array(steps, dtype=np.int64)}
     for name, field in table.fields.items():
         if name != "update_step":
             arrays[name] = _over_checkpoints(field, [each[name] for each in measured])
-    storage.write(measurement_path, table, arrays, {**description, **attributes})
+    diverged = {name: trained[name] for name in DIVERGENCE if name in trained}
+    storage.write(measurement_path, table, arrays, {**description, **diverged})
     if resume is not None:
         resume.remove()
+
+
+def _resumed(
+    state_directory: Path | None, identity: Mapping[str, Any], interval: float
+) -> tuple[list[storage.Arrays], ResumeState | None]:
+    """Return what a killed job measured at the checkpoints before, and where to save to."""
+    if state_directory is None:
+        return [], None
+    resume = ResumeState(state_directory, identity, interval)
+    state = resume.load() or {"measured": []}
+    return [{n: tensor.numpy() for n, tensor in arrays.items()} for arrays in state["measured"]], (
+        resume
+    )
+
+
+def _state(measured: Sequence[storage.Arrays]) -> dict[str, Any]:
+    """Return what `_resumed` gives back."""
+    return {
+        "measured": [{n: torch.from_numpy(a) for n, a in arrays.items()} for arrays in measured]
+    }
 
 
 def _over_checkpoints(field: storage.Field, values: Sequence[NDArray]) -> NDArray:

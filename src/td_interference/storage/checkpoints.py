@@ -3,17 +3,18 @@
 Tensors are stored as plain arrays, never pickled, so a checkpoint from anywhere is safe to read.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import h5py
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from td_interference.errors import UserError, rebuild
-from td_interference.storage.hdf5 import Writer, create, numbers, opened
+from td_interference.storage.hdf5 import Writer, create, numbers, opened, parse_attributes
 from td_interference.storage.tables import CHECKPOINTS
 
 Tensors = dict[str, Tensor]
@@ -26,6 +27,23 @@ class Checkpoint(NamedTuple):
     parameters: Tensors  # by the network's own names
     frozen_parameters: Tensors  # of the network that gives the bootstrap values, if there is one
     optimizer: dict[int, Tensors]  # by position of the parameter; empty for plain SGD
+
+    @classmethod
+    def of(
+        cls,
+        update_step: int,
+        network: nn.Module,
+        frozen_network: nn.Module,
+        optimizer: torch.optim.Optimizer,
+    ) -> Self:
+        """Return the present state of a training; its tensors are those that go on to change."""
+        moments = {
+            # SGD keeps a None without momentum.
+            position: {name: value for name, value in state.items() if isinstance(value, Tensor)}
+            for position, state in optimizer.state_dict()["state"].items()
+        }
+        networks = dict(network.state_dict()), dict(frozen_network.state_dict())
+        return cls(update_step, *networks, moments)
 
 
 def _group_name(update_step: int) -> str:
@@ -59,6 +77,61 @@ def _array(tensor: Tensor) -> np.ndarray:
     return tensor.detach().cpu().contiguous().numpy()
 
 
+class CheckpointFile:
+    """The checkpoints in one file, which is read and compared with its digest once for all."""
+
+    def __init__(self, path: Path, file: h5py.File):
+        """Take an open file; see `open_checkpoints`."""
+        self._path, self._file = path, file
+
+    @property
+    def steps(self) -> list[int]:
+        """Update steps at which there are checkpoints."""
+        return [int(step) for step in self._file["update_step"][()]]
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """The file's attributes, JSON ones parsed."""
+        return parse_attributes(self._file)
+
+    def read(self, update_step: int) -> Checkpoint:
+        """Return the checkpoint taken after `update_step` updates.
+
+        Raises:
+            UserError: If there is none, or it is not good.
+        """
+        name = _group_name(update_step)
+        if name not in self._file:
+            raise UserError(f"{self._path}: has no checkpoint of update step {update_step}")
+        group = self._file[name]
+        try:
+            optimizer = {
+                int(position): _tensors(self._path, state)
+                for position, state in group.get("optimizer", {}).items()
+            }
+            return Checkpoint(
+                update_step,
+                _tensors(self._path, group["parameters"]),
+                _tensors(self._path, group["frozen_parameters"]),
+                optimizer,
+            )
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise UserError(
+                f"{self._path}: '{name}' is not a checkpoint ({error}); {rebuild(self._path)}"
+            ) from None
+
+
+@contextmanager
+def open_checkpoints(path: Path | str) -> Iterator[CheckpointFile]:
+    """Open a file of checkpoints, which is in memory until the block ends.
+
+    Raises:
+        UserError: If the file is not good.
+    """
+    with opened(path, CHECKPOINTS) as file:
+        yield CheckpointFile(Path(path), file)
+
+
 def merge_checkpoints(
     path: Path | str, parts: Iterable[Path | str], attributes: Mapping[str, Any]
 ) -> None:
@@ -70,9 +143,10 @@ def merge_checkpoints(
     steps = []
     with create(path, CHECKPOINTS, attributes) as writer:
         for part in parts:
-            for step in checkpoint_steps(part):
-                _write_tensors(writer, read_checkpoint(part, step))
-                steps.append(step)
+            with open_checkpoints(part) as checkpoints:
+                for step in checkpoints.steps:
+                    _write_tensors(writer, checkpoints.read(step))
+                    steps.append(step)
         writer.append("update_step", np.array(steps, dtype=np.int64))
 
 
@@ -82,43 +156,25 @@ def checkpoint_steps(path: Path | str) -> list[int]:
     Raises:
         UserError: If the file is not good.
     """
-    with opened(path, CHECKPOINTS) as file:
-        return [int(step) for step in file["update_step"][()]]
+    with open_checkpoints(path) as checkpoints:
+        return checkpoints.steps
 
 
 def read_checkpoint(path: Path | str, update_step: int) -> Checkpoint:
-    """Return the checkpoint taken after `update_step` updates.
+    """Return one checkpoint of a file; for several, `open_checkpoints` reads the file once.
 
     Raises:
         UserError: If the file is not good or has no such checkpoint.
     """
-    with opened(path, CHECKPOINTS) as file:
-        name = _group_name(update_step)
-        if name not in file:
-            raise UserError(f"{path}: has no checkpoint of update step {update_step}")
-        group = file[name]
-        try:
-            optimizer = {
-                int(position): _tensors(path, state)
-                for position, state in group.get("optimizer", {}).items()
-            }
-            return Checkpoint(
-                update_step,
-                _tensors(path, group["parameters"]),
-                _tensors(path, group["frozen_parameters"]),
-                optimizer,
-            )
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise UserError(
-                f"{path}: '{name}' is not a checkpoint ({error}); {rebuild(path)}"
-            ) from None
+    with open_checkpoints(path) as checkpoints:
+        return checkpoints.read(update_step)
 
 
 def _tensors(path: Path | str, group: h5py.Group) -> Tensors:
     return {name: torch.from_numpy(numbers(path, item)) for name, item in group.items()}
 
 
-def check_parameters(path: Path | str, network: torch.nn.Module, parameters: Tensors) -> None:
+def check_parameters(path: Path | str, network: nn.Module, parameters: Tensors) -> None:
     """Compare a checkpoint's parameters with a network's.
 
     Raises:
