@@ -7,6 +7,8 @@ configfile: "config.yaml"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/inputs_of_runs.smk"
+include: "workflow/rules/inputs_of_figures.smk"
 include: "workflow/rules/resources.smk"
 include: "workflow/rules/experts.smk"
 include: "workflow/rules/replay.smk"

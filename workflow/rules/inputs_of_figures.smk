@@ -1,0 +1,114 @@
+# Input and parameter functions of tables and figures.
+
+
+def measured_runs(table):
+    """Each run that a table reduces with the metric of it, in the table's order."""
+    return [
+        (run, part)
+        for part in tables.entry(table).sources
+        for run in PLAN.source_runs(part)
+    ]
+
+
+def table_runs(wildcards):
+    """Descriptions of what a table reduces."""
+    return [
+        {
+            "experiment": part.experiment,
+            "metric": part.metric,
+            "checkpoints": PLAN.checkpoints(part.experiment),
+            "record": type(run).__name__,
+            "run": run.to_dict(),
+        }
+        for run, part in measured_runs(wildcards.table)
+    ]
+
+
+def table_measurements(wildcards):
+    """Measurements that a table reduces, in the order of `table_runs`."""
+    return [
+        f"results/{wildcards.scale}/metrics/{part.metric}/{run.run_id}.h5"
+        for run, part in measured_runs(wildcards.table)
+    ]
+
+
+def table_code(wildcards):
+    """Modules whose change makes a table stale."""
+    entry = tables.entry(wildcards.table)
+    names = (
+        "statistics.py",
+        "table_files.py",
+        "tables/reduce.py",
+        "tables/curves.py",
+        f"tables/{entry.module}.py",
+        *entry.shared,
+    )
+    return [source(name) for name in names]
+
+
+def table_statistics(wildcards):
+    """How a table makes its intervals."""
+    return PLAN.statistics(tables.entry(wildcards.table).sources)
+
+
+def figure_tables(wildcards):
+    """Tables that a figure draws."""
+    return expand(
+        "results/{scale}/tables/{table}.parquet",
+        scale=wildcards.scale,
+        table=figures.entry(wildcards.figure).tables,
+    )
+
+
+def figure_table_names(wildcards):
+    """Names of the tables that a figure draws, in the order of `figure_tables`."""
+    return list(figures.entry(wildcards.figure).tables)
+
+
+def figure_code(wildcards):
+    """Modules whose change makes a figure stale."""
+    entry = figures.entry(wildcards.figure)
+    return [
+        source(f"figures/{name}.py") for name in ("render", "style", *entry.modules)
+    ]
+
+
+def figure_caption(wildcards):
+    """What the report says below a figure; an edited caption redraws the figure."""
+    return figures.entry(wildcards.figure).caption
+
+
+def figure_confidence(wildcards):
+    """Confidence of a figure's intervals, which it states."""
+    sources = [
+        part
+        for table in figures.entry(wildcards.figure).tables
+        for part in tables.entry(table).sources
+    ]
+    return PLAN.statistics(sources)["confidence"]
+
+
+def figure_chain(wildcards):
+    """Every intermediate that a figure came from, at the configuration's scale."""
+    chain = set()
+    for table in figures.entry(wildcards.figure).tables:
+        chain.add(f"tables/{table}.parquet")
+        for run, part in measured_runs(table):
+            chain |= {
+                f"metrics/{part.metric}/{run.run_id}.h5",
+                *PLAN.intermediates(run),
+            }
+    return sorted(f"results/{PLAN.scale}/{path}" for path in chain)
+
+
+def missing_intermediates(wildcards):
+    """What is not there any more of all that a figure, once made at this scale, came from."""
+    own = expand(
+        "results/{scale}/figures/{figure}.{kind}",
+        scale=PLAN.scale,
+        figure=wildcards.figure,
+        kind=["pdf", "png", "csv"],
+    )
+    if not any(map(os.path.exists, own)):
+        return []
+    return [path for path in figure_chain(wildcards) + own if not os.path.exists(path)]
