@@ -29,7 +29,7 @@ N_TRANSITIONS, EPISODE = 2000, 500
 MINIBATCH, HIDDEN, WARM_UP = 32, 32, 5
 
 
-def made_up_replay(n_transitions: int = N_TRANSITIONS) -> Replay:
+def made_up_replay(n_transitions: int = N_TRANSITIONS, device: str = "cpu") -> Replay:
     """Noise of the right shapes: what the pixels show does not change the time."""
     generator = np.random.default_rng(0)
     lengths = np.full(n_transitions // EPISODE, EPISODE)
@@ -47,7 +47,8 @@ def made_up_replay(n_transitions: int = N_TRANSITIONS) -> Replay:
             "monte_carlo_return": reward,
             "expert_q": np.zeros((n_transitions, 9), dtype=np.float32),
             "episode_length": lengths,
-        }
+        },
+        device,
     )
 
 

@@ -1,25 +1,30 @@
 """The stages that can go on after a kill, small: each runs in a process of its own.
 
-`python stages.py STAGE INPUTS ROOT INTERVAL` runs one as the workflow's script does, with its
-results below ROOT/outputs and its resume states in ROOT/state, and prints "ready" once everything
-is imported.
+`python stages.py STAGE INPUTS ROOT INTERVAL DEVICE` runs one as the workflow's script does, with
+its results below ROOT/outputs and its resume states in ROOT/state, and prints "ready" once
+everything is imported.
 """
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
+from cells import cell_spec
 from problems import replay_arrays, run_spec
 
 from td_interference import storage
 from td_interference.agents.control import train_control
 from td_interference.agents.control_settings import ControlOutputs, ControlSettings
 from td_interference.agents.expert_file import new_network, save_expert
+from td_interference.agents.masked_image_settings import DoubleDQNSettings, ReinforceSettings
 from td_interference.agents.settings import ExpertSettings
 from td_interference.agents.train_expert import ExpertOutputs, train_expert
 from td_interference.collect import collect_replay
+from td_interference.datasets.prepare import prepare_dataset
 from td_interference.files import sha256
+from td_interference.generalization.group_job import GroupOutputs, train_group
 from td_interference.grid import ReplaySpec, RunSpec
 from td_interference.jobs import job
 from td_interference.metrics.measuring import measure_run
@@ -27,8 +32,6 @@ from td_interference.random_networks import measure_study
 from td_interference.random_studies import Study
 from td_interference.resume import ResumeState
 from td_interference.training import train
-
-CPU = torch.device("cpu")
 
 # Asterix answers to actions at once. The replay is smaller than the run and the emulators restart
 # several times, so a resume has to bring back a ring that has wrapped over several periods.
@@ -85,6 +88,35 @@ REPLAY = ReplaySpec(
 
 RUN = run_spec(steps=400, frozen_period=90, checkpoints=tuple(range(20, 401, 20)))
 METRIC = {"checkpoints": "all", "minibatches": 3, "half_width": 5, "unrelated": 8}
+IMAGES = {
+    "dataset": "digits",
+    "hidden": 2,
+    "extra_layers": 0,
+    "n_train": 20,
+    "samples": 5,
+    "evaluation_samples": 9,
+    "seeds": (0, 1),
+}
+GROUPS = {
+    "classification": cell_spec(**IMAGES, experiment="classification", steps=150, measure_every=50),
+    "double_dqn": cell_spec(
+        **IMAGES,
+        experiment="double_dqn",
+        steps=480,
+        measure_every=160,
+        agent=DoubleDQNSettings(
+            learning_starts=20, replay_capacity=200, epsilon_decay_steps=500, n_environments=4
+        ),
+    ),
+    "reinforce": cell_spec(
+        **IMAGES,
+        experiment="reinforce",
+        steps=1600,
+        measure_every=400,
+        minibatch=30,
+        agent=ReinforceSettings(n_environments=4),
+    ),
+}
 STUDY = Study(network="q", hidden=2, networks=12, samples=6, checked_networks=4, checked_samples=2)
 
 
@@ -112,10 +144,13 @@ def make_inputs(directory: Path) -> None:
     network = new_network(settings, torch.Generator().manual_seed(0))
     save_expert(directory / "expert.safetensors", network, settings)
     storage.write(directory / "replay.h5", storage.REPLAY, replay_arrays(), {})
+    prepare_dataset("digits", {}, directory / "digits.h5")
     run(RUN, directory, directory / "run", 60.0)
 
 
-def run(spec: RunSpec, inputs: Path, root: Path, interval: float, **over: str) -> None:
+def run(
+    spec: RunSpec, inputs: Path, root: Path, interval: float, device: str = "cpu", **over: str
+) -> None:
     """Train from D*."""
     train(
         spec,
@@ -123,38 +158,38 @@ def run(spec: RunSpec, inputs: Path, root: Path, interval: float, **over: str) -
         root / "outputs" / "checkpoints.h5",
         root / "outputs" / "learning_curve.csv",
         root / "state",
-        device=CPU,
+        device=torch.device(device),
         resume_interval=interval,
         **over,
     )
 
 
-def _expert(inputs: Path, root: Path, interval: float) -> None:
+def _expert(inputs: Path, root: Path, interval: float, device: str) -> None:
     resume = ResumeState(root / "state", {}, interval)
-    train_expert(EXPERT, expert_outputs(root / "outputs"), resume)
+    train_expert(EXPERT, expert_outputs(root / "outputs"), resume, device=device)
 
 
-def _control(inputs: Path, root: Path, interval: float) -> None:
+def _control(inputs: Path, root: Path, interval: float, device: str) -> None:
     resume = ResumeState(root / "state", {}, interval)
-    train_control(CONTROL, control_outputs(root / "outputs"), resume)
+    train_control(CONTROL, control_outputs(root / "outputs"), resume, device=device)
 
 
-def _policy_evaluation(inputs: Path, root: Path, interval: float) -> None:
-    run(RUN, inputs, root, interval)
+def _policy_evaluation(inputs: Path, root: Path, interval: float, device: str) -> None:
+    run(RUN, inputs, root, interval, device)
 
 
-def _collection(inputs: Path, root: Path, interval: float) -> None:
+def _collection(inputs: Path, root: Path, interval: float, device: str) -> None:
     collect_replay(
         REPLAY,
         inputs / "expert.safetensors",
         root / "outputs" / "replay.h5",
         n_threads=1,
-        device=CPU,
+        device=torch.device(device),
         resume=ResumeState(root / "state", {}, interval),
     )
 
 
-def _measurement(inputs: Path, root: Path, interval: float) -> None:
+def _measurement(inputs: Path, root: Path, interval: float, device: str) -> None:
     measure_run(
         "gain",
         METRIC,
@@ -162,25 +197,39 @@ def _measurement(inputs: Path, root: Path, interval: float) -> None:
         inputs / "replay.h5",
         inputs / "run" / "outputs" / "checkpoints.h5",
         root / "outputs" / "measurement.h5",
-        device=CPU,
+        device=torch.device(device),
         state_directory=root / "state",
         resume_interval=interval,
     )
 
 
-def _random_networks(inputs: Path, root: Path, interval: float) -> None:
+def _group(name: str, inputs: Path, root: Path, interval: float, device: str) -> None:
+    train_group(
+        name,
+        [GROUPS[name]],
+        inputs / "digits.h5",
+        GroupOutputs(root / "outputs" / "measurement.h5", root / "outputs" / "parameters.h5"),
+        root / "state",
+        device=torch.device(device),
+        resume_interval=interval,
+    )
+
+
+def _random_networks(inputs: Path, root: Path, interval: float, device: str) -> None:
+    """Measure untrained networks; for the CPU alone, as in the workflow."""
     measure_study(
         STUDY, root / "outputs" / "study.h5", resume=ResumeState(root / "state", {}, interval)
     )
 
 
-STAGES: dict[str, Callable[[Path, Path, float], None]] = {
+STAGES: dict[str, Callable[[Path, Path, float, str], None]] = {
     "expert": _expert,
     "control": _control,
     "policy_evaluation": _policy_evaluation,
     "collection": _collection,
     "measurement": _measurement,
     "random_networks": _random_networks,
+    **{name: partial(_group, name) for name in GROUPS},
 }
 
 
@@ -192,7 +241,7 @@ def digests(directory: Path) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    stage, inputs, root, interval = sys.argv[1:]
+    stage, inputs, root, interval, device = sys.argv[1:]
     with job(f"{root}/job.log", torch_threads=1):
         print("ready", flush=True)
-        STAGES[stage](Path(inputs), Path(root), float(interval))
+        STAGES[stage](Path(inputs), Path(root), float(interval), device)

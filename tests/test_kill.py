@@ -46,7 +46,7 @@ def whole(inputs: Path, tmp_path_factory) -> Callable[[str], Whole]:
     def run(stage: str) -> Whole:
         root = tmp_path_factory.mktemp(stage)
         started = time.monotonic()
-        STAGES[stage](inputs, root, INTERVAL)
+        STAGES[stage](inputs, root, INTERVAL, "cpu")
         return Whole(digests(root / "outputs"), time.monotonic() - started)
 
     return run
@@ -54,7 +54,7 @@ def whole(inputs: Path, tmp_path_factory) -> Callable[[str], Whole]:
 
 def start(stage: str, inputs: Path, root: Path, interval: float = INTERVAL) -> subprocess.Popen:
     """Start a stage; return once it is about to begin."""
-    command = [sys.executable, str(PROGRAM), stage, str(inputs), str(root), str(interval)]
+    command = [sys.executable, str(PROGRAM), stage, str(inputs), str(root), str(interval), "cpu"]
     job = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,

@@ -39,9 +39,10 @@ def job(log_path: str, torch_threads: int = 0) -> Iterator[None]:
     if torch_threads:
         import torch  # seconds that jobs without it must not pay
 
+        from td_interference.device import compute_exactly
+
         torch.set_num_threads(torch_threads)
-        # cuDNN would else choose among algorithms, some of which add up in the order of arrival.
-        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+        compute_exactly()
     with one_line_errors(), preemption.listening():
         try:
             yield
