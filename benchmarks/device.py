@@ -43,8 +43,12 @@ from td_interference.metrics.subject import Subject
 from td_interference.training import Trainer
 
 WARM_UP = 3
-STIFFNESS = {"anchors": 200, "anchors_per_segment": 20, "half_width": 30}  # a tenth of the paper's
-GAIN = {"minibatches": 8, "half_width": 30, "unrelated": 64}  # an eighth of the paper's
+STIFFNESS = {
+    "anchors": 100,
+    "anchors_per_segment": 20,
+    "half_width": 30,
+}  # a twentieth of the paper's
+GAIN = {"minibatches": 2, "half_width": 30, "unrelated": 64}  # a 32nd of the paper's
 SECOND_ORDER = {"minibatch": 8, "second_term_factor": 1}
 LEARNING_STARTS = 400  # agent steps
 
@@ -116,34 +120,35 @@ def group(device: str, folder: Path, **over: object) -> Callable[[], object]:
 
 def works(device: str, folder: Path) -> Iterator[tuple[str, Callable[[], object], int]]:
     """Yield each stage's name, its unit of work, and how often to time it."""
-    yield "train_run: update, hidden 32", trainer(device).advance, 60
-    yield "train_run: update, hidden 64", trainer(device, 64).advance, 20
-    yield "train_control: 4 steps, 4 updates", control(device, folder), 20
-    yield "train_expert: step of all environments", expert(device), 20
-    yield "measure_run: stiffness, 200 anchors", metric("stiffness", STIFFNESS, device), 2
-    yield "measure_run: gain, 8 minibatches", metric("gain", GAIN, device), 2
-    yield "measure_run: second_order, 8 samples", metric("second_order", SECOND_ORDER, device), 2
+    yield "train_run: update, hidden 32", trainer(device).advance, 30
+    yield "train_run: update, hidden 64", trainer(device, 64).advance, 8
+    yield "train_control: 4 steps, 4 updates", control(device, folder), 8
+    yield "train_expert: step of all environments", expert(device), 8
+    yield "measure_run: stiffness, 100 anchors", metric("stiffness", STIFFNESS, device), 1
+    yield "measure_run: gain, 2 minibatches", metric("gain", GAIN, device), 1
+    yield "measure_run: second_order, 8 samples", metric("second_order", SECOND_ORDER, device), 1
     classification = group(device, folder, experiment="classification")
-    yield "train_group: 20 classification updates", classification, 10
+    yield "train_group: 20 classification updates", classification, 5
     agent = DoubleDQNSettings(learning_starts=LEARNING_STARTS, n_environments=4)
     double_dqn = group(
         device, folder, experiment="double_dqn", minibatch=128, learning_rate=2.5e-4, agent=agent
     )
     for _ in range(LEARNING_STARTS // 20):
         double_dqn()
-    yield "train_group: 20 double_dqn steps", double_dqn, 10
+    yield "train_group: 20 double_dqn steps", double_dqn, 5
 
 
 def median_seconds(call: Callable[[], object], times: int, device: str) -> float:
     """Median time of one call, after a warm-up; the device is idle before and after."""
     seconds = []
-    for _ in range(WARM_UP + times):
+    warm_up = min(WARM_UP, times)
+    for _ in range(warm_up + times):
         start = time.perf_counter()
         call()
         if device == "cuda":
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds[WARM_UP:])
+    return statistics.median(seconds[warm_up:])
 
 
 def together(processes: int) -> float:

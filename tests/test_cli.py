@@ -66,7 +66,10 @@ def test_plan_shows_what_a_configuration_file_would_run(tmp_path):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("__use_yte__: true\nscale: ?__import__('os').mkdir({trap!r})", "'__use_yte__' is unknown"),
+        (
+            "__use_yte__: true\nresume_interval: ?__import__('os').mkdir({trap!r})",
+            "'__use_yte__' is unknown",
+        ),
         ("scale: !!python/object/apply:os.mkdir [{trap!r}]", "not a YAML file"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 
 import pytest
 
@@ -69,13 +70,45 @@ def test_time_grows_with_the_work_and_shrinks_on_a_gpu():
     half = dataclasses.replace(control, steps=5_000_000, checkpoints=(1000,))
     assert cluster.control_needs(half).minutes == pytest.approx(needs.minutes / 2, rel=0.05)
     on_gpu = cluster.control_needs(control, "cuda")
-    assert needs.minutes / 4 < on_gpu.minutes < needs.minutes / 3  # the game is played on the CPU
-    assert on_gpu.mem_mb == needs.mem_mb
+    assert on_gpu.minutes == math.ceil(10 + 2 * (10_200_000 * 0.0012 + 10_000_000 * 0.008) / 60)
+    assert on_gpu.mem_mb == needs.mem_mb + 3000
     playing, updating = 10_200_000 * 0.0012, 10_000_000 * 0.045
     assert needs.minutes == math.ceil(10 + 2 * (playing + updating) / 60)
     assert cluster.control_needs(control, "auto") == needs
     small, large = Study(network="q", samples=8), Study(network="q", samples=16)
     assert cluster.study_needs(large).minutes > 3 * cluster.study_needs(small).minutes
+
+
+def test_requests_cover_what_was_measured_on_a_gpu(plans):
+    """Milliseconds on an H200 (`benchmarks/device.py`): the slower of two passes."""
+    run = dataclasses.replace(next(iter(plans["paper"].runs.values())), hidden=32, steps=500_000)
+    wide = dataclasses.replace(run, hidden=64)
+    assert cluster.run_needs(run, 1, "cuda").minutes > 1.2 * 500_000 * 0.00598 / 60
+    assert cluster.run_needs(wide, 1, "cuda").minutes > 1.2 * 500_000 * 0.00532 / 60
+    control = ControlSettings(game="ms_pacman")  # four steps and updates in 25 ms
+    assert cluster.control_needs(control, "cuda").minutes > 1.2 * 10_200_000 / 4 * 0.02546 / 60
+    expert = ExpertSettings("ms_pacman", training_steps=1_000_000)
+    assert cluster.expert_needs(expert, "cuda").minutes > 1.2 * 1_000_000 * 0.01711 / 60
+    for kind, seconds in (("classification", 0.06436 / 20), ("double_dqn", 0.1021 / 20)):
+        for group in plans["paper"].groups.values():
+            if group.cells[0].experiment == kind:
+                n_steps = sum(len(cell.seeds) * cell.steps for cell in group.cells)
+                assert (
+                    cluster.group_needs(group.cells, "cuda").minutes > 1.2 * n_steps * seconds / 60
+                )
+
+
+def test_who_asks_for_a_gpu_uses_it_and_the_other_way_round(request):
+    """A job that resolves `device: cuda` on a node without a GPU would end in an error."""
+    workflow = request.config.rootpath / "workflow"
+    asked, used = set(), set()
+    for path in (workflow / "rules").glob("*.smk"):
+        for rule in re.split("^rule ", path.read_text(), flags=re.MULTILINE):
+            for name in re.findall(r"scripts/(\w+\.py)", rule):
+                asked |= {name} if "gpu=GPUS" in rule else set()
+                script = (workflow / "scripts" / name).read_text()
+                used |= {name} if 'config["device"]' in script else set()
+    assert asked == used and "train_run.py" in asked and "collect_replay.py" not in asked
 
 
 def test_a_second_attempt_asks_for_more(plans):

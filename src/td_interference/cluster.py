@@ -21,10 +21,15 @@ _EXPERT_UPDATE = 0.03  # s: 0.012 to 0.018 measured for data-efficient Rainbow, 
 _STEP = 0.0012  # s: an agent step with its action
 _RECORDED_STEP = 0.001  # s: an agent step of D*, compressed on disk
 _PRODUCT = 2e-10  # s: a multiplication of a sample's forward and backward pass, 8 to 16 channels
-_GPU_SPEEDUP = 4  # of an update over one core; assumed, and low on purpose: not measured
+# On a GPU starting the operations takes the time, so that neither width nor minibatch matters; on
+# an H200 4 to 6 ms an update of hidden 32 or 64, 2 to 10 ms of image runs (`benchmarks/device.py`).
+_UPDATE_ON_GPU = 0.008
+_EXPERT_UPDATE_ON_GPU = 0.02  # s: 0.008 to 0.017 there, with the step of one emulator
+_PRODUCT_ON_GPU = 4e-12  # s: a fiftieth of a core's, 19 to 34 measured where starting dominates
 
 _STEP_MB = 7069 / 1e6  # an agent step in memory: a frame and 13 bytes
 _COPIES = 1.5  # of the frames, while a file is read or grown
+_CUDA_MB = 3000  # of the host, for CUDA's libraries and context; assumed, not measured
 _TRAINING_MB = 1200  # at most 1040 measured at laptop scale, frames among them
 _MEASURING_MB = 2500  # at most 1090 measured at laptop scale; the paper's network is twice as wide
 
@@ -55,8 +60,9 @@ def expert_needs(expert: ExpertSettings, device: str = "cpu") -> Needs:
     updates = expert.training_steps * expert.updates_per_step
     episodes = expert.evaluation_episodes + expert.random_episodes
     steps = expert.training_steps + 1000 * episodes  # of an episode: a few hundred, as a rule
-    seconds = updates * _EXPERT_UPDATE / _speedup(device) + steps * _STEP
-    return _needs(_TRAINING_MB, expert.replay_capacity, seconds, resumes=True)
+    update = _EXPERT_UPDATE_ON_GPU if device == "cuda" else _EXPERT_UPDATE
+    seconds = updates * update + steps * _STEP
+    return _needs(_TRAINING_MB, expert.replay_capacity, seconds, device, resumes=True)
 
 
 def replay_needs(replay: ReplaySpec) -> Needs:
@@ -67,19 +73,22 @@ def replay_needs(replay: ReplaySpec) -> Needs:
 def run_needs(run: RunSpec, transitions: int, device: str = "cpu") -> Needs:
     """Return what training from a D* of `transitions` needs."""
     seconds = run.steps * _update(run.hidden, run.minibatch, device)
-    return _needs(_TRAINING_MB, transitions, seconds, resumes=True)
+    return _needs(_TRAINING_MB, transitions, seconds, device, resumes=True)
 
 
 def control_needs(control: ControlSettings, device: str = "cpu") -> Needs:
     """Return what a control run needs; the paper's takes days."""
     steps = control.steps + control.random_fill
     seconds = steps * _STEP + control.updates * _update(control.hidden, control.minibatch, device)
-    return _needs(_TRAINING_MB, control.buffer_capacity, seconds, resumes=True)
+    return _needs(_TRAINING_MB, control.buffer_capacity, seconds, device, resumes=True)
 
 
-def measurement_needs(run: RunSpec, transitions: int, n_checkpoints: int) -> Needs:
+def measurement_needs(
+    run: RunSpec, transitions: int, n_checkpoints: int, device: str = "cpu"
+) -> Needs:
     """Return what a metric of `n_checkpoints` checkpoints of a run on D* needs."""
-    return _needs(_MEASURING_MB, transitions, n_checkpoints * _CHECKPOINT * _width(run.hidden) * 60)
+    seconds = n_checkpoints * _CHECKPOINT * _width(run.hidden) * 60
+    return _needs(_MEASURING_MB, transitions, seconds, device)
 
 
 def study_needs(study: Study) -> Needs:
@@ -91,7 +100,18 @@ def study_needs(study: Study) -> Needs:
 def group_needs(cells: Sequence[CellSpec], device: str = "cpu") -> Needs:
     """Return what training and measuring the runs of a group needs, all in one job."""
     products = sum(len(cell.seeds) * _samples_learned(cell) * _products(cell) for cell in cells)
-    return _needs(_MEASURING_MB, 0, products * _PRODUCT / _speedup(device), resumes=True)
+    if device == "cuda":
+        turns = sum(len(cell.seeds) * _turns(cell) for cell in cells)
+        seconds = turns * _UPDATE_ON_GPU + products * _PRODUCT_ON_GPU
+    else:
+        seconds = products * _PRODUCT
+    return _needs(_MEASURING_MB, 0, seconds, device, resumes=True)
+
+
+def _turns(cell: CellSpec) -> float:
+    """Return how often a run gives a GPU something to do: updates, and an agent's choices."""
+    choices = 0 if cell.agent is None else cell.steps / cell.agent.n_environments
+    return _samples_learned(cell) / cell.minibatch + choices
 
 
 def _samples_learned(cell: CellSpec) -> float:
@@ -110,13 +130,16 @@ def _products(cell: CellSpec) -> float:
     return 19_600 * hidden + (11_392 + 14_400 * extra) * hidden**2
 
 
-def _needs(base_mb: float, steps_in_memory: int, seconds: float, *, resumes: bool = False) -> Needs:
-    mem_mb = base_mb + _COPIES * steps_in_memory * _STEP_MB
+def _needs(
+    base_mb: float,
+    steps_in_memory: int,
+    seconds: float,
+    device: str = "cpu",
+    *,
+    resumes: bool = False,
+) -> Needs:
+    mem_mb = base_mb + _COPIES * steps_in_memory * _STEP_MB + (_CUDA_MB if device == "cuda" else 0)
     return Needs(math.ceil(mem_mb), math.ceil(_START + _MARGIN * seconds / 60), resumes)
-
-
-def _speedup(device: str) -> float:
-    return _GPU_SPEEDUP if device == "cuda" else 1
 
 
 def _width(hidden: int) -> float:
@@ -126,4 +149,6 @@ def _width(hidden: int) -> float:
 
 
 def _update(hidden: int, minibatch: int, device: str) -> float:
-    return _UPDATE * _width(hidden) * max(1, minibatch / 32) / _speedup(device)
+    if device == "cuda":
+        return _UPDATE_ON_GPU
+    return _UPDATE * _width(hidden) * max(1, minibatch / 32)

@@ -208,7 +208,7 @@ def train(
 ) -> None:
     """Train one run from D* and write its checkpoints and learning curve.
 
-    A killed run goes on from its resume state with the same bits (on a CPU).
+    A killed run goes on from its resume state with the same bits.
 
     A run that diverges stops the job, or is left out: its files then hold what it reached, and the
     checkpoints' attributes say at which update step it diverged ("diverged_at") and how.

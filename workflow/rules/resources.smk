@@ -53,7 +53,7 @@ def measurement_needs(wildcards):
     run, settings = PLAN.measured_run(wildcards.run_id), metric_settings(wildcards)
     n_checkpoints = 1 if settings["checkpoints"] == "last" else len(run.checkpoints)
     transitions = PLAN.config["replay"]["transitions"]
-    return cluster.measurement_needs(run, transitions, n_checkpoints)
+    return cluster.measurement_needs(run, transitions, n_checkpoints, DEVICE)
 
 
 def study_needs(wildcards):

@@ -96,7 +96,7 @@ def train_group(
 ) -> None:
     """Train and measure the runs of one group, and write their rows.
 
-    A killed job goes on from its resume state with the same bits (on a CPU).
+    A killed job goes on from its resume state with the same bits.
 
     Args:
         name: Of the group.

@@ -21,8 +21,6 @@ _DROPOUTS = (
 
 # Largest relative deviation of two computations of one gradient by another order of summation.
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-8}
-# Convolutions on CUDA multiply float32 with 10 bits of mantissa (TF32) unless told otherwise.
-TOLERANCE_TF32 = 1e-2
 
 
 def refuse_batch_modules(network: nn.Module) -> None:
@@ -40,12 +38,6 @@ def refuse_batch_modules(network: nn.Module) -> None:
                 f"no per-sample gradients: module {name!r} ({type(module).__name__}) {reason}; "
                 "put it in evaluation mode (.eval()) or replace it"
             )
-
-
-def tolerance(tensor: Tensor) -> float:
-    """Return how far two computations of one gradient may lie apart, relative to its length."""
-    reduced = tensor.is_cuda and tensor.dtype == torch.float32
-    return TOLERANCE_TF32 if reduced else TOLERANCE[tensor.dtype]
 
 
 def check_outputs(outputs: Any, inputs: Tensor) -> None:
@@ -89,7 +81,7 @@ def outputs_alone(network: nn.Module, inputs: Tensor, outputs: Tensor) -> Tensor
         ) from error
     expected = outputs[rows]
     largest = outputs.nan_to_num(0, 0, 0).abs().amax()
-    close = (alone - expected).abs().amax() <= 10 * tolerance(outputs) * largest
+    close = (alone - expected).abs().amax() <= 10 * TOLERANCE[outputs.dtype] * largest
     # Samples that diverged, to inf or NaN, cannot be compared.
     if expected.isfinite().all() and not close:
         raise UserError(

@@ -8,6 +8,7 @@ J(v) (eq. 7); stiffness is their cosine. There is no 1/N anywhere.
 import torch
 from torch import Tensor
 
+from td_interference.device import full_precision
 from td_interference.errors import UserError
 from td_interference.gradients.layers import FactoredGradient
 from td_interference.gradients.per_sample import PerSampleGradients
@@ -77,7 +78,7 @@ def _unscaled_gram(a: PerSampleGradients, b: PerSampleGradients) -> Tensor:
             f"{', '.join(sorted(a.layers.keys() ^ b.layers.keys()))} is in one of them only"
         )
     total = torch.zeros((), dtype=a.scale.dtype, device=a.scale.device)
-    with torch.autocast(total.device.type, enabled=False):  # full precision, as the gradients have
+    with full_precision(total.device):  # as the gradients were taken
         for name, x in a.layers.items():
             y = b.layers[name]
             if isinstance(x, FactoredGradient) and isinstance(y, FactoredGradient):
@@ -89,4 +90,5 @@ def _unscaled_gram(a: PerSampleGradients, b: PerSampleGradients) -> Tensor:
 
 def unscaled_squared_norms(a: PerSampleGradients) -> Tensor:
     """Return the squared length of each gradient without its scale, [N]."""
-    return torch.stack([layer.squared_norms() for layer in a.layers.values()]).sum(0)
+    with full_precision(a.scale.device):  # as the gradients were taken
+        return torch.stack([layer.squared_norms() for layer in a.layers.values()]).sum(0)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from td_interference.device import full_precision
 from td_interference.errors import UserError
 from td_interference.gradients.gram import unscaled_squared_norms
 from td_interference.gradients.per_sample import PerSampleGradients
@@ -50,7 +51,7 @@ def gradient_sums(
     has_angle = chosen & (squared_norms != 0)
     scale = torch.where(chosen, scale, 0)
     weights = torch.stack([scale, torch.where(has_angle, squared_norms.rsqrt(), 0)], -2)
-    with torch.autocast(scale.device.type, enabled=False):  # as the gradients were taken
+    with full_precision(scale.device):  # as the gradients were taken
         sums = [layer.weighted_sums(weights, rows) for layer in gradients.layers.values()]
     total, units = torch.cat(sums, -1).unbind(-2)
     return GradientSums(

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 
+from td_interference.device import full_precision
 from td_interference.errors import UserError
 from td_interference.gradients.checks import (
     TOLERANCE,
@@ -23,7 +24,6 @@ from td_interference.gradients.checks import (
     checked_rows,
     outputs_alone,
     refuse_batch_modules,
-    tolerance,
 )
 from td_interference.gradients.layers import (
     DenseGradient,
@@ -75,7 +75,7 @@ def per_sample_gradients(
     refuse_batch_modules(network)
     owners = _owners(network)
     parameters = [parameter for own in owners.values() for parameter in own]
-    with torch.enable_grad(), torch.autocast(inputs.device.type, enabled=False):
+    with torch.enable_grad(), full_precision(inputs.device):
         with _recorded_calls(network, owners) as calls:
             outputs = network(inputs)
         check_outputs(outputs, inputs)
@@ -247,6 +247,6 @@ def _confirmed(
             layers[name].distance(rows, weights, [next(unread) for _ in own])
             for name, own in owners.items()
         ]
-        if torch.stack(distances).norm() <= tolerance(outputs) * length:
+        if torch.stack(distances).norm() <= TOLERANCE[outputs.dtype] * length:
             return True
     return False

@@ -17,8 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, jvp
 
+from td_interference.device import full_precision
 from td_interference.errors import UserError
-from td_interference.gradients.checks import tolerance
+from td_interference.gradients.checks import TOLERANCE
 from td_interference.gradients.gram import gram
 from td_interference.gradients.layers import FactoredGradient
 from td_interference.gradients.per_sample import PerSampleGradients, per_sample_gradients
@@ -81,7 +82,7 @@ def pair_products(network: nn.Module, inputs: Tensor, value: Value) -> PairProdu
     gradients = per_sample_gradients(network, inputs, value)
     batch = range(len(inputs))
     parameters = {n: p.detach() for n, p in network.named_parameters() if p.requires_grad}
-    with torch.autocast(inputs.device.type, enabled=False):
+    with full_precision(inputs.device):
         with torch.no_grad():
             outputs = network(inputs)
         functions = _Functions(network, inputs, value, gradients, parameters, outputs)
@@ -93,7 +94,7 @@ def pair_products(network: nn.Module, inputs: Tensor, value: Value) -> PairProdu
         at_a, at_b = torch.stack(columns, 2)
         # PyTorch's nested forward mode is wrong, and silent, on layer_norm (its issue 196700).
         error = torch.linalg.vector_norm(at_a.diagonal() - at_b.diagonal())
-        if error > tolerance(at_b) * torch.linalg.vector_norm(at_b.diagonal()):
+        if error > TOLERANCE[at_b.dtype] * torch.linalg.vector_norm(at_b.diagonal()):
             for b in batch:
                 direction = functions.gradient(b)
                 at_a[:, b] = torch.stack(
@@ -195,7 +196,7 @@ def momentum_terms(
             raise UserError(f"momentum must hold {name}, {list(parameter.shape)}")
     mu = {name: momentum[name].detach() for name in functions.parameters}
     mixed, twice = torch.empty_like(pairs.gram), torch.empty_like(delta)
-    with torch.autocast(delta.device.type, enabled=False):
+    with full_precision(delta.device):
         along_mu = functions.along(mu)  # μ·∇f_A
         for a in range(len(delta)):
             product = functions.hessian_product(a, mu)
