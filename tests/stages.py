@@ -98,6 +98,9 @@ IMAGES = {
     "seeds": (0, 1),
 }
 GROUPS = {
+    "regression": cell_spec(
+        dataset="diabetes", hidden=8, n_train=40, steps=200, measure_every=50, seeds=(0, 1)
+    ),
     "classification": cell_spec(**IMAGES, experiment="classification", steps=150, measure_every=50),
     "double_dqn": cell_spec(
         **IMAGES,
@@ -144,7 +147,8 @@ def make_inputs(directory: Path) -> None:
     network = new_network(settings, torch.Generator().manual_seed(0))
     save_expert(directory / "expert.safetensors", network, settings)
     storage.write(directory / "replay.h5", storage.REPLAY, replay_arrays(), {})
-    prepare_dataset("digits", {}, directory / "digits.h5")
+    for name in ("digits", "diabetes"):
+        prepare_dataset(name, {}, directory / f"{name}.h5")
     run(RUN, directory, directory / "run", 60.0)
 
 
@@ -207,7 +211,7 @@ def _group(name: str, inputs: Path, root: Path, interval: float, device: str) ->
     train_group(
         name,
         [GROUPS[name]],
-        inputs / "digits.h5",
+        inputs / f"{GROUPS[name].dataset}.h5",
         GroupOutputs(root / "outputs" / "measurement.h5", root / "outputs" / "parameters.h5"),
         root / "state",
         device=torch.device(device),

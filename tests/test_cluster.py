@@ -5,9 +5,11 @@ import math
 import re
 
 import pytest
+from cells import cell_spec
 
 from td_interference import cluster
 from td_interference.agents.control_settings import ControlSettings
+from td_interference.agents.masked_image_settings import ReinforceSettings
 from td_interference.agents.settings import ExpertSettings
 from td_interference.config import SCALES
 from td_interference.grid import ReplaySpec
@@ -96,6 +98,26 @@ def test_requests_cover_what_was_measured_on_a_gpu(plans):
                 assert (
                     cluster.group_needs(group.cells, "cuda").minutes > 1.2 * n_steps * seconds / 60
                 )
+
+
+def test_on_a_gpu_an_image_run_asks_by_its_updates_and_choices():
+    cell = cell_spec(
+        experiment="reinforce",
+        dataset="digits",
+        n_train=20,
+        steps=200_000,
+        measure_every=1000,
+        minibatch=250,
+        hidden=8,
+        extra_layers=0,
+        seeds=(0, 1, 2),
+        agent=ReinforceSettings(n_environments=10),
+    )
+    turns = 3 * (200_000 / 250 + 200_000 / 10)
+    products = 3 * 200_000 * (19_600 * 8 + 11_392 * 64)
+    seconds = 0.008 * turns + 4e-12 * products
+    assert cluster.group_needs([cell], "cuda").minutes == math.ceil(10 + 2 * seconds / 60)
+    assert cluster.group_needs([cell]).minutes == math.ceil(10 + 2 * 2e-10 * products / 60)
 
 
 def test_who_asks_for_a_gpu_uses_it_and_the_other_way_round(request):

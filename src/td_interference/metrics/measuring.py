@@ -72,7 +72,10 @@ def measure_run(
         # The code as well: an edited metric begins anew.
         code = [sha256(_PACKAGE / module) for module in metrics.entry(metric).modules]
         identity = {**description, "metric": metric, "code": code}
-        measured, resume = _resumed(state_directory, identity, resume_interval)
+        resume = None
+        if state_directory is not None:
+            resume = ResumeState(state_directory, identity, resume_interval)
+        measured = _resumed(resume)
         job = f"measure_run {metric} {run.run_id}"
         with Progress(job, len(steps), "checkpoints", state_directory, len(measured)) as progress:
             left = steps[len(measured) :]
@@ -94,17 +97,11 @@ def measure_run(
         resume.remove()
 
 
-def _resumed(
-    state_directory: Path | None, identity: Mapping[str, Any], interval: float
-) -> tuple[list[storage.Arrays], ResumeState | None]:
-    """Return what a killed job measured at the checkpoints before, and where to save to."""
-    if state_directory is None:
-        return [], None
-    resume = ResumeState(state_directory, identity, interval)
-    state = resume.load() or {"measured": []}
-    return [{n: tensor.numpy() for n, tensor in arrays.items()} for arrays in state["measured"]], (
-        resume
-    )
+def _resumed(resume: ResumeState | None) -> list[storage.Arrays]:
+    """Return what a killed job measured at the checkpoints before."""
+    state = None if resume is None else resume.load()
+    measured = [] if state is None else state["measured"]
+    return [{name: tensor.numpy() for name, tensor in arrays.items()} for arrays in measured]
 
 
 def _state(measured: Sequence[storage.Arrays]) -> dict[str, Any]:
