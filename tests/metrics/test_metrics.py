@@ -1,6 +1,7 @@
 """Metrics against slow twins, such as one autograd call per sample; and the files of all."""
 
 import copy
+import itertools
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from td_interference.errors import UserError
 from td_interference.grid import RunSpec
 from td_interference.metrics.measuring import measure_run
 from td_interference.metrics.subject import Subject
+from td_interference.resume import ResumeState
 from td_interference.training import Trainer, train
 
 SETTINGS = {
@@ -204,6 +206,54 @@ def test_control_is_measured_on_the_window_of_each_checkpoint(trained, arrays, t
         alone = measured(windows / window_name(step), f"{step}.h5")["function_interference"]
         np.testing.assert_array_equal(own[place], alone[place])
         assert not np.array_equal(own[place], alone[1 - place])
+
+
+@pytest.mark.parametrize("saves", [1, 2, 3])
+def test_a_killed_measurement_goes_on_at_the_next_checkpoint(
+    replay_path, tmp_path, monkeypatch, saves
+):
+    spec, checkpoints = run_spec(steps=3, checkpoints=(1, 2, 3)), tmp_path / "checkpoints.h5"
+    paths = checkpoints, tmp_path / "curve.csv", tmp_path / "training"
+    train(spec, replay_path, *paths, device=torch.device("cpu"), resume_interval=60)
+    looked_at = []
+
+    def measured(name):
+        looked_at.clear()
+        measure_run(
+            "function_interference",
+            {**SETTINGS["function_interference"], "checkpoints": "all"},
+            spec,
+            replay_path,
+            checkpoints,
+            tmp_path / name,
+            device=torch.device("cpu"),
+            state_directory=tmp_path / "state",
+            resume_interval=0,
+        )
+        return (tmp_path / name).read_bytes()
+
+    measure = metrics.load("function_interference")
+
+    def watched(subject, settings):
+        looked_at.append(subject.checkpoint.update_step)
+        return measure(subject, settings)
+
+    monkeypatch.setattr(metrics, "load", lambda name: watched)
+    whole = measured("whole.h5")
+    assert looked_at == [1, 2, 3]
+    save, count = ResumeState.save, itertools.count(1)
+
+    def save_and_die(self, state):
+        save(self, state)
+        if next(count) == saves:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(ResumeState, "save", save_and_die)
+    with pytest.raises(KeyboardInterrupt):
+        measured("resumed.h5")
+    monkeypatch.setattr(ResumeState, "save", save)
+    assert measured("resumed.h5") == whole
+    assert looked_at == [1, 2, 3][saves:]
 
 
 def test_checkpoints_of_another_network_are_refused(trained, replay_path, tmp_path):

@@ -170,6 +170,8 @@ def test_checkpoints_round_trip_and_merge(tmp_path):
     for original in originals:
         read = read_checkpoint(tmp_path / "all.h5", original.update_step)
         torch.testing.assert_close(tuple(read), tuple(original), rtol=0, atol=0)
+    merge_checkpoints(tmp_path / "again.h5", [tmp_path / "all.h5"], {})  # a part with several
+    assert (tmp_path / "again.h5").read_bytes() == (tmp_path / "all.h5").read_bytes()
     with pytest.raises(UserError, match="no checkpoint of update step 7"):
         read_checkpoint(tmp_path / "all.h5", 7)
 
