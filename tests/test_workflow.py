@@ -4,6 +4,7 @@ import os
 import re
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -25,6 +26,7 @@ N_RUNS = 4  # of TD(λ): two λ, two seeds
 N_FIXED = 25  # runs from D* of all experiments, those that two of them want counted once
 N_CONTROL = 8  # four optimizers, two seeds
 BIN = Path(sys.executable).parent
+DEADLINE = 2400  # seconds; `make atari` at smoke scale takes 5 to 15 minutes on 2 cores
 
 
 OWN = '''
@@ -49,17 +51,23 @@ class Objective(QLearningObjective):
 '''
 
 
-def call(command, directory, **over):
-    environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
-    return subprocess.run(
+def call(command, directory):
+    """Run a command to its end, or end it with all that it started."""
+    process = subprocess.Popen(
         command,
         cwd=directory,
-        env=environment,
-        capture_output=True,
+        env={**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=600,
-        **over,
+        start_new_session=True,
     )
+    try:
+        said, errors = process.communicate(timeout=DEADLINE)
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+    return subprocess.CompletedProcess(command, process.returncode, said, errors)
 
 
 @pytest.fixture(scope="module")
