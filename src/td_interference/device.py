@@ -9,6 +9,8 @@ import torch
 
 from td_interference.errors import UserError
 
+_FULL = "ieee"  # torch's word for float32 with all its bits
+
 
 def resolve_device(name: str) -> torch.device:
     """Return the device that `name` stands for.
@@ -62,9 +64,6 @@ def full_precision(device: torch.device) -> Iterator[None]:
     finally:
         for operation, precision in zip(_operations(), before, strict=True):
             operation.fp32_precision = precision
-
-
-_FULL = "ieee"
 
 
 def _operations() -> tuple[Any, ...]:
