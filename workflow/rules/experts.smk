@@ -15,7 +15,7 @@ rule train_expert:
         "results/{scale}/benchmarks/train_expert/{game}.tsv"
     conda:
         "../../environment.yml"
-    threads: 2
+    threads: 1
     resources:
         mem_mb=memory(expert_needs),
         runtime=run_time(expert_needs),
