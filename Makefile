@@ -3,22 +3,35 @@
 # make atari                          all figures on Atari
 # make generalization                 the figures of the generalization experiments (1, 2, 8, 9)
 # make all                            all figures
-# make test                           lint and all tests but the next two
+# make setup                          only the environment .venv
+# make test                           lint and all tests but the next three
+# make test-all                       also the tests that take minutes each
 # make test-kill                      kills every stage at random moments and compares the results
 # make test-slurm                     figure 5 on a real Slurm (Debian, root; else it is skipped)
+# make coverage                       which lines of src the tests of `make test` never reach
 # make bench                          benchmarks
 # make audit                          known vulnerabilities of the pinned packages (online)
+#
 # The first call sets up .venv from requirements.lock; with REQUIREMENTS=requirements.hashes pip
-# compares the digest of every file (Python 3.11 on Linux, x86-64).
+# compares the digest of every file (Python 3.11 on Linux, x86-64). CORES bounds the cores that a
+# figure is made on, WORKERS those of the tests; PYTHON names the interpreter.
 
 PYTHON ?= python3
 REQUIREMENTS ?= requirements.lock
 CORES ?= all
+WORKERS ?= 2
 VENV := .venv
 SCALE ?=
 SNAKEMAKE = $(VENV)/bin/snakemake $@ --cores $(CORES) $(if $(SCALE),--config scale=$(SCALE))
+# A file's tests run in one process, so that what they share is made once; the files in the order
+# in which they are collected, the longest first.
+PYTEST = $(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: atari generalization all test test-kill test-slurm bench audit setup FORCE
+.PHONY: help atari generalization all setup test test-all test-kill test-slurm coverage bench audit
+.PHONY: FORCE
+
+help:
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
 
 results/%: setup FORCE
 	$(SNAKEMAKE)
@@ -27,13 +40,19 @@ atari generalization all: setup
 	$(SNAKEMAKE)
 
 test: setup
-	$(VENV)/bin/python -m pytest
+	$(PYTEST)
+
+test-all: setup
+	$(PYTEST) -m 'not kill and not slurm'
 
 test-kill: setup
 	$(VENV)/bin/python -m pytest -m kill -s tests/test_kill.py
 
 test-slurm: setup
 	$(VENV)/bin/python -m pytest tests/slurm -m slurm -rs
+
+coverage: setup
+	$(PYTEST) --cov --cov-report=term-missing:skip-covered
 
 bench: setup
 	$(VENV)/bin/python benchmarks/gram_engine.py

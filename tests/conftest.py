@@ -10,6 +10,15 @@ from td_interference import storage
 from td_interference.grid import RunSpec
 from td_interference.replay import Replay
 
+# Begin first when several processes share the files, so that none waits for another at the end.
+LONGEST = ("test_workflow.py", "test_determinism.py", "test_kill.py", "test_house.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files that take longest first."""
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
+
 
 @pytest.fixture(scope="session")
 def arrays() -> storage.Arrays:
