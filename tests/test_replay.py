@@ -5,8 +5,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from peak_memory import peak_memory
 from problems import LENGTHS, replay_arrays
 
+from td_interference import storage
 from td_interference.errors import UserError
 from td_interference.replay import Replay
 
@@ -90,3 +92,26 @@ def test_load_reads_what_was_written(replay, replay_path):
     assert torch.equal(loaded.observation(index), replay.observation(index))
     assert torch.equal(loaded.expert_q, replay.expert_q)
     assert loaded.n_actions == 9
+
+
+@pytest.mark.parametrize("lengths", [[600] * 20, [3000, 1, 8999]], ids=["many", "few"])
+def test_load_holds_the_frames_once(lengths, tmp_path):
+    lengths = np.array(lengths)
+    arrays = replay_arrays(np.array([4]), truncated_episode=None)
+    arrays |= {
+        name: np.zeros((lengths.sum(), *arrays[name].shape[1:]), arrays[name].dtype)
+        for name, field in storage.REPLAY.fields.items()
+        if field.dimensions[0] == "transition"
+    }
+    arrays |= {
+        "frames": np.ones((int((lengths + 1).sum()), 84, 84), dtype=np.uint8),
+        "episode_start": lengths.cumsum() - lengths,
+        "episode_length": lengths,
+        "episode_score": np.zeros(len(lengths), dtype=np.float32),
+    }
+    storage.write(tmp_path / "d.h5", storage.REPLAY, arrays, {})
+    frames_mb = arrays["frames"].nbytes / 1e6
+    del arrays
+    with peak_memory() as peak:
+        Replay.load(tmp_path / "d.h5")
+    assert frames_mb > 80 and peak.megabytes < 1.3 * frames_mb

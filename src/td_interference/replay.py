@@ -4,6 +4,8 @@ Each frame lies in memory once. Before every episode stand three black frames, s
 any step is four neighbouring frames: one contiguous copy, and never one from another episode.
 """
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -14,7 +16,7 @@ from torch import Tensor
 
 from td_interference import storage
 from td_interference.errors import UserError, rebuild
-from td_interference.screen import STACK
+from td_interference.screen import FRAME_SIZE, STACK
 
 
 class TransitionBatch(NamedTuple):
@@ -35,15 +37,25 @@ class Window(NamedTuple):
     valid: Tensor  # bool [N, 2k + 1]; False outside of the centre's episode
 
 
+# Fills an array [n, height, width] with the frames of the file from a row on.
+ReadFrames = Callable[[int, NDArray[np.uint8]], None]
+
+
 class Replay:
     """D*: whole episodes of one game, in the order of play.
 
     Args:
-        arrays: The data sets of `storage.REPLAY`.
+        arrays: The data sets of `storage.REPLAY`; those of the frames may be left out.
         device: Where the tensors live.
+        read_frames: Reads the frames, episode by episode; from `arrays`, if left out.
     """
 
-    def __init__(self, arrays: storage.Arrays, device: torch.device | str = "cpu"):
+    def __init__(
+        self,
+        arrays: storage.Arrays,
+        device: torch.device | str = "cpu",
+        read_frames: ReadFrames | None = None,
+    ):
         """See the class."""
         self.device = torch.device(device)
         self.episode_length: NDArray[np.int64] = arrays["episode_length"]
@@ -54,16 +66,11 @@ class Replay:
         padding = STACK - 1
         newest = np.arange(len(episode)) + episode + padding * (episode + 1)
 
-        frames = arrays["frames"]
-        padded = torch.zeros(
-            (len(frames) + padding * n_episodes, *frames.shape[1:]), dtype=torch.uint8
-        )
-        target = np.arange(len(frames)) + padding * (
-            np.repeat(np.arange(n_episodes), self.episode_length + 1) + 1
-        )
-        padded.numpy()[target] = frames
-        padded = padded.to(self.device)
-        self._shape = (STACK, *frames.shape[1:])
+        def copied(first: int, out: NDArray[np.uint8]) -> None:
+            out[:] = arrays["frames"][first : first + len(out)]
+
+        padded = _padded(self.episode_length, read_frames or copied).to(self.device)
+        self._shape = (STACK, FRAME_SIZE, FRAME_SIZE)
         self._stacks = padded.as_strided(
             (len(padded) - padding, STACK * padded[0].numel()), (padded[0].numel(), 1)
         )
@@ -87,10 +94,16 @@ class Replay:
         Raises:
             UserError: If the file is not a good one.
         """
-        arrays = storage.read(path, storage.REPLAY)
-        if (fault := _fault(arrays)) is not None:
-            raise UserError(f"{path}: {fault}; {rebuild(path)}")
-        return cls(arrays, device)
+        with storage.opened(path, storage.REPLAY) as file:
+            arrays = {
+                name: storage.numbers(path, file[name])
+                for name in storage.REPLAY.fields
+                if name != "frames"
+            }
+            frames = file["frames"]
+            if (fault := _fault(arrays, len(frames))) is not None:
+                raise UserError(f"{path}: {fault}; {rebuild(path)}")
+            return cls(arrays, device, partial(storage.numbers_into, path, frames))
 
     def __len__(self) -> int:
         """Number of transitions."""
@@ -173,13 +186,31 @@ class Replay:
         return candidates[drawn.to(self.device)]
 
 
-def _fault(arrays: storage.Arrays) -> str | None:
+def _padded(episode_length: NDArray[np.int64], read_frames: ReadFrames) -> Tensor:
+    """Return all frames with three black ones before each episode, uint8 [frames, 84, 84].
+
+    An episode is read into its place, so that the frames are in memory once.
+    """
+    padding, n_episodes = STACK - 1, len(episode_length)
+    n_frames = int(episode_length.sum()) + n_episodes
+    padded = torch.zeros(
+        (n_frames + padding * n_episodes, FRAME_SIZE, FRAME_SIZE), dtype=torch.uint8
+    )
+    first = place = 0
+    for length in (episode_length + 1).tolist():
+        place += padding
+        read_frames(first, padded.numpy()[place : place + length])
+        first, place = first + length, place + length
+    return padded
+
+
+def _fault(arrays: storage.Arrays, n_frames: int) -> str | None:
     """Say what contradicts what in the data sets of a D* file, if anything does."""
     length, start = arrays["episode_length"], arrays["episode_start"]
     n_transitions, n_actions = arrays["expert_q"].shape
     if not len(length) or length.min() < 1 or length.max() > n_transitions:
         return "its episodes are none, or not as long as they can be"
-    if length.sum() != n_transitions or len(arrays["frames"]) != n_transitions + len(length):
+    if length.sum() != n_transitions or n_frames != n_transitions + len(length):
         return "its episodes, transitions and frames differ in number"
     if not np.array_equal(start, length.cumsum() - length):
         return "its episodes do not begin where the one before ends"

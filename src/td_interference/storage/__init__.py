@@ -6,6 +6,8 @@ Checkpoints, which need torch, are in `storage.checkpoints`, imported by name.
 from td_interference.storage.hdf5 import (
     Arrays,
     create,
+    numbers,
+    numbers_into,
     opened,
     parse_attributes,
     read,
@@ -37,6 +39,8 @@ __all__ = [
     "Field",
     "Table",
     "create",
+    "numbers",
+    "numbers_into",
     "opened",
     "parse_attributes",
     "read",

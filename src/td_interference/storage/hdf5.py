@@ -170,13 +170,15 @@ def opened(path: Path | str, table: Table | None = None) -> Iterator[h5py.File]:
     """
     path = Path(path)
     content = read_sealed(path)
+    n_bytes = len(content)
     try:
         file = h5py.File(h5py.h5f.open_file_image(content))
     except _UNREADABLE as error:
         raise _unreadable(path, error) from None
+    del content  # the library has its own copy
     with file:
         try:
-            check_objects(file, len(content))
+            check_objects(file, n_bytes)
             check(file, path, table)
         except (Refused, *_UNREADABLE) as error:
             raise _unreadable(path, error) from None
@@ -246,6 +248,22 @@ def numbers(path: Path | str, dataset: h5py.Dataset) -> NDArray[Any]:
     except MemoryError:
         size = f"{dataset.size * dataset.dtype.itemsize / 1e9:.1f} GB"
         raise UserError(f"{path}: '{dataset.name}' needs {size} of memory; take less") from None
+    except _UNREADABLE as error:
+        raise _unreadable(Path(path), error) from None
+
+
+def numbers_into(
+    path: Path | str, dataset: h5py.Dataset, first_row: int, out: NDArray[Any]
+) -> None:
+    """Fill `out` with the rows of a data set of the open file `path` from `first_row` on.
+
+    They are read straight into it, so that large data are in memory once.
+
+    Raises:
+        UserError: If its checksums are wrong under a right seal.
+    """
+    try:
+        dataset.read_direct(out, np.s_[first_row : first_row + len(out)])
     except _UNREADABLE as error:
         raise _unreadable(Path(path), error) from None
 

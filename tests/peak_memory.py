@@ -1,0 +1,30 @@
+"""The most memory that this process holds within a block, as Linux counts it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+
+class Peak:
+    """MB beyond what was held before the block; known after it."""
+
+    megabytes = 0.0
+
+
+@contextmanager
+def peak_memory() -> Iterator[Peak]:
+    """Measure a block; the test is skipped where the system does not count anew on demand."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # proc(5): resets the peak, VmHWM
+    except OSError as error:
+        pytest.skip(f"the peak of memory cannot be measured here ({error.strerror})")
+    before, peak = _kilobytes("VmRSS"), Peak()
+    yield peak
+    peak.megabytes = (_kilobytes("VmHWM") - before) * 1024 / 1e6
+
+
+def _kilobytes(name: str) -> int:
+    status = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in status if line.startswith(name + ":"))
