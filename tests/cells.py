@@ -1,5 +1,7 @@
 """Small cells, tasks and networks for the tests of the generalization experiments."""
 
+import weakref
+
 import torch
 from torch import nn
 
@@ -78,3 +80,21 @@ def convolution_factory(dtype=torch.float32):
         return initialise(network, generator).to(dtype)
 
     return make
+
+
+def only_one_alive(make):
+    """`make`, which returns per-sample gradients, failing while earlier ones are in memory."""
+    before = []
+
+    def checked(*args):
+        assert not any(reference() is not None for reference in before)
+        gradients = make(*args)
+        before.extend(  # values share the activations of a forward pass
+            weakref.ref(layer.output_gradient if hasattr(layer, "bias") else layer.gradient)
+            for layer in gradients.layers.values()
+        )
+        checked.calls += 1
+        return gradients
+
+    checked.calls = 0
+    return checked

@@ -7,13 +7,14 @@ import math
 import numpy as np
 import pytest
 import torch
-from cells import cell_spec
+from cells import cell_spec, only_one_alive
 from masked_images import DOUBLE_DQN, REINFORCE, image_data
 
 from td_interference.agents.masked_image_play import play_episodes
 from td_interference.datasets.arrays import DatasetArrays, Split
 from td_interference.environments.masked_image import MaskedImages
 from td_interference.errors import UserError
+from td_interference.generalization import agent_runs
 from td_interference.generalization.agent_runs import AgentsInTurn
 from td_interference.gradients.reference import autograd_gradients
 from td_interference.seeds import numpy_generator
@@ -108,6 +109,14 @@ def test_a_resumed_run_goes_on_with_the_same_bits(experiment, stopped):
     assert resumed.measure() == plain.measure()
     ours, theirs = resumed.state_dict(), plain.state_dict()
     assert [a["generators"] for a in ours["agents"]] == [a["generators"] for a in theirs["agents"]]
+
+
+@BOTH
+def test_gradients_of_one_value_and_run_are_in_memory_at_a_time(experiment, monkeypatch):
+    make = only_one_alive(agent_runs.per_sample_gradients)
+    monkeypatch.setattr(agent_runs, "per_sample_gradients", make)
+    AgentsInTurn([agent_cell(experiment)], image_data()).measure()
+    assert make.calls == 2 * 2
 
 
 def changed(split, rows):

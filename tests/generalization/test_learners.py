@@ -4,7 +4,14 @@ import copy
 
 import pytest
 import torch
-from cells import N_FEATURES, N_TRAIN, convolution_factory, mlp_factory, small_task
+from cells import (
+    N_FEATURES,
+    N_TRAIN,
+    convolution_factory,
+    mlp_factory,
+    only_one_alive,
+    small_task,
+)
 from torch import nn
 
 from td_interference.generalization import learners
@@ -31,6 +38,11 @@ def one_of(batch, run):
         for name, layer in batch.layers.items()
     }
     return PerSampleGradients(batch.scale[run], layers)
+
+
+def kept(gradients, networks):
+    """All of the gradients, where what the project makes of them does not matter."""
+    return gradients
 
 
 def problem(experiment, kind, dtype=torch.float64):
@@ -77,11 +89,9 @@ def test_gradients_are_those_of_each_network_and_its_own_samples(kind):
     index = torch.randint(N_TRAIN, (R, 10), generator=torch.Generator().manual_seed(9))
     inputs, targets = task.train.inputs[index], task.train.targets[index]
     values = [lambda outputs, _: task.function(outputs), task.loss]
-    batches = list(trained.gradients(inputs, targets, values))
-    for number, value in enumerate(values):
-        owns = [
-            one_of(batch[number], run) for batch in batches for run in range(len(batch[0].scale))
-        ]
+    batches = trained.reduce_gradients(inputs, targets, values, kept)
+    for of_value, value in zip(batches, values, strict=True):
+        owns = [one_of(batch, run) for batch in of_value for run in range(len(batch.scale))]
         for run, own in enumerate(owns):
 
             def own_value(outputs, value=value, run=run):
@@ -94,18 +104,43 @@ def test_gradients_are_those_of_each_network_and_its_own_samples(kind):
             assert own.layers.keys() == engine.layers.keys()
 
 
+@pytest.mark.parametrize("kind", [StackedLearners, SeparateLearners])
+def test_gradients_of_one_value_and_batch_of_networks_are_in_memory_at_a_time(kind, monkeypatch):
+    networks, task = problem("classification", kind)
+    trained = kind(networks, LEARNING_RATE)
+    if kind is StackedLearners:
+        make = only_one_alive(StackedLearners._backward)
+        monkeypatch.setattr(StackedLearners, "_backward", staticmethod(make))
+        monkeypatch.setattr(learners, "BATCH_BYTES", 1)
+    else:
+        make = only_one_alive(learners.per_sample_gradients)
+        monkeypatch.setattr(learners, "per_sample_gradients", make)
+    index = torch.randint(N_TRAIN, (R, 10), generator=torch.Generator().manual_seed(9))
+    inputs, targets = task.train.inputs[index], task.train.targets[index]
+    values = [lambda outputs, _: task.function(outputs), task.loss]
+    trained.reduce_gradients(inputs, targets, values, lambda gradients, _: None)
+    assert make.calls == R * len(values)
+
+
 def test_gradients_come_in_batches_that_fit_the_cache(monkeypatch):
     networks, task = problem("regression", StackedLearners)
     stack = StackedLearners(networks, LEARNING_RATE)
     index = torch.randint(N_TRAIN, (R, 10), generator=torch.Generator().manual_seed(9))
     inputs, targets = task.train.inputs[index], task.train.targets[index]
-    (whole,) = stack.gradients(inputs, targets, [task.loss])
+    ((whole,),) = stack.reduce_gradients(inputs, targets, [task.loss], kept)
     # Per network: 30 + 36 + 18 weights, and 10 samples of 11 + 12 + 9 inputs and outputs.
     monkeypatch.setattr(learners, "BATCH_BYTES", 8 * 2 * (84 + 10 * 32))
-    batches = list(stack.gradients(inputs, targets, [task.loss]))
-    assert [len(batch[0].scale) for batch in batches] == [2, 1]
-    assert torch.equal(torch.cat([batch[0].scale for batch in batches]), whole[0].scale)
-    last, expected = one_of(batches[1][0], 0), one_of(whole[0], 2)
+    networks_of = []
+
+    def noted(gradients, networks):
+        networks_of.append(range(R)[networks])
+        return gradients
+
+    (batches,) = stack.reduce_gradients(inputs, targets, [task.loss], noted)
+    assert [len(batch.scale) for batch in batches] == [2, 1]
+    assert networks_of == [range(2), range(2, 3)]
+    assert torch.equal(torch.cat([batch.scale for batch in batches]), whole.scale)
+    last, expected = one_of(batches[1], 0), one_of(whole, 2)
     torch.testing.assert_close(gram(last), gram(expected))
 
 
@@ -118,8 +153,8 @@ def test_gradients_of_sure_classifiers_keep_their_angles():
     stack = StackedLearners(networks, LEARNING_RATE)
     inputs = torch.randn(R, 6, N_FEATURES, generator=torch.Generator().manual_seed(0))
     targets = torch.zeros(R, 6, dtype=torch.int64)
-    (batch,) = stack.gradients(inputs, targets, [task.loss])
-    own = one_of(batch[0], 0)
+    ((batch,),) = stack.reduce_gradients(inputs, targets, [task.loss], kept)
+    own = one_of(batch, 0)
     assert 0 < own.scale.max() < 1e-20
     engine = per_sample_gradients(networks[0], inputs[0], lambda y: task.loss(y, targets[0]))
     for layer, expected in zip(own.layers.values(), engine.layers.values(), strict=True):

@@ -152,8 +152,12 @@ class AgentsInTurn:
             numbers[f"{name}_performance"] = episodes.reward.mean().item()
         values = {"function": agent.function, "loss": lambda outputs: agent.loss(outputs, targets)}
         for name, value in values.items():
-            gradients = batch_of_one(per_sample_gradients(agent.network, observation, value))
-            measured = interference(gradients, n_train, len(test.observation))
+            # Without a name, so that nothing holds them while the next value's are made.
+            measured = interference(
+                batch_of_one(per_sample_gradients(agent.network, observation, value)),
+                n_train,
+                len(test.observation),
+            )
             for pair, means in measured._asdict().items():
                 numbers[f"{name}_interference_{pair}"] = means.inner_product.item()
                 numbers[f"{name}_stiffness_{pair}"] = means.cosine.item()

@@ -5,9 +5,9 @@ starts each once for all. Convolutions gain nothing on a CPU and lose 4% to 25% 
 convolution, so such networks take turns (benchmarks/stacked_training.py).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,8 @@ from td_interference.optimizers import make_optimizer
 
 # Maps the outputs [M, outputs] and targets [M, ...] of any M samples to a number of each, [M].
 Value = Callable[[Tensor, Tensor], Tensor]
+
+Reduced = TypeVar("Reduced")  # what is left of the gradients of a batch of networks
 
 # Gradients of stacked networks made at a time: larger batches fall out of the processor's cache
 # (24 MLPs of 218,000 parameters at once took three times as long as in batches).
@@ -47,21 +49,27 @@ class Learners(Protocol):
         """Return each network's outputs for its inputs [R, N, ...]: [R, N, outputs], detached."""
         ...
 
-    def gradients(
-        self, inputs: Tensor, targets: Tensor, values: Sequence[Value]
-    ) -> Iterator[list[PerSampleGradients]]:
-        """Yield the per-sample gradients of the networks, in order, one batch of them at a time.
+    def reduce_gradients(
+        self,
+        inputs: Tensor,
+        targets: Tensor,
+        values: Sequence[Value],
+        reduce: Callable[[PerSampleGradients, slice], Reduced],
+    ) -> list[list[Reduced]]:
+        """Return what `reduce` makes of the per-sample gradients of all networks.
 
-        They are those of `gradients.per_sample_gradients`. All are in memory at once only where
-        they are kept as factors, which are small.
+        They are those of `gradients.per_sample_gradients`. In memory are at most those of one
+        value and one batch of networks at a time: of the paper's widest classifier 1.6 GB.
 
         Args:
             inputs: [R, N, ...], the samples of each.
             targets: [R, N, ...].
             values: What to differentiate.
+            reduce: Takes the gradients of a batch of networks, their tensors [networks, N, ...],
+                and which of the networks these are. It must not keep them.
 
-        Yields:
-            The gradients of each of the values, their tensors [networks, N, ...].
+        Returns:
+            For each value, the results of the batches, in the order of the networks.
         """
         ...
 
@@ -131,14 +139,19 @@ class StackedLearners:
         """See `Learners`."""
         return self._stack(inputs)
 
-    def gradients(
-        self, inputs: Tensor, targets: Tensor, values: Sequence[Value]
-    ) -> Iterator[list[PerSampleGradients]]:
+    def reduce_gradients(
+        self,
+        inputs: Tensor,
+        targets: Tensor,
+        values: Sequence[Value],
+        reduce: Callable[[PerSampleGradients, slice], Reduced],
+    ) -> list[list[Reduced]]:
         """See `Learners`; one forward pass for a batch, and one backward pass for each value.
 
         The gradient of a linear layer is the outer product of the gradient with respect to its
         output and its input, as in `gradients.layers`.
         """
+        results: list[list[Reduced]] = [[] for _ in values]
         n_samples, element_size = inputs.shape[1], inputs.element_size()
         linear = [module for module in self._stack if isinstance(module, StackedLinear)]
         widths = sum(sum(module.weight.shape[1:]) for module in linear)
@@ -154,7 +167,9 @@ class StackedLearners:
                     calls[name] = _StackedCall(activation.detach(), hidden)
                 else:
                     hidden = module(hidden)
-            yield [self._backward(calls, hidden, targets[batch], value) for value in values]
+            for value, result in zip(values, results, strict=True):
+                result.append(reduce(self._backward(calls, hidden, targets[batch], value), batch))
+        return results
 
     @staticmethod
     def _backward(
@@ -226,13 +241,26 @@ class SeparateLearners:
         """See `Learners`."""
         return torch.stack([network(inputs[run]) for run, network in enumerate(self._networks)])
 
-    def gradients(
-        self, inputs: Tensor, targets: Tensor, values: Sequence[Value]
-    ) -> Iterator[list[PerSampleGradients]]:
-        """See `Learners`."""
+    def reduce_gradients(
+        self,
+        inputs: Tensor,
+        targets: Tensor,
+        values: Sequence[Value],
+        reduce: Callable[[PerSampleGradients, slice], Reduced],
+    ) -> list[list[Reduced]]:
+        """See `Learners`; a batch is one network."""
+        results: list[list[Reduced]] = [[] for _ in values]
         for run, network in enumerate(self._networks):
-            own = [partial(_with_targets, value, targets[run]) for value in values]
-            yield [batch_of_one(per_sample_gradients(network, inputs[run], value)) for value in own]
+            for value, result in zip(values, results, strict=True):
+                own = partial(_with_targets, value, targets[run])
+                # Without a name, so that nothing holds them while the next are made.
+                result.append(
+                    reduce(
+                        batch_of_one(per_sample_gradients(network, inputs[run], own)),
+                        slice(run, run + 1),
+                    )
+                )
+        return results
 
     def networks(self) -> list[nn.Module]:
         """See `Learners`."""

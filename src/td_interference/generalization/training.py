@@ -12,6 +12,7 @@ from td_interference.generalization.interference import Interference, interferen
 from td_interference.generalization.learners import Learners, make_learners
 from td_interference.generalization.records import CellSpec, RunMeasurement
 from td_interference.generalization.tasks import Split, Task
+from td_interference.gradients import PerSampleGradients
 from td_interference.seeds import numpy_generator, torch_generator
 
 # Returns a fresh network, its weights drawn from the generator.
@@ -177,18 +178,17 @@ class TrainingTogether:
             for samples in (self._train_samples, self._test_samples)
         )
         parts = ((self._task.train, train.indices), (self._task.test, test.indices))
-        batches = self._learners.gradients(
+        counts = torch.tensor(train.counts, device=self._device)
+
+        def reduced(gradients: PerSampleGradients, networks: slice) -> Interference:
+            return interference(gradients, counts[networks], test.indices.shape[1])
+
+        measured = self._learners.reduce_gradients(
             torch.cat([split.inputs[indices] for split, indices in parts], 1),
             torch.cat([split.targets[indices] for split, indices in parts], 1),
             [lambda outputs, _: self._task.function(outputs), self._task.loss],
+            reduced,
         )
-        measured: list[list[Interference]] = [[], []]
-        counts = torch.tensor(train.counts, device=self._device)
-        for batch in batches:
-            done = sum(len(part.train_train.cosine) for part in measured[0])
-            n_train = counts[done : done + len(batch[0].scale)]
-            for parts_of_value, gradients in zip(measured, batch, strict=True):
-                parts_of_value.append(interference(gradients, n_train, test.indices.shape[1]))
         columns: _Columns = {}
         for name, parts_of_value in zip(("function", "loss"), measured, strict=True):
             for pair, means in Interference.joined(parts_of_value)._asdict().items():
