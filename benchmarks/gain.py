@@ -24,7 +24,8 @@ from td_interference.grid import RunSpec
 from td_interference.metrics import gain
 from td_interference.metrics.subject import Subject
 from td_interference.replay import Replay
-from td_interference.training import Trainer, update
+from td_interference.training import Trainer
+from td_interference.updates import update
 
 EPISODE = 500  # agent steps
 

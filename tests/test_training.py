@@ -15,7 +15,8 @@ from td_interference.objectives.td_lambda import Objective
 from td_interference.optimizers import OPTIMIZERS, make_optimizer
 from td_interference.returns import lambda_return
 from td_interference.storage.checkpoints import checkpoint_steps, read_checkpoint
-from td_interference.training import Trainer, restore_optimizer, run_optimizer, train, update
+from td_interference.training import Trainer, train
+from td_interference.updates import restore_optimizer, run_optimizer, update
 
 
 def varied(run, **over) -> RunSpec:

@@ -56,7 +56,11 @@ def call(command, directory):
     process = subprocess.Popen(
         command,
         cwd=directory,
-        env={**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"},
+        env={
+            **os.environ,
+            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": str(Path(directory) / "src"),
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -165,7 +169,7 @@ def test_a_second_call_does_nothing_in_ten_seconds(project):
     assert planned(project, targets=[f"results/{figure}.pdf" for figure in FIGURES]) == {}
 
 
-def edited(path, text="\n# edited\n"):
+def edited(path, text="\nEDITED = True\n"):
     """Edit a file; return a function that undoes it, modification time and all."""
     before, status = path.read_bytes(), path.stat()
 

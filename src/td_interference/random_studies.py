@@ -13,15 +13,6 @@ from td_interference.errors import UserError
 NETWORKS = ("mlp", "smooth_mlp", "value", "q")
 NORMALS = ("delta", "target")
 
-# Modules of the package whose change makes a measurement stale.
-MODULES = (
-    "random_networks.py",
-    *(
-        f"gradients/{name}.py"
-        for name in ("checks", "gram", "layers", "per_sample", "second_order")
-    ),
-)
-
 # Two networks, since intervals resample networks; two samples, since a pair takes two.
 _AT_LEAST = {"hidden": 1, "networks": 2, "samples": 2, "seed": 0, "checked_samples": 2}
 

@@ -15,7 +15,7 @@ from td_interference.metrics.subject import Subject
 from td_interference.optimizers import OPTIMIZERS
 from td_interference.replay import Replay
 from td_interference.storage.checkpoints import read_checkpoint, write_checkpoint
-from td_interference.training import update
+from td_interference.updates import update
 
 OBJECTIVES = ("td_lambda", "monte_carlo", "q_learning", "q_learning_ema", "q_learning_online")
 SETTINGS = {"minibatches": 3, "half_width": 4, "unrelated": 5}

@@ -1,9 +1,10 @@
 # What the rules share: the validated plan, names, and the rule about `code`.
 #
-# Cheap stages (metrics, tables, figures) list the package modules they depend on as `code` inputs,
-# so that an edited module makes their results stale. Dear stages (experts, replay, training) do
-# not: their identity is their `params`, and profiles/default leaves the script trigger out. An
-# objective of the user's own is an input of its runs, for its file is all that describes it.
+# Cheap stages (metrics, tables, figures) have a digest of the statements they depend on among their
+# params, so that an edited module makes their results stale, and a fresh clone or a copy does not.
+# Dear stages (experts, replay, training) do not: their identity is their settings, and
+# profiles/default leaves the script trigger out. Of a user's own objective its file's content is
+# part of these settings, for that file is all that describes it.
 
 import os
 import re
@@ -11,14 +12,9 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from td_interference import (
-    figures,
-    metrics,
-    planning,
-    random_studies,
-    tables,
-)
+from td_interference import figures, metrics, planning, sources, tables
 from td_interference.errors import UserError
+from td_interference.files import sha256
 from td_interference.instances import clear_stale_lock
 
 # After `kill -9` the same command goes on, without `snakemake --unlock`.
@@ -55,6 +51,8 @@ wildcard_constraints:
     figure="|".join(FIGURE_NAMES),
 
 
-def source(name):
-    """Path of a module of the package, relative, so that a moved directory changes nothing."""
-    return os.path.relpath(Path(workflow.basedir) / "src" / "td_interference" / name)
+def code_of(script, *modules):
+    """Digest of the statements that a script and some modules of the package depend on."""
+    return sources.digest(
+        Path(workflow.basedir) / "workflow" / "scripts" / script, *modules
+    )

@@ -1,7 +1,6 @@
 rule make_figure:
     input:
         tables=figure_tables,
-        code=figure_code,
     output:
         pdf=report(
             "results/{scale}/figures/{figure}.pdf",
@@ -23,6 +22,8 @@ rule make_figure:
     params:
         tables=figure_table_names,
         caption=figure_caption,
+        words=figure_words,
+        code=figure_code,
         confidence=figure_confidence,
     script:
         "../scripts/make_figure.py"

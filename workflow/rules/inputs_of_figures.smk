@@ -33,17 +33,10 @@ def table_measurements(wildcards):
 
 
 def table_code(wildcards):
-    """Modules whose change makes a table stale."""
-    entry = tables.entry(wildcards.table)
-    names = (
-        "statistics.py",
-        "table_files.py",
-        "tables/reduce.py",
-        "tables/curves.py",
-        f"tables/{entry.module}.py",
-        *entry.shared,
+    """Digest of the code whose change makes a table stale."""
+    return code_of(
+        "compute_table.py", f"tables/{tables.entry(wildcards.table).module}.py"
     )
-    return [source(name) for name in names]
 
 
 def table_statistics(wildcards):
@@ -66,16 +59,21 @@ def figure_table_names(wildcards):
 
 
 def figure_code(wildcards):
-    """Modules whose change makes a figure stale."""
-    entry = figures.entry(wildcards.figure)
-    return [
-        source(f"figures/{name}.py") for name in ("render", "style", *entry.modules)
-    ]
+    """Digest of the code whose change makes a figure stale."""
+    return code_of(
+        "make_figure.py", f"figures/{figures.entry(wildcards.figure).module}.py"
+    )
 
 
 def figure_caption(wildcards):
     """What the report says below a figure; an edited caption redraws the figure."""
     return figures.entry(wildcards.figure).caption
+
+
+def figure_words(wildcards):
+    """What stands over a figure; edited, it redraws the figure."""
+    entry = figures.entry(wildcards.figure)
+    return [entry.title, entry.unit]
 
 
 def figure_confidence(wildcards):

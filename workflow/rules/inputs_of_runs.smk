@@ -18,9 +18,9 @@ def replay_of_run(wildcards):
 
 
 def own_objective(wildcards):
-    """File of the user's own objective that a run is trained towards, if it is."""
-    file = PLAN.measured_run(wildcards.run_id).objective_file
-    return [] if file is None else [file]
+    """Digest of the user's own objective that a run is trained towards, if it is."""
+    file = PLAN.runs[wildcards.run_id].objective_file
+    return None if file is None else sha256(file)
 
 
 def run_settings(wildcards):
@@ -51,8 +51,19 @@ def metric_settings(wildcards):
 
 
 def metric_code(wildcards):
-    """Modules whose change makes a measurement stale; training is deliberately not among them."""
-    return [source(name) for name in metrics.entry(wildcards.metric).modules]
+    """Digest of the code whose change makes a measurement stale, the run's objective included."""
+    run = PLAN.measured_run(wildcards.run_id)
+    objective = run.objective_file and Path(run.objective_file)
+    return code_of(
+        "measure_run.py",
+        f"metrics/{metrics.entry(wildcards.metric).module}.py",
+        objective or f"objectives/{run.objective}.py",
+    )
+
+
+def study_code(wildcards):
+    """Digest of the code whose change makes a study of random networks stale."""
+    return code_of("measure_random_networks.py")
 
 
 def study_settings(wildcards):

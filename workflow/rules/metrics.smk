@@ -2,8 +2,6 @@ rule measure_run:
     input:
         play=play_to_measure_on,
         checkpoints="results/{scale}/runs/{run_id}/checkpoints.h5",
-        objective=own_objective,
-        code=metric_code,
     output:
         measurement="results/{scale}/metrics/{metric}/{run_id}.h5",
     log:
@@ -20,6 +18,7 @@ rule measure_run:
     params:
         run=measured_run,
         settings=metric_settings,
+        code=metric_code,
         state="results/{scale}/state/measure_run/{metric}/{run_id}",
     script:
         "../scripts/measure_run.py"

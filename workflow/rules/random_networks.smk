@@ -1,6 +1,4 @@
 rule measure_random_networks:
-    input:
-        code=[source(name) for name in random_studies.MODULES],
     output:
         measurement="results/{scale}/metrics/random_networks/{study_id}.h5",
     log:
@@ -15,6 +13,7 @@ rule measure_random_networks:
         runtime=run_time(study_needs),
     params:
         study=study_settings,
+        code=study_code,
         state="results/{scale}/state/measure_random_networks/{study_id}",
     script:
         "../scripts/measure_random_networks.py"

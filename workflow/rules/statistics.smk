@@ -1,7 +1,6 @@
 rule compute_table:
     input:
         measurements=table_measurements,
-        code=table_code,
     output:
         parquet="results/{scale}/tables/{table}.parquet",
         csv="results/{scale}/tables/{table}.csv",
@@ -19,6 +18,7 @@ rule compute_table:
         runs=table_runs,
         statistics=table_statistics,
         on_divergence=PLAN.config["training"]["on_divergence"],
+        code=table_code,
     script:
         "../scripts/compute_table.py"
 

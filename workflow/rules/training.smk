@@ -1,7 +1,6 @@
 rule train_run:
     input:
         replay=replay_of_run,
-        objective=own_objective,
     output:
         checkpoints="results/{scale}/runs/{run_id}/checkpoints.h5",
         learning_curve="results/{scale}/runs/{run_id}/learning_curve.csv",
@@ -20,6 +19,7 @@ rule train_run:
         gpu=GPUS,
     params:
         run=run_settings,
+        objective=own_objective,
         state="results/{scale}/state/train_run/{run_id}",
     script:
         "../scripts/train_run.py"

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from td_interference.files import sha256
 from td_interference.jobs import job
 from td_interference.random_networks import measure_study
 from td_interference.random_studies import Study
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 study, state = snakemake.params.study, Path(snakemake.params.state)
-identity = {"study": study, "code": [sha256(path) for path in snakemake.input.code]}
+identity = {"study": study, "code": snakemake.params.code}
 with job(snakemake.log[0], snakemake.threads):
     measure_study(
         Study.from_dict(study),

@@ -20,6 +20,7 @@ with job(snakemake.log[0], snakemake.threads):
         snakemake.input.checkpoints,
         snakemake.output.measurement,
         device=resolve_device(snakemake.config["device"]),
+        code=snakemake.params.code,
         state_directory=Path(snakemake.params.state),
         resume_interval=snakemake.config["resume_interval"],
     )

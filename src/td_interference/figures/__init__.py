@@ -26,14 +26,8 @@ class FigureEntry(NamedTuple):
     tables: tuple[str, ...]  # that it draws, in tables.TABLES
     caption: str  # what the report says below it
     unit: str  # what is drawn independently within a run, "" for nothing; in the intervals' note
-    shared: tuple[str, ...] = ("lines",)  # modules of this package it is made with
     title: str = _TITLE  # over the picture; `render` fills in what is in braces
     about: str = "atari"  # the target that makes it among others: atari or generalization
-
-    @property
-    def modules(self) -> tuple[str, ...]:
-        """Modules of this package whose change makes the figure stale."""
-        return (self.module, *self.shared)
 
 
 _GENERALIZATION = (
@@ -52,7 +46,6 @@ FIGURES = (
         "Pearson's r of log ρ and generalization gap, over capacities and seeds, for each training "
         f"set size n_T. {_GENERALIZATION} Shaded: bootstrap interval over runs.",
         "",
-        ("generalization",),
         "{data} · {scale} scale\neach r over {runs} · {confidence:.0%} bootstrap over runs · "
         "{left_out}",
         "generalization",
@@ -65,7 +58,6 @@ FIGURES = (
         "run, its area in proportion to the number of parameters. Lines: least squares over all "
         f"training sizes and capacities, whose slope here is r. {_GENERALIZATION}",
         "",
-        ("generalization",),
         "{data} · {scale} scale\n{runs} per line · r with {confidence:.0%} bootstrap over runs · "
         "{left_out}",
         "generalization",
@@ -88,7 +80,6 @@ FIGURES = (
         "evaluation. Each optimizer has a panel and a scale of its own. Offset 0, of far higher "
         f"gain, is left out (figure 10 has it). {_LINES}",
         "their minibatches",
-        ("lines", "experiments"),
     ),
     FigureEntry(
         "fig5",
@@ -108,7 +99,6 @@ FIGURES = (
         "interval of the run's own mean, over episodes (top) or states (bottom). r: Pearson "
         "correlation, with its bootstrap interval over runs.",
         "",
-        (),
         "{games} · {scale} scale · {runs}, a marker each\n"
         "bars: {confidence:.0%} bootstrap over episodes or states; of r: over {resampled}",
     ),
@@ -131,7 +121,6 @@ FIGURES = (
         "proportion to the width n_h. Lines: mean over runs, with its bootstrap interval. r: "
         f"Pearson's, of gap and log n_T. {_GENERALIZATION}",
         "",
-        ("generalization",),
         "{data} · {scale} scale\n{runs} per n$_T$ · bands: {confidence:.0%} bootstrap over runs · "
         "{left_out}",
         "generalization",
@@ -145,7 +134,6 @@ FIGURES = (
         "dashed for 1, dash-dotted for 2, dotted for 3. r: Pearson's, of log ρ and log capacity "
         f"over runs. {_GENERALIZATION}",
         "",
-        ("generalization", "lines"),
         "{data} · {scale} scale\n{runs} per point · bands: {confidence:.0%} bootstrap over runs · "
         "{left_out}",
         "generalization",
@@ -157,7 +145,6 @@ FIGURES = (
         "Figure 4 with offset 0, the states of the step's own minibatch. Full lines: control; "
         f"dashed: policy evaluation. {_LINES}",
         "their minibatches",
-        ("lines", "experiments"),
     ),
     FigureEntry(
         "fig11",
@@ -174,7 +161,6 @@ FIGURES = (
         "Singular values of the last hidden layer's weights during Q-learning. Full lines: "
         f"control; dashed: policy evaluation. {_LINES}",
         "",
-        ("lines", "experiments"),
     ),
     FigureEntry(
         "fig13",
@@ -193,7 +179,6 @@ FIGURES = (
         "checkpoints. Dots: the bootstrap interval of the mean contains 0. Offset 0, of far higher "
         "gain, is left out.",
         "their minibatches",
-        (),
         "{games}, control · {scale} scale · {runs}\n"
         "dots: 0 within {confidence:.0%} bootstrap over {resampled}",
     ),
@@ -221,7 +206,6 @@ FIGURES = (
         "rises where steps are long enough for units to cross their kinks. Intervals: "
         "bootstrap over networks.",
         "",
-        (),
         "random networks · {scale} scale\nintervals: {confidence:.0%} bootstrap over networks",
     ),
 )

@@ -13,7 +13,6 @@ class MetricEntry(NamedTuple):
     """One metric."""
 
     name: str  # of its settings and in paths
-    modules: tuple[str, ...]  # of the package; a change in one makes its measurements stale
     variant_of: str = ""  # the metric it is, under other settings; "" for itself
 
     @property
@@ -22,21 +21,16 @@ class MetricEntry(NamedTuple):
         return self.variant_of or self.name
 
 
-_GRADIENTS = tuple(f"gradients/{name}.py" for name in ("checks", "gram", "layers", "per_sample"))
-
-_SECOND_ORDER = (*_GRADIENTS, "gradients/second_order.py")
-_PLAY = ("agents/evaluation.py", "environments/atari.py")
-
 METRICS = (
-    MetricEntry("stiffness", ("metrics/stiffness.py", *_GRADIENTS)),
-    MetricEntry("gain", ("metrics/gain.py",)),
-    MetricEntry("gain_over_training", ("metrics/gain.py",), variant_of="gain"),
-    MetricEntry("singular_values", ("metrics/singular_values.py",)),
-    MetricEntry("sign_variance", ("metrics/sign_variance.py",)),
-    MetricEntry("function_interference", ("metrics/function_interference.py", *_GRADIENTS)),
-    MetricEntry("second_order", ("metrics/second_order.py", *_SECOND_ORDER)),
-    MetricEntry("momentum", ("metrics/momentum.py", *_SECOND_ORDER)),
-    MetricEntry("policy_score", ("metrics/policy_score.py", *_PLAY)),
+    MetricEntry("stiffness"),
+    MetricEntry("gain"),
+    MetricEntry("gain_over_training", variant_of="gain"),
+    MetricEntry("singular_values"),
+    MetricEntry("sign_variance"),
+    MetricEntry("function_interference"),
+    MetricEntry("second_order"),
+    MetricEntry("momentum"),
+    MetricEntry("policy_score"),
 )
 
 

@@ -11,7 +11,7 @@ from td_interference.metrics.subject import Subject
 from td_interference.objectives.base import BaseObjective
 from td_interference.replay import Window
 from td_interference.storage import Arrays
-from td_interference.training import update
+from td_interference.updates import update
 
 _EVALUATION_BATCH = 256  # observations at a time
 

@@ -20,8 +20,6 @@ from td_interference.replay import Replay
 from td_interference.resume import ResumeState
 from td_interference.storage.checkpoints import check_parameters, open_checkpoints
 
-_PACKAGE = Path(__file__).parents[1]
-
 
 def measure_run(
     metric: str,
@@ -32,6 +30,7 @@ def measure_run(
     measurement_path: Path | str,
     *,
     device: torch.device,
+    code: str = "",
     state_directory: Path | None = None,
     resume_interval: float = 60.0,
 ) -> None:
@@ -51,6 +50,7 @@ def measure_run(
         checkpoints_path: Its checkpoints.
         measurement_path: HDF5 to write, of the table `storage.MEASUREMENTS` has for the metric.
         device: Where to measure.
+        code: Digest of the code that measures: a job killed before an edit begins anew.
         state_directory: For the resume state and the heartbeat file; None to keep neither.
         resume_interval: Seconds between two resume states.
 
@@ -69,8 +69,6 @@ def measure_run(
             "settings": dict(settings),
             "checkpoints": sha256(checkpoints_path),
         }
-        # The code as well: an edited metric begins anew.
-        code = [sha256(_PACKAGE / module) for module in metrics.entry(metric).modules]
         identity = {**description, "metric": metric, "code": code}
         resume = None
         if state_directory is not None:

@@ -10,7 +10,7 @@ from td_interference.objectives.base import BaseObjective
 from td_interference.replay import Replay
 from td_interference.seeds import numpy_generator
 from td_interference.storage.checkpoints import Checkpoint
-from td_interference.training import restore_optimizer, run_optimizer
+from td_interference.updates import restore_optimizer, run_optimizer
 
 
 class Subject(NamedTuple):

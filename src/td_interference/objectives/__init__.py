@@ -6,6 +6,7 @@ here: the configuration's `own_objectives` names its file. The registry imports 
 the Snakefile can read it.
 """
 
+import ast
 import importlib
 import importlib.util
 import re
@@ -59,6 +60,14 @@ def check_own(file: str) -> None:
         raise UserError(f"{key}: {path.stem!r} is an objective already; give the file another name")
     if not path.is_file():
         raise UserError(f"{key}: {file}: no such file (paths start where snakemake is called)")
+    try:
+        ast.parse(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"{key}: {file}: cannot be read ({error.strerror})") from None
+    except (SyntaxError, ValueError) as error:  # ValueError: null characters
+        line = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
+        reason = error.msg if isinstance(error, SyntaxError) else error
+        raise UserError(f"{key}: {file}{line}: not Python ({reason}); mend it") from None
 
 
 def _own(name: str, file: str) -> ModuleType:

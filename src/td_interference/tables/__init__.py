@@ -26,7 +26,6 @@ class TableEntry(NamedTuple):
     name: str
     sources: tuple[Source, ...]
     module: str  # of td_interference.tables; holds a function of the table's name
-    shared: tuple[str, ...] = ()  # further modules whose change makes the table stale
 
 
 _SPREAD = ("adam", "rmsprop")  # the optimizers that the paper's figure 12 compares
@@ -36,7 +35,6 @@ _PARAMETERIZATIONS = tuple(
 )
 _RANDOM_NETWORKS = (Source("random_networks", "random_networks"),)
 _GENERALIZATION = (Source("generalization", "generalization"),)
-_CORRELATIONS = ("generalization/statistics.py",)
 
 TABLES = (
     TableEntry("stiffness_by_lambda", (Source("td_lambda", "stiffness"),), "by_lambda"),
@@ -83,23 +81,13 @@ TABLES = (
     TableEntry("random_networks_summary", _RANDOM_NETWORKS, "random_networks"),
     TableEntry("random_networks_histogram", _RANDOM_NETWORKS, "random_networks"),
     TableEntry("random_networks_step_sizes", _RANDOM_NETWORKS, "random_networks"),
-    TableEntry("generalization_runs", _GENERALIZATION, "generalization", _CORRELATIONS),
-    TableEntry("generalization_by_size", _GENERALIZATION, "generalization", _CORRELATIONS),
-    TableEntry("generalization_lines", _GENERALIZATION, "generalization", _CORRELATIONS),
-    TableEntry("gap_by_size", _GENERALIZATION, "generalization", _CORRELATIONS),
-    TableEntry("gap_correlations", _GENERALIZATION, "generalization", _CORRELATIONS),
-    TableEntry(
-        "interference_by_capacity",
-        _GENERALIZATION,
-        "capacity",
-        (*_CORRELATIONS, "tables/generalization.py"),
-    ),
-    TableEntry(
-        "capacity_correlations",
-        _GENERALIZATION,
-        "capacity",
-        (*_CORRELATIONS, "tables/generalization.py"),
-    ),
+    TableEntry("generalization_runs", _GENERALIZATION, "generalization"),
+    TableEntry("generalization_by_size", _GENERALIZATION, "generalization"),
+    TableEntry("generalization_lines", _GENERALIZATION, "generalization"),
+    TableEntry("gap_by_size", _GENERALIZATION, "generalization"),
+    TableEntry("gap_correlations", _GENERALIZATION, "generalization"),
+    TableEntry("interference_by_capacity", _GENERALIZATION, "capacity"),
+    TableEntry("capacity_correlations", _GENERALIZATION, "capacity"),
 )
 
 
