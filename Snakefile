@@ -3,9 +3,7 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 
-configfile: "config.yaml"
-
-
+include: "workflow/rules/configuration.smk"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/inputs_of_runs.smk"
 include: "workflow/rules/inputs_of_figures.smk"

@@ -1,14 +1,10 @@
 """The configuration and the grid: right values come through, wrong ones are named."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 from tree import ROOT
 
 from td_interference import tables
-from td_interference.config import SCALES, complete, read_yaml
+from td_interference.config import SCALES, complete
 from td_interference.errors import UserError
 from td_interference.grid import RunSpec, all_runs, expand_grid
 from td_interference.planning import make_plan
@@ -106,7 +102,7 @@ def test_paper_scale_is_the_paper():
         ),
         ({"experiments": {"td_lambda": {"checkpoints": [2, 1]}}}, "in ascending order"),
         ({"experiments": {"td_lambda": {"games": ["ms_pacmann"]}}}, "did you mean ms_pacman"),
-        ({"datasets": {"SVHN": {}}}, "'datasets.SVHN': names here match ^[a-z]"),
+        ({"datasets": {"SVHN": {}}}, "'datasets.SVHN': a name here has small letters"),
         ({"datasets": {"svhn": {"paht": "x"}}}, "'datasets.svhn.paht' is unknown; did you mean"),
         (
             {"generalization": {"experiments": {"sarcos": {"steps": 0}}}},
@@ -122,7 +118,7 @@ def test_paper_scale_is_the_paper():
             "generalization.experiments.sarcos)",
         ),
         ({"device": "tpu"}, "'device': 'tpu' is not one of"),
-        ({"replay": {"transitions": "many"}}, "'replay.transitions': 'many' is not of type"),
+        ({"replay": {"transitions": "many"}}, "'replay.transitions': 'many' is not a whole number"),
         ({"expert": {"v_min": 10, "v_max": -10}}, "v_min"),
     ],
 )
@@ -139,16 +135,6 @@ def test_values_from_the_command_line_are_numbers():
     assert config["experiments"]["td_lambda"]["lambdas"] == [0, 0.5]
     assert config["experiments"]["td_lambda"]["learning_rates"] == [1e-3]
     assert config["experiments"]["td_lambda"]["hidden"] == [8]  # the rest stays
-
-
-def test_yaml_tags_and_garbage_are_refused(tmp_path):
-    path = tmp_path / "config.yaml"
-    for content in ("!!python/object/apply:os.getcwd []", "a: [1", "- 1", "\x00"):
-        path.write_text(content)
-        with pytest.raises(UserError, match=r"config\.yaml"):
-            read_yaml(path)
-    with pytest.raises(UserError, match="no such file"):
-        read_yaml(tmp_path / "absent.yaml")
 
 
 def test_an_experiment_can_be_left_out_from_the_command_line():
@@ -258,33 +244,12 @@ def test_random_streams_are_shared_across_lambda_only(run):
 
 @pytest.mark.parametrize("user", [{1: 2}, {"datasets": {None: {}}}])
 def test_keys_that_are_no_words_are_named(user):
-    with pytest.raises(UserError, match=r"config key '(1|None)': keys are words"):
+    with pytest.raises(UserError, match=r"config key '(1|datasets.None)': keys are words"):
         complete(user, WORKFLOW)
 
 
 def test_a_count_with_a_point_is_named():
-    with pytest.raises(UserError, match=r"config key 'training.minibatch': 8.0 is not of type"):
+    with pytest.raises(
+        UserError, match=r"config key 'training.minibatch': 8.0 is not a whole number; write 8"
+    ):
         complete({"scale": "smoke", "device": "cpu", "training": {"minibatch": 8.0}}, WORKFLOW)
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        "!!python/object/apply:os.mkdir [{trap!r}]",
-        "!!python/object/new:os.mkdir [{trap!r}]",
-        "!!python/object:os._Environ {{}}",
-        "!!python/name:os.mkdir ''",
-        "!!python/module:os ''",
-        "!!python/tuple [smoke]",
-    ],
-)
-def test_tags_in_a_file_given_to_snakemake_build_nothing(tmp_path, value):
-    """Snakemake reads it before any code of this project runs."""
-    trap, theirs = tmp_path / "trap", tmp_path / "theirs.yaml"
-    theirs.write_text(f"scale: {value}".format(trap=str(trap)))
-    command = [Path(sys.executable).parent / "snakemake", "-n", "results/fig5.pdf"]
-    command += ["--configfile", "config.yaml", theirs]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert done.returncode != 0 and "train_run" not in done.stdout
-    assert not trap.exists()
-    assert "Traceback" not in done.stdout + done.stderr

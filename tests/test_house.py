@@ -114,6 +114,8 @@ LAYERS = [  # a module may import from its own layer and those above it in this 
         "table_files",
         "instances",
         "seeds",
+        "yaml_files",
+        "config_messages",
         "config",
         "progress",
         "preemption",

@@ -3,17 +3,17 @@
 Needs only what Snakemake itself needs (yaml, jsonschema), for it is imported at every dry run.
 """
 
-import difflib
 import math
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-from jsonschema import Draft202012Validator, ValidationError, validators
+from jsonschema import Draft202012Validator, validators
 
+from td_interference.config_messages import did_you_mean, dotted, explain, shown
 from td_interference.errors import UserError
+from td_interference.yaml_files import MOST_VALUES
+from td_interference.yaml_files import read_yaml as read_yaml
 
 SCALES = ("smoke", "laptop", "paper")
 
@@ -27,7 +27,7 @@ _Validator = validators.extend(
     ),
 )
 
-_MOST_VALUES = 100_000
+_LARGEST = 2**53  # of whole numbers: what a float can count to
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> Config:
@@ -40,31 +40,6 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> Config:
         else:
             merged[key] = value
     return merged
-
-
-def read_yaml(path: Path | str) -> Config:
-    """Return the mapping in a YAML file; tags that would build objects are refused.
-
-    Args:
-        path: The file.
-
-    Raises:
-        UserError: If the file is missing, is no YAML, or holds no mapping.
-    """
-    path = Path(path)
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    # ValueError: a date that is none, a number of thousands of digits, bytes that are no UTF-8.
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path}: not a YAML file ({reason})") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: expected a mapping of keys to values at the top")
-    return content
 
 
 def complete(user: Mapping[str, Any], workflow_directory: Path | str) -> Config:
@@ -81,11 +56,15 @@ def complete(user: Mapping[str, Any], workflow_directory: Path | str) -> Config:
     workflow_directory = Path(workflow_directory)
     scale = user.get("scale", "laptop")
     if scale not in SCALES:
-        raise UserError(f"config key 'scale': {scale!r} is not one of {', '.join(SCALES)}")
+        hint = did_you_mean(scale, SCALES) if isinstance(scale, str) else ""
+        raise UserError(
+            f"config key 'scale': {shown(scale)} is not one of {', '.join(SCALES)}{hint}"
+        )
     scale_values = read_yaml(workflow_directory / "scales" / f"{scale}.yaml")
-    config = merge(scale_values, {key: _typed(value) for key, value in user.items()})
+    given = {"device": "auto"} | {key: _typed(value) for key, value in user.items()}
+    config = merge(scale_values, given)
     config["scale"] = scale
-    validate(config, read_yaml(workflow_directory / "schemas" / "config.schema.yaml"))
+    validate(config, read_yaml(workflow_directory / "schemas" / "config.schema.yaml"), user)
     return config
 
 
@@ -93,25 +72,33 @@ def _check_values(user: Mapping[str, Any]) -> None:
     """Look at every value, so that what follows comes to an end and reckons with numbers.
 
     Raises:
-        UserError: If aliases make the configuration endless or huge, a number is not finite, or a
-            key is no text.
+        UserError: If aliases make the configuration endless or huge, a number is not finite or
+            beyond counting, or a key is no text.
     """
-    waiting: list[Any] = [user]
-    for _ in range(_MOST_VALUES):
+    waiting: list[tuple[tuple[str | int, ...], Any]] = [((), user)]
+    for _ in range(MOST_VALUES):
         if not waiting:
             return
-        value = waiting.pop()
+        path, value = waiting.pop()
         if isinstance(value, Mapping):
             for key in value:
                 if not isinstance(key, str):
-                    raise UserError(f"config key '{key}': keys are words; write it in quotes")
-            waiting += value.values()
+                    raise UserError(
+                        f"config key '{dotted([*path, str(key)])}': keys are words; write it in "
+                        "quotes"
+                    )
+            waiting += [((*path, key), below) for key, below in value.items()]
         elif isinstance(value, list):
-            waiting += value
+            waiting += [((*path, place), below) for place, below in enumerate(value)]
         elif isinstance(value, float) and not math.isfinite(value):
-            raise UserError(f"the configuration has the value {value}; give a finite number")
+            raise UserError(f"config key '{dotted(path)}': {value} is no finite number")
+        elif isinstance(value, int) and abs(value) > _LARGEST:
+            raise UserError(
+                f"config key '{dotted(path)}': a number this large cannot be counted with; give "
+                f"one up to {_LARGEST:,}"
+            )
     raise UserError(
-        f"the configuration has more than {_MOST_VALUES:,} values; does a YAML alias (*name) stand "
+        f"the configuration has more than {MOST_VALUES:,} values; does a YAML alias (*name) stand "
         "in what it refers to?"
     )
 
@@ -138,8 +125,15 @@ def _typed(value: Any) -> Any:
     return value
 
 
-def validate(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
+def validate(
+    config: Mapping[str, Any], schema: Mapping[str, Any], user: Mapping[str, Any] | None = None
+) -> None:
     """Check a whole configuration against the schema.
+
+    Args:
+        config: The complete configuration.
+        schema: The whole schema.
+        user: What the user set, for messages that quote it.
 
     Raises:
         UserError: For the first key at fault, in one line.
@@ -149,29 +143,4 @@ def validate(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
         key=lambda error: (error.validator != "additionalProperties", list(map(str, error.path))),
     )
     if errors:
-        raise UserError(_explain(errors[0]))
-
-
-def _explain(error: ValidationError) -> str:
-    """Return one line on a schema error: the key, what is wrong, what would be right."""
-    if error.validator == "additionalProperties":
-        known = list(error.schema.get("properties", ()))
-        patterns = list(error.schema.get("patternProperties", ()))
-        unknown = next(
-            str(key)
-            for key in error.instance
-            if key not in known and not any(re.search(pattern, str(key)) for pattern in patterns)
-        )
-        if patterns:
-            where = _dotted([*error.path, unknown])
-            return f"config key '{where}': names here match {' or '.join(patterns)}"
-        close = difflib.get_close_matches(unknown, known, n=1)
-        hint = f"did you mean '{close[0]}'?" if close else f"known here: {', '.join(known)}"
-        return f"config key '{_dotted([*error.path, unknown])}' is unknown; {hint}"
-    description = error.schema.get("description", "") if isinstance(error.schema, Mapping) else ""
-    meaning = f" ({description})" if description else ""
-    return f"config key '{_dotted(error.path) or 'config'}': {error.message}{meaning}"
-
-
-def _dotted(path: Any) -> str:
-    return ".".join(map(str, path))
+        raise UserError(explain(errors[0], user or {}, schema))

@@ -1,7 +1,7 @@
 """The plan: the whole configuration and the descriptions of all jobs. Imported by the Snakefile."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -155,6 +155,9 @@ def make_plan(user: Mapping[str, Any], workflow_directory: Path | str) -> Plan:
         UserError: If the configuration is wrong.
     """
     config = configuration.complete(user, workflow_directory)
+    for key, games in _games(config):
+        for game in games:
+            check_game(game, f"config key '{key}.games'")
     for file in config["own_objectives"]:
         objectives.check_own(file)
     plan = Plan(
@@ -165,6 +168,12 @@ def make_plan(user: Mapping[str, Any], workflow_directory: Path | str) -> Plan:
         expand_generalization(config[GENERALIZATION], config["datasets"]),
     )
     for game in plan.games:
-        check_game(game)
         plan.expert(game)  # checks what joins several of the expert's keys
     return plan
+
+
+def _games(config: configuration.Config) -> Iterable[tuple[str, Sequence[str]]]:
+    """Return where the configuration names games, and which."""
+    for name, block in config["experiments"].items():
+        yield f"experiments.{name}", block["games"]
+    yield CONTROL, config[CONTROL]["games"]

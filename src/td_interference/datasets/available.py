@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from td_interference import datasets
+from td_interference.config_messages import did_you_mean
 from td_interference.errors import UserError
 
 Settings = Mapping[str, Mapping[str, Any]]
@@ -49,6 +50,7 @@ def available_data(name: str, settings: Settings) -> AvailableData:
             raise UserError(
                 f"config key 'datasets.{name}.stand_in': {stand_in} is not at hand either; choose "
                 "digits or diabetes, which need no download, or a data set whose path is set"
+                + did_you_mean(stand_in, {entry.name for entry in datasets.DATASETS})
             )
         name = stand_in
     own = settings.get(name, {})

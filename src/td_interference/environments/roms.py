@@ -2,6 +2,7 @@
 
 import difflib
 import functools
+import re
 import warnings
 from pathlib import Path
 
@@ -21,18 +22,28 @@ def games() -> tuple[str, ...]:
     return tuple(sorted(set(roms.get_all_rom_ids()) - _MULTIPLAYER))
 
 
-def check_game(game: str) -> None:
+def check_game(game: str, key: str = "game") -> None:
     """Check that `game` is the name of one.
+
+    Args:
+        game: The name.
+        key: Where it stands, for the message.
 
     Raises:
         UserError: If it is not (names the closest), or needs more than one player.
     """
     if game in _MULTIPLAYER:
-        raise UserError(f"game: {game!r} needs two players; choose a game for one")
+        raise UserError(f"{key}: {game!r} needs two players; choose a game for one")
     if game not in games():
-        close = difflib.get_close_matches(game.lower().replace(" ", "_"), games(), n=3, cutoff=0.5)
+        close = difflib.get_close_matches(_snake_case(game), games(), n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(close)}? " if close else ""
-        raise UserError(f"game: unknown name {game!r}; {hint}All names: {_LIST_OF_GAMES}")
+        raise UserError(f"{key}: unknown name {game!r}; {hint}All names: {_LIST_OF_GAMES}")
+
+
+def _snake_case(game: str) -> str:
+    """Return a name as ale-py has it of one as Gymnasium has it, "ALE/MsPacman-v5"."""
+    plain = re.sub(r"^ALE/|(NoFrameskip|Deterministic)?-v\d+$", "", game.strip())
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[ -]+", "_", plain).lower()
 
 
 def rom_path(game: str) -> Path:

@@ -1,0 +1,92 @@
+"""Wrong values are named in the words of whoever wrote them, with what would be right."""
+
+import re
+
+import pytest
+import yaml
+from tree import ROOT
+
+from td_interference import config, config_messages
+from td_interference.errors import UserError
+from td_interference.planning import make_plan
+
+# What a person may write, and what the line must say.
+ODD = [
+    ("training: {steps: 1e5}", "'training.steps': 1e5 is not a whole number; write 100000"),
+    ("training: {steps: 2.0e+2}", "200.0 is not a whole number; write 200"),
+    ("training: {steps: 100.5}", "100.5 is not a whole number; round it to 100"),
+    ("training: {steps: '1,000'}", "'1,000' is not a whole number; write 1000"),
+    ("training: {steps: [200]}", "[200] is not a whole number; write 200"),
+    ("training: {steps: null}", "null is not a whole number; remove the line"),
+    ("training: {steps: true}", "true is not a whole number"),
+    ("training: {steps: {value: 5}}", "{value: 5} is not a whole number"),
+    ("training: {loss: Capped}", "did you mean 'capped'?"),
+    ("training: {on_divergence: leave-out}", "did you mean 'leave_out'?"),
+    ("experiments: {td_lambda: {games: [MsPacman]}}", "did you mean ms_pacman"),
+    ("control: {games: [ALE/Seaquest-v5]}", "'control.games': unknown name 'ALE/Seaquest-v5'; did"),
+    ("experiments: {momentum: {games: [BreakoutNoFrameskip-v4]}}", "did you mean breakout"),
+    ("experiments: {td_lambda: {games: ms_pacman}}", "is not a list; write [ms_pacman]"),
+    (
+        "experiments: {td_lambda: {games: [joust]}}",
+        "experiments.td_lambda.games': 'joust' needs two",
+    ),
+    ("experiments: {td_lambda: {lambdas: []}}", "[] is empty; name at least one"),
+    ("experiments: {td_lambda: {lambdas: [0, 1, 0.0]}}", "has 0.0 twice; leave one"),
+    ("experiments: {td_lambda: {lambdas: 0.5}}", "0.5 is not a list; write [0.5]"),
+    ("experiments: {td_lambda: {checkpoints: last}}", "'last' is not a list (update steps"),
+    ("experiments: {td_lambda: {optimizers: [Adam]}}", "did you mean 'adam'?"),
+    ("experiments: [td_lambda]", "['td_lambda'] is not a block of keys"),
+    ("experiments: null", "'experiments': null is not a block of keys; remove the line"),
+    ("lambdas: [0, 1]", "did you mean 'experiments.td_lambda.lambdas' or "),
+    ("gamma: 0.9", "'gamma' is unknown; did you mean 'environment.gamma'?"),
+    ("n_step: 3", "did you mean 'expert.n_step'?"),
+    ("learning-starts: 3", "did you mean 'expert.learning_starts'?"),
+    ("scale: papper", "did you mean 'paper'?"),
+    ("scale: [smoke]", "'scale': ['smoke'] is not one of smoke, laptop, paper"),
+    ("scale: null", "'scale': null is not one of"),
+    ("device: CUDA", "did you mean 'cuda'?"),
+    ("expert: {life_loss_terminal: 'yes'}", "'yes' is not true or false; write true"),
+    ("expert: {hidden: .inf}", "'expert.hidden': inf is no finite number"),
+    ("expert: {learning_rate: 0}", "0 must be above 0"),
+    ("metrics: {stiffness: null}", "'metrics.stiffness': null is not a block of keys"),
+    ("metrics: {stifness: {anchors: 5}}", "did you mean 'stiffness'?"),
+    ("datasets: {svhn: {path: 3}}", "3 is not a text or null; give a name with a letter in it"),
+    ("datasets: {My-Data: {kind: images}}", "did you mean 'my_data'?"),
+    ("datasets: {svhn: {stand_in: digit}}", "did you mean 'digits'?"),
+    ("datasets: {mine: {kind: image, path: x.npz}}", "did you mean 'images'?"),
+    ("own_objectives: half_way.py", "is not a list; write [half_way.py]"),
+    ("random_networks: {studies: {network: mlp}}", "write [{network: 'mlp'}]"),
+    ("statistics: {confidence: 95}", "95 must be below 1; write 0.95 for 95%"),
+    ("replay: {epsilon: 5%}", "'5%' is not a number; write 0.05"),
+    ("expert: {seed: 100000000000000000000000}", "a number this large cannot be counted with"),
+    ("environment: {gamma: 1}", "1 must be below 1 (discount per agent step"),
+]
+
+
+@pytest.mark.parametrize(("written", "said"), ODD, ids=[written for written, _ in ODD])
+def test_odd_values_get_a_line_in_plain_words(written, said):
+    with pytest.raises(UserError) as error:
+        make_plan({"scale": "smoke", **yaml.safe_load(written)}, ROOT / "workflow")
+    line = str(error.value)
+    assert said in line and line.startswith("config key '") and "\n" not in line
+    words_of_programs = r"of type|non-empty|non-unique|too short|schema|None|True|False|\^|match"
+    assert not re.search(words_of_programs, line)
+
+
+def test_every_rule_of_the_schema_has_a_sentence():
+    told = {*config_messages._SENTENCES, *config_messages.STRUCTURE}
+    structure = {"properties", "patternProperties", "items", "description", "default", "$ref"}
+    structure |= {"$schema", "$defs", "title"}
+
+    def rules(node):
+        if isinstance(node, dict):
+            yield from node
+            for name, below in node.items():
+                if name in ("properties", "patternProperties", "$defs"):
+                    for inner in below.values():
+                        yield from rules(inner)
+                elif name == "items":
+                    yield from rules(below)
+
+    schema = config.read_yaml(ROOT / "workflow" / "schemas" / "config.schema.yaml")
+    assert set(rules(schema)) - structure <= told
