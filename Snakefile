@@ -5,6 +5,7 @@ min_version("9.0")
 
 include: "workflow/rules/configuration.smk"
 include: "workflow/rules/common.smk"
+include: "workflow/rules/machine.smk"
 include: "workflow/rules/inputs_of_runs.smk"
 include: "workflow/rules/inputs_of_figures.smk"
 include: "workflow/rules/resources.smk"

@@ -109,6 +109,8 @@ def test_registries_match_files():
 LAYERS = [  # a module may import from its own layer and those above it in this list
     {
         "errors",
+        "thread_variables",
+        "preflight",
         "screen",
         "files",
         "table_files",

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from td_interference import config as configuration
-from td_interference import metrics, planning, storage
+from td_interference import metrics, planning, storage, thread_variables
 from td_interference.errors import UserError, one_line_errors
 from td_interference.grid import RunSpec
 from td_interference.inspection import summarise, write_montage
@@ -25,6 +25,7 @@ _SILENCE = 120  # seconds after which a job that said nothing is called silent
 
 def main() -> None:
     """Run the command; bad input ends with one line and exit code 1."""
+    thread_variables.clear()
     with one_line_errors():
         app()
 

@@ -177,3 +177,9 @@ def _games(config: configuration.Config) -> Iterable[tuple[str, Sequence[str]]]:
     for name, block in config["experiments"].items():
         yield f"experiments.{name}", block["games"]
     yield CONTROL, config[CONTROL]["games"]
+
+
+def files_of_the_user(config: Mapping[str, Any]) -> list[Path]:
+    """Return the files outside of the results that jobs read: data sets' and objectives'."""
+    named = [own.get("path") for own in config["datasets"].values()]
+    return [Path(name).expanduser() for name in [*named, *config["own_objectives"]] if name]

@@ -20,7 +20,8 @@ from td_interference.optimizers import make_optimizer
 # Maps the outputs [M, outputs] and targets [M, ...] of any M samples to a number of each, [M].
 Value = Callable[[Tensor, Tensor], Tensor]
 
-Reduced = TypeVar("Reduced")  # what is left of the gradients of a batch of networks
+Reduced = TypeVar("Reduced")
+Reduce = Callable[[PerSampleGradients, slice], Reduced]  # of a batch of networks, and which
 
 # Gradients of stacked networks made at a time: larger batches fall out of the processor's cache
 # (24 MLPs of 218,000 parameters at once took three times as long as in batches).
@@ -43,47 +44,36 @@ class Learners(Protocol):
         Returns:
             The mean losses before the step, [R], detached.
         """
-        ...
 
     def outputs(self, inputs: Tensor) -> Tensor:
         """Return each network's outputs for its inputs [R, N, ...]: [R, N, outputs], detached."""
-        ...
 
     def reduce_gradients(
-        self,
-        inputs: Tensor,
-        targets: Tensor,
-        values: Sequence[Value],
-        reduce: Callable[[PerSampleGradients, slice], Reduced],
+        self, inputs: Tensor, targets: Tensor, values: Sequence[Value], reduce: Reduce[Reduced]
     ) -> list[list[Reduced]]:
         """Return what `reduce` makes of the per-sample gradients of all networks.
 
-        They are those of `gradients.per_sample_gradients`. In memory are at most those of one
-        value and one batch of networks at a time: of the paper's widest classifier 1.6 GB.
+        Those of one value and batch of networks are in memory at a time (1.6 GB at most, in the
+        paper); they are those of `gradients.per_sample_gradients`.
 
         Args:
             inputs: [R, N, ...], the samples of each.
             targets: [R, N, ...].
             values: What to differentiate.
-            reduce: Takes the gradients of a batch of networks, their tensors [networks, N, ...],
-                and which of the networks these are. It must not keep them.
+            reduce: Takes tensors [networks, N, ...], which it must not keep.
 
         Returns:
             For each value, the results of the batches, in the order of the networks.
         """
-        ...
 
     def networks(self) -> list[nn.Module]:
         """Return the R networks as they are now; not to be changed."""
-        ...
 
     def state_dict(self) -> dict[str, Any]:
         """Return the parameters and the state of Adam of all."""
-        ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go back to where `state_dict` was called."""
-        ...
 
 
 def stackable(network: nn.Module) -> bool:
@@ -140,11 +130,7 @@ class StackedLearners:
         return self._stack(inputs)
 
     def reduce_gradients(
-        self,
-        inputs: Tensor,
-        targets: Tensor,
-        values: Sequence[Value],
-        reduce: Callable[[PerSampleGradients, slice], Reduced],
+        self, inputs: Tensor, targets: Tensor, values: Sequence[Value], reduce: Reduce[Reduced]
     ) -> list[list[Reduced]]:
         """See `Learners`; one forward pass for a batch, and one backward pass for each value.
 
@@ -242,24 +228,16 @@ class SeparateLearners:
         return torch.stack([network(inputs[run]) for run, network in enumerate(self._networks)])
 
     def reduce_gradients(
-        self,
-        inputs: Tensor,
-        targets: Tensor,
-        values: Sequence[Value],
-        reduce: Callable[[PerSampleGradients, slice], Reduced],
+        self, inputs: Tensor, targets: Tensor, values: Sequence[Value], reduce: Reduce[Reduced]
     ) -> list[list[Reduced]]:
         """See `Learners`; a batch is one network."""
         results: list[list[Reduced]] = [[] for _ in values]
         for run, network in enumerate(self._networks):
             for value, result in zip(values, results, strict=True):
                 own = partial(_with_targets, value, targets[run])
-                # Without a name, so that nothing holds them while the next are made.
-                result.append(
-                    reduce(
-                        batch_of_one(per_sample_gradients(network, inputs[run], own)),
-                        slice(run, run + 1),
-                    )
-                )
+                one = per_sample_gradients(network, inputs[run], own)
+                result.append(reduce(batch_of_one(one), slice(run, run + 1)))
+                del one  # before the next are made
         return results
 
     def networks(self) -> list[nn.Module]:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -170,15 +171,14 @@ def opened(path: Path | str, table: Table | None = None) -> Iterator[h5py.File]:
     """
     path = Path(path)
     content = read_sealed(path)
-    n_bytes = len(content)
     try:
-        file = h5py.File(h5py.h5f.open_file_image(content))
+        # From Python's memory: an image of the library's own would be two further copies.
+        file = h5py.File(BytesIO(content), "r")
     except _UNREADABLE as error:
         raise _unreadable(path, error) from None
-    del content  # the library has its own copy
     with file:
         try:
-            check_objects(file, n_bytes)
+            check_objects(file, len(content))
             check(file, path, table)
         except (Refused, *_UNREADABLE) as error:
             raise _unreadable(path, error) from None

@@ -1,0 +1,43 @@
+"""Environment variables that would change how the numerical libraries compute, taken away.
+
+A login script, a module or a batch system may set them. `OMP_THREAD_LIMIT=1` or `OMP_DYNAMIC=true`
+can make a backward pass wait for ever for threads that are never started; `MKL_CBWR` or
+`ONEDNN_MAX_CPU_ISA` choose other instructions, which round otherwise. A job's threads are those of
+its rule. Standard library only, for this must happen before any of the libraries is loaded.
+"""
+
+import os
+from collections.abc import MutableMapping
+
+PREFIXES = (
+    "ATEN_",  # torch's choice of instructions
+    "BLIS_",
+    "DNNL_",  # oneDNN's older name
+    "GOMP_",
+    "GOTO_",
+    "KMP_",  # OpenMP of Intel and LLVM
+    "LIBOMP_",
+    "MKL_",
+    "NUMEXPR_",
+    "OMP_",
+    "ONEDNN_",
+    "OPENBLAS_",
+    "TORCH_CPP_",
+    "VECLIB_",
+)
+NAMES = ("NVIDIA_TF32_OVERRIDE", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE")  # float32 with fewer bits
+
+
+def clear(environment: MutableMapping[str, str] = os.environ) -> list[str]:
+    """Remove the variables from the environment of this process and those that it starts.
+
+    Args:
+        environment: The process's own, if left out.
+
+    Returns:
+        The names that were removed, ascending.
+    """
+    found = sorted(n for n in environment if n.startswith(PREFIXES) or n in NAMES)
+    for name in found:
+        del environment[name]
+    return found

@@ -1,0 +1,144 @@
+"""Places that cannot be written to and files from the future are named before anything runs."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tree import copy_tree
+
+from td_interference import preflight
+from td_interference.errors import UserError
+
+NOBODY = 54321  # an id without a name
+SNAKEMAKE = Path(sys.executable).parent / "snakemake"
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A directory with some results, which anybody may write to."""
+    for name in ("results/smoke/replay/d.h5", "results/smoke/runs/r/windows/w.h5"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    for name in ("results/smoke/logs/train_run/r.log", "results/smoke/state/s/progress.json"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    (tmp_path / ".snakemake" / "locks").mkdir(parents=True)
+    for path in [tmp_path, *tmp_path.rglob("*")]:
+        path.chmod(0o777)
+    for parent in [tmp_path.parent, tmp_path.parent.parent]:
+        if parent.stat().st_mode & 0o1 == 0:
+            parent.chmod(0o755)
+    return tmp_path
+
+
+def fault(project, **options):
+    """What the check says, in one line; nothing, if it is content."""
+    try:
+        preflight.check(project, project / "results" / "smoke", **options)
+    except UserError as error:
+        assert "\n" not in str(error)
+        return str(error)
+    return ""
+
+
+def fault_for_nobody(project):
+    """The same in a process of another user, without a name."""
+    if os.getuid() != 0:
+        pytest.skip("needs root, to be another user")
+    read, write = os.pipe()
+    if (child := os.fork()) == 0:
+        try:
+            os.setgroups([])
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
+            said = fault(project)
+        except BaseException as error:
+            said = repr(error)
+        os.write(write, said.encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.close(write)
+    with os.fdopen(read) as file:
+        return file.read()
+
+
+def test_nothing_is_wrong_with_a_usual_directory(project, tmp_path_factory):
+    assert fault(project) == fault_for_nobody(project) == ""
+    assert fault(tmp_path_factory.mktemp("empty")) == ""
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        ".snakemake",
+        ".snakemake/locks",
+        "results/smoke",
+        "results/smoke/logs",
+        "results/smoke/logs/train_run/r.log",
+        "results/smoke/replay",
+        "results/smoke/runs/r",
+        "results/smoke/state/s",
+    ],
+)
+@pytest.mark.parametrize("mode", [0o755, 0o555, 0o700])
+def test_a_place_of_somebody_else_is_named(project, place, mode):
+    (project / place).chmod(mode)
+    said = fault_for_nobody(project)
+    assert said.startswith(f"{project / place}: cannot be written to")
+    assert f"you are user {NOBODY}" in said and "chown" in said
+
+
+def test_a_directory_to_be_made_needs_a_place(tmp_path):
+    tmp_path.parent.parent.chmod(0o755), tmp_path.parent.chmod(0o755), tmp_path.chmod(0o755)
+    assert fault_for_nobody(tmp_path).startswith(f"{tmp_path}: cannot be written to")
+
+
+@pytest.mark.parametrize("name", ["replay/d.h5", "runs/r/windows/w.h5"])
+@pytest.mark.parametrize("ahead", [120.0, 86_400.0, 1e9])
+def test_a_result_from_the_future_is_named(project, name, ahead):
+    path = project / "results" / "smoke" / name
+    os.utime(path, (time.time(), time.time() + ahead))
+    said = fault(project)
+    assert said.startswith(f"{path}: was modified in the future") and "cp -a" in said
+    os.utime(path)
+    assert fault(project) == ""
+
+
+def test_what_no_job_reads_may_be_from_anywhen(project):
+    for name in ("logs/train_run/r.log", "state/s/progress.json"):
+        os.utime(project / "results" / "smoke" / name, (0, time.time() + 1e6))
+    assert fault(project) == ""
+
+
+def test_so_is_a_file_of_the_user(project):
+    own = project / "objective.py"
+    own.write_text("")
+    os.utime(own, (0, time.time() + 3600))
+    assert fault(project, inputs=[own]).startswith(f"{own}: was modified in the future")
+    assert fault(project, inputs=[project / "absent.npz"]) == ""
+
+
+def test_a_small_difference_of_two_clocks_does_not_matter(project):
+    assert fault(project, now=time.time() - 30) == ""
+
+
+def test_snakemake_says_so_before_anything_runs(tmp_path):
+    copy_tree(tmp_path)
+    dataset = tmp_path / "results" / "smoke" / "datasets" / "digits.h5"
+    dataset.parent.mkdir(parents=True)
+    dataset.write_text("x")
+    os.utime(dataset, (0, time.time() + 86_400))
+    done = subprocess.run(
+        [SNAKEMAKE, "-n", "--config", "scale=smoke", "--", "results/fig1.pdf"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == 1 and "Traceback" not in said
+    assert "results/smoke/datasets/digits.h5: was modified in the future" in said
+    assert dataset.read_text() == "x"

@@ -1,0 +1,23 @@
+# What the machine and the user's environment bring along, taken care of before a job is started.
+
+import os
+import pwd
+
+from td_interference import planning, preflight, thread_variables
+
+# Every job, here or on another machine, is started by a process that has read this line.
+thread_variables.clear()
+
+# Snakemake and torch ask for the user's name, and containers run users that have none.
+try:
+    pwd.getpwuid(os.getuid())
+except KeyError:
+    os.environ.setdefault("USER", f"uid{os.getuid()}")
+
+if workflow.is_main_process:
+    try:
+        preflight.check(
+            Path(), Path("results", PLAN.scale), planning.files_of_the_user(PLAN.config)
+        )
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
