@@ -21,7 +21,11 @@ SHARED = {
 EXPERIMENTS = {
     "images": {"dataset": "digits", "experiment": "classification"},
     "table": {"dataset": "diabetes", "experiment": "regression"},
-    "values": {"dataset": "digits", "experiment": "double_dqn"},
+    "values": {
+        "dataset": "digits",
+        "experiment": "double_dqn",
+        "agent": {"learning_starts": 9},
+    },
     "policies": {"dataset": "digits", "experiment": "reinforce"},
 }
 

@@ -98,7 +98,7 @@ def test_paper_scale_is_the_paper():
         ({"own_objectives": ["absent/mine.py"]}, "absent/mine.py: no such file"),
         (
             {"experiments": {"td_lambda": {"checkpoints": [10**9]}}},
-            "'checkpoints': 1000000000 is after the last",
+            "'experiments.td_lambda.checkpoints': 1000000000 is after the last",
         ),
         ({"experiments": {"td_lambda": {"checkpoints": [2, 1]}}}, "in ascending order"),
         ({"experiments": {"td_lambda": {"games": ["ms_pacmann"]}}}, "did you mean ms_pacman"),
@@ -114,8 +114,7 @@ def test_paper_scale_is_the_paper():
         ),
         (
             {"generalization": {"experiments": {"sarcos": {"measure_every": 7}}}},
-            "must divide the 300 steps, so that the trained network is measured (in "
-            "generalization.experiments.sarcos)",
+            "'generalization.experiments.sarcos.measure_every': 7 must divide the 300 steps",
         ),
         ({"device": "tpu"}, "'device': 'tpu' is not one of"),
         ({"replay": {"transitions": "many"}}, "'replay.transitions': 'many' is not a whole number"),

@@ -135,8 +135,9 @@ LAYERS = [  # a module may import from its own layer and those above it in this 
     {"updates"},
     {"collect", "training"},
     {"metrics", "random_networks", "generalization"},
-    {"tables", "planning", "cluster"},
+    {"tables", "planning", "constraints", "cluster"},
     {"figures"},
+    {"targets"},
     {"inspection", "jobs", "cli"},
 ]
 

@@ -12,6 +12,12 @@ from typing import Any, Self
 from td_interference.errors import UserError
 
 
+def digits(value: float) -> str:
+    """Return a number for a name: as short as it can be and still tell it from any other."""
+    short = f"{value:g}"
+    return short if float(short) == value else repr(float(value))
+
+
 @dataclasses.dataclass(frozen=True)
 class RunSpec:
     """One training run: everything that may change its result, and nothing else."""
@@ -57,10 +63,10 @@ class RunSpec:
     @property
     def run_id(self) -> str:
         """Name of the run in paths: fields joined by '-'; looked up, never parsed."""
-        lambda_ = "" if self.lambda_ is None else f"{self.lambda_:g}"
+        lambda_ = "" if self.lambda_ is None else digits(self.lambda_)
         return (
             f"{self.game}-{self.objective}{lambda_}-{self.optimizer}"
-            f"-lr{self.learning_rate:g}-h{self.hidden}-seed{self.seed}"
+            f"-lr{digits(self.learning_rate)}-h{self.hidden}-seed{self.seed}"
         )
 
     @property
@@ -161,8 +167,17 @@ def expand_grid(config: Mapping[str, Any], experiment: str) -> tuple[RunSpec, ..
         block["hidden"],
         range(block["seeds"]),
     )
-    return tuple(
-        RunSpec(
+
+    def described(
+        game: str,
+        target: tuple[str, str | None, float | None],
+        optimizer: str,
+        learning_rate: float,
+        hidden: int,
+        seed: int,
+    ) -> RunSpec:
+        objective, objective_file, lambda_ = target
+        return RunSpec(
             game=game,
             objective=objective,
             lambda_=None if lambda_ is None else float(lambda_),
@@ -181,10 +196,13 @@ def expand_grid(config: Mapping[str, Any], experiment: str) -> tuple[RunSpec, ..
             seed=seed,
             objective_file=objective_file,
         )
-        for game, (objective, objective_file, lambda_), optimizer, learning_rate, hidden, seed in (
-            axes
-        )
-    )
+
+    try:
+        return tuple(described(*place) for place in axes)
+    except UserError as error:
+        raise UserError(
+            str(error).replace("config key '", f"config key 'experiments.{experiment}.")
+        ) from None
 
 
 def all_runs(config: Mapping[str, Any]) -> dict[str, RunSpec]:
@@ -196,7 +214,7 @@ def all_runs(config: Mapping[str, Any]) -> dict[str, RunSpec]:
         UserError: If two experiments describe the same run id differently.
     """
     runs: dict[str, RunSpec] = {}
-    for experiment in config["experiments"]:
+    for experiment in (name for name, block in config["experiments"].items() if block is not None):
         for run in expand_grid(config, experiment):
             known = runs.get(run.run_id, run)
             checkpoints = tuple(sorted({*known.checkpoints, *run.checkpoints}))

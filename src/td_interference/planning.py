@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from td_interference import config as configuration
-from td_interference import objectives
+from td_interference import constraints, objectives, tables
 from td_interference.agents.control_settings import ControlSettings, control_grid
 from td_interference.agents.settings import ExpertSettings
 from td_interference.environments.roms import check_game
@@ -17,6 +17,9 @@ from td_interference.tables import Source
 
 # Experiments with keys of their own.
 CONTROL, RANDOM_NETWORKS, GENERALIZATION = "control", "random_networks", "generalization"
+
+# Experiments that figures are of; any other is a user's own.
+_OF_FIGURES = frozenset(source.experiment for table in tables.TABLES for source in table.sources)
 
 Run = RunSpec | ControlSettings | Study | CellGroup
 
@@ -34,6 +37,17 @@ class Plan(NamedTuple):
     def scale(self) -> str:
         """Name of the scale."""
         return self.config["scale"]
+
+    @property
+    def experiments(self) -> list[str]:
+        """Every experiment of runs from D* that is not left out."""
+        blocks = self.config["experiments"]
+        return [name for name, block in blocks.items() if block is not None]
+
+    @property
+    def own_experiments(self) -> list[str]:
+        """Those of them that are a user's own."""
+        return [name for name in self.experiments if name not in _OF_FIGURES]
 
     @property
     def games(self) -> list[str]:
@@ -60,11 +74,13 @@ class Plan(NamedTuple):
         """Return the runs whose measurements a table's source is."""
         runs = self.experiment_runs(source.experiment)
         trained = [run for run in runs if isinstance(run, RunSpec | ControlSettings)]
+        if not trained:  # studies, groups
+            return runs
         if source.first_game:
             trained = [run for run in trained if run.game == trained[0].game]
         if source.optimizers:
             trained = [run for run in trained if run.optimizer in source.optimizers]
-        return [*trained] or runs
+        return [*trained]
 
     def intermediates(self, run: Run) -> list[str]:
         """Return the files that a measurement of `run` came from, below the scale's directory."""
@@ -155,6 +171,7 @@ def make_plan(user: Mapping[str, Any], workflow_directory: Path | str) -> Plan:
         UserError: If the configuration is wrong.
     """
     config = configuration.complete(user, workflow_directory)
+    constraints.check_before(config)
     for key, games in _games(config):
         for game in games:
             check_game(game, f"config key '{key}.games'")
@@ -169,13 +186,15 @@ def make_plan(user: Mapping[str, Any], workflow_directory: Path | str) -> Plan:
     )
     for game in plan.games:
         plan.expert(game)  # checks what joins several of the expert's keys
+    constraints.check(plan)
     return plan
 
 
 def _games(config: configuration.Config) -> Iterable[tuple[str, Sequence[str]]]:
     """Return where the configuration names games, and which."""
     for name, block in config["experiments"].items():
-        yield f"experiments.{name}", block["games"]
+        if block is not None:
+            yield f"experiments.{name}", block["games"]
     yield CONTROL, config[CONTROL]["games"]
 
 

@@ -40,6 +40,5 @@ def test_updates_begin_after_the_start_and_come_at_their_pace():
     ],
 )
 def test_what_makes_no_sense_is_named(kind, key, value):
-    experiment = "reinforce" if kind is ReinforceSettings else "double_dqn"
-    with pytest.raises(UserError, match=rf"'generalization\.{experiment}\.{key}'"):
+    with pytest.raises(UserError, match=rf"'generalization\.agent\.{key}'"):
         kind(**{key: value})

@@ -55,7 +55,7 @@ def test_images_have_a_job_for_each_cell_and_mlps_for_each_width_and_depth():
 
 
 def test_the_dictionary_survives_json():
-    agents = experiment(experiment="double_dqn", agent={"tau": 0.2})
+    agents = experiment(experiment="double_dqn", agent={"tau": 0.2, "learning_starts": 9})
     for group in expand(images=experiment(), agents=agents).values():
         assert CellGroup.from_dict(json.loads(json.dumps(group.to_dict()))) == group
 
@@ -121,7 +121,11 @@ def test_null_leaves_an_experiment_out():
         ({"svhn": {"stand_in": "cifar10"}}, {"dataset": "svhn"}, "cifar10 is not at hand either"),
         ({"svhn": {"path": "absent.npz"}}, {"dataset": "svhn"}, "absent.npz: no such file"),
         (DATA, {"dataset": "diabetes"}, "diabetes is regression, and classification learns from"),
-        (DATA, {"measure_every": 7}, "'generalization.measure_every': 7 must divide the 20 steps"),
+        (
+            DATA,
+            {"measure_every": 7},
+            "'generalization.experiments.a.measure_every': 7 must divide the 20 steps",
+        ),
         (DATA, {"agent": {"tau": 1}}, "classification has no such settings"),
         (DATA, {"experiment": "reinforce", "agent": {"tau": 1}}, "no such settings (tau)"),
     ],

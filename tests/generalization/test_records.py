@@ -19,7 +19,10 @@ def test_ids_name_what_differs():
 
 AGENTS = [
     {},
-    {"experiment": "double_dqn", "agent": DoubleDQNSettings(tau=0.2, n_environments=5)},
+    {
+        "experiment": "double_dqn",
+        "agent": DoubleDQNSettings(tau=0.2, learning_starts=9, n_environments=5),
+    },
     {"experiment": "reinforce", "agent": ReinforceSettings(entropy_weight=0.1)},
 ]
 

@@ -123,7 +123,7 @@ def test_singular_values_are_those_of_the_earliest_common_checkpoint(tmp_path):
     assert table["mean"].unique().to_list() == [100.0]
     assert table["index"].unique().sort().to_list() == [1, 2, 3, 4, 5, 6]
     over["control"]["checkpoints"] = [150]
-    with pytest.raises(UserError, match="control and policy_evaluation have no update step in"):
+    with pytest.raises(UserError, match="they have no update step in common"):
         write_table("singular_values_by_optimizer", tmp_path / "b", smoke_plan(**over))
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from td_interference import figures, metrics, planning, sources, tables
+from td_interference import figures, metrics, planning, sources, tables, targets
 from td_interference.errors import UserError
 from td_interference.files import sha256
 from td_interference.instances import clear_stale_lock
@@ -29,12 +29,13 @@ except UserError as error:
 # through `config`, not through `params`, whose change would make results stale.
 config.update(PLAN.config)
 
-FIGURE_NAMES = [entry.name for entry in figures.FIGURES]
-ATARI_FIGURES = [entry.name for entry in figures.FIGURES if entry.about == "atari"]
+FIGURE_STATES = targets.figure_states(PLAN)
+FIGURE_NAMES = targets.wanted_by_all(PLAN)
+ATARI_FIGURES = [name for name in FIGURE_NAMES if figures.entry(name).about == "atari"]
 GENERALIZATION_FIGURES = [
-    entry.name for entry in figures.FIGURES if entry.about == "generalization"
+    name for name in FIGURE_NAMES if figures.entry(name).about == "generalization"
 ]
-TABLE_NAMES = [entry.name for entry in tables.TABLES]
+TABLE_NAMES = targets.table_names(PLAN)
 METRIC_NAMES = [entry.name for entry in metrics.METRICS]
 
 
@@ -48,7 +49,7 @@ wildcard_constraints:
     dataset="|".join(PLAN.datasets),
     metric="|".join(METRIC_NAMES),
     table="|".join(TABLE_NAMES),
-    figure="|".join(FIGURE_NAMES),
+    figure="|".join(name for name, reason in FIGURE_STATES.items() if not reason),
 
 
 def code_of(script, *modules):

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from td_interference.errors import UserError
-from td_interference.grid import RunSpec
-from td_interference.screen import FRAMESKIP
+from td_interference.grid import RunSpec, digits
+from td_interference.screen import FRAMESKIP, STACK
 
 _AT_LEAST_ONE = (
     "hidden",
@@ -121,12 +121,8 @@ class ControlSettings:
         for name in ("seed", "weight_decay", "momentum", "epsilon_decay_steps"):
             self._require(getattr(self, name) >= 0, name, "must not be negative")
         # The first update draws from rows that are followed by another one.
-        least_fill = 3 * self.n_environments
-        self._require(
-            self.random_fill >= least_fill,
-            "random_fill",
-            f"leaves nothing to draw; it must be at least {least_fill}",
-        )
+        least, otherwise = 3 * self.n_environments, "leaves nothing to draw; it must be at least"
+        self._require(self.random_fill >= least, "random_fill", f"{otherwise} {least}")
         self._require(bool(self.checkpoints), "checkpoints", "names no update step")
         self._require(
             list(self.checkpoints) == sorted(set(self.checkpoints)) and self.checkpoints[0] >= 1,
@@ -138,20 +134,26 @@ class ControlSettings:
             "checkpoints",
             f"goes beyond the {self.updates} updates of the run",
         )
-        longest = min(self.restart_period, math.ceil(self.max_frames_per_episode / FRAMESKIP))
-        needed = (self.window_per_environment + longest + 1) * self.n_environments
+        longest = self.longest_episode
+        # Besides, some rows must be left to draw from, of which two in a row may be no transitions.
+        needed = max(self.window_per_environment + longest + 1, STACK + 2) * self.n_environments
         self._require(
-            self.buffer_capacity > needed,
+            self.buffer_capacity // self.n_environments > needed // self.n_environments,
             "buffer_capacity",
-            f"must be above {needed}: in each of {self.n_environments} environments it has to "
-            f"hold the window and the episode that it begins in, up to {longest} agent steps "
-            "('restart_period')",
+            f"must be at least {needed + self.n_environments}: in each of {self.n_environments} "
+            "environments it has to hold the window and the episode that it begins in, up to "
+            f"{longest} agent steps ('restart_period')",
         )
 
     def _require(self, holds: bool, name: str, otherwise: str) -> None:
         if not holds:
             key = f"control.{_GRID_KEYS.get(name, name)}"
             raise UserError(f"config key '{key}': {getattr(self, name)!r} {otherwise}")
+
+    @property
+    def longest_episode(self) -> int:
+        """Agent steps after which an episode of training ends at the latest."""
+        return min(self.restart_period, math.ceil(self.max_frames_per_episode / FRAMESKIP))
 
     @property
     def updates(self) -> int:
@@ -168,7 +170,7 @@ class ControlSettings:
         """Name of the run in paths: fields joined by '-'; looked up, never parsed."""
         return (
             f"{self.game}-control-{self.optimizer}"
-            f"-lr{self.learning_rate:g}-h{self.hidden}-seed{self.seed}"
+            f"-lr{digits(self.learning_rate)}-h{self.hidden}-seed{self.seed}"
         )
 
     @property

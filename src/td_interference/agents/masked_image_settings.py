@@ -49,16 +49,22 @@ class DoubleDQNSettings:
         """
         least = ("replay_capacity", "learning_starts", "steps_per_update", "n_environments")
         for name in least:
-            _require(getattr(self, name) >= 1, self, "double_dqn", name, "must be at least 1")
+            _require(getattr(self, name) >= 1, self, name, "must be at least 1")
         for name in ("gamma", "tau", "epsilon_start", "epsilon_end", "evaluation_epsilon"):
             inside = 0 <= getattr(self, name) <= 1
-            _require(inside, self, "double_dqn", name, "is outside [0, 1]")
+            _require(inside, self, name, "is outside [0, 1]")
         known = self.epsilon_decay_steps >= 0
-        _require(known, self, "double_dqn", "epsilon_decay_steps", "must not be negative")
+        _require(known, self, "epsilon_decay_steps", "must not be negative")
         fits = self.n_environments <= min(self.replay_capacity, self.learning_starts)
         _require(
-            fits, self, "double_dqn", "n_environments", "exceeds replay_capacity or learning_starts"
+            fits,
+            self,
+            "n_environments",
+            "exceeds 'agent.replay_capacity' or 'agent.learning_starts'",
         )
+        falls = self.epsilon_end <= self.epsilon_start
+        start = f"is above the {self.epsilon_start:g} of 'agent.epsilon_start', from which it falls"
+        _require(falls, self, "epsilon_end", start)
 
     def epsilon(self, agent_step: int) -> float:
         """Return the probability of a random action after `agent_step` agent steps."""
@@ -95,9 +101,9 @@ class ReinforceSettings:
             UserError: Names the key at fault.
         """
         positive = 0 <= self.entropy_weight < float("inf")
-        _require(positive, self, "reinforce", "entropy_weight", "must be a number from 0 on")
+        _require(positive, self, "entropy_weight", "must be a number from 0 on")
         some = self.n_environments >= 1
-        _require(some, self, "reinforce", "n_environments", "must be at least 1")
+        _require(some, self, "n_environments", "must be at least 1")
 
 
 AgentSettings = DoubleDQNSettings | ReinforceSettings
@@ -109,7 +115,7 @@ AGENT_SETTINGS: dict[str, type[DoubleDQNSettings] | type[ReinforceSettings]] = {
 }
 
 
-def _require(holds: bool, settings: Any, experiment: str, name: str, otherwise: str) -> None:
+def _require(holds: bool, settings: Any, name: str, otherwise: str) -> None:
     if not holds:
         value = getattr(settings, name)
-        raise UserError(f"config key 'generalization.{experiment}.{name}': {value!r} {otherwise}")
+        raise UserError(f"config key 'generalization.agent.{name}': {value!r} {otherwise}")

@@ -3,9 +3,11 @@
 Standard library only: the Snakefile reads this module.
 """
 
+import math
 from dataclasses import dataclass
 
 from td_interference.errors import UserError
+from td_interference.screen import STACK
 
 ARCHITECTURES = ("data_efficient", "canonical")
 
@@ -101,11 +103,37 @@ class ExpertSettings:
                 f"config keys 'expert.v_min' and 'expert.v_max': {self.v_min:g} must be below "
                 f"{self.v_max:g}"
             )
-        if self.learning_starts >= self.training_steps:
+        if self.updates < 1:
             raise UserError(
                 f"config key 'expert.learning_starts': {self.learning_starts} leaves nothing to "
-                f"learn in {self.training_steps} training_steps"
+                f"learn in {self.training_steps} training_steps at {self.updates_per_step:g} "
+                "updates_per_step; lower it, or raise 'expert.training_steps'"
             )
+        # The first update draws from steps whose return of n_step is whole; two in a row may be
+        # the beginnings of episodes, which are no transitions.
+        stored = (self.n_step + 1) * self.n_environments
+        if (stored - self.learning_starts) * self.updates_per_step >= 1:
+            raise UserError(
+                f"config key 'expert.learning_starts': {self.learning_starts} lets updates begin "
+                f"with an empty memory; it must be at least {stored}, for a return of "
+                f"{self.n_step} agent steps ('expert.n_step') in each of {self.n_environments} "
+                "copies ('expert.n_environments')"
+            )
+        rows = self.n_step + STACK + 2
+        if self.replay_capacity // self.n_environments < rows:
+            raise UserError(
+                f"config key 'expert.replay_capacity': {self.replay_capacity} must be at least "
+                f"{rows * self.n_environments}, to draw returns of {self.n_step} agent steps "
+                f"('expert.n_step') in each of {self.n_environments} copies "
+                "('expert.n_environments')"
+            )
+
+    @property
+    def updates(self) -> int:
+        """Updates of the whole training; the copies end the step that they begin together."""
+        rounds = math.ceil(self.training_steps / self.n_environments)
+        learned = rounds * self.n_environments - self.learning_starts
+        return max(0, math.floor(learned * self.updates_per_step))
 
     @property
     def random_stream(self) -> str:

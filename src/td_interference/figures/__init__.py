@@ -214,10 +214,23 @@ FIGURES = (
 def entry(name: str) -> FigureEntry:
     """Return the entry called `name`.
 
+    Args:
+        name: Of the registry; or "<name>-<experiment>", the figure of an experiment of a user's
+            own in place of that which the registry's is of.
+
     Raises:
         KeyError: If the registry has no such name.
     """
-    return {entry.name: entry for entry in FIGURES}[name]
+    base, _, experiment = name.partition("-")
+    found = {entry.name: entry for entry in FIGURES}[base]
+    if not experiment:
+        return found
+    return found._replace(
+        name=name,
+        tables=tuple(f"{table}-{experiment}" for table in found.tables),
+        caption=f"As {base}, of the experiment {experiment}: {found.caption}",
+        title=found.title.replace("{scale} scale", f"{experiment} · {{scale}} scale"),
+    )
 
 
 def load(name: str) -> ModuleType:

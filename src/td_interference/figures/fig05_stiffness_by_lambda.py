@@ -5,22 +5,24 @@ from collections.abc import Mapping
 import polars as pl
 from matplotlib.figure import Figure
 
-from td_interference.figures.lines import plot_lines
+from td_interference.figures.lines import compared, plot_lines
 
-_COLUMNS = ("game", "lambda", "offset", "mean", "low", "high", "n")
+_COLUMNS = ("offset", "mean", "low", "high", "n")
 
 
 def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-    """Return the plotted numbers: game, lambda, offset, mean, low, high, n."""
-    return tables["stiffness_by_lambda"].select(_COLUMNS)
+    """Return the plotted numbers: game, lambda (or objective), offset, mean, low, high, n."""
+    table = tables["stiffness_by_lambda"]
+    return table.select("game", compared(table), *_COLUMNS)
 
 
 def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
     """Return the figure; `title` states scale, games and runs."""
+    table = data(tables)
     return plot_lines(
-        data(tables),
+        table,
         "offset",
-        "lambda",
+        compared(table),
         title=title,
         x_label="offset x (agent steps)",
         y_label="cosine of ∇J(S$_t$) and ∇J(S$_{t+x}$)",

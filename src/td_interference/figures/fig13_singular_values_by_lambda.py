@@ -5,22 +5,24 @@ from collections.abc import Mapping
 import polars as pl
 from matplotlib.figure import Figure
 
-from td_interference.figures.lines import plot_lines
+from td_interference.figures.lines import compared, plot_lines
 
-_COLUMNS = ("game", "lambda", "index", "mean", "low", "high", "n")
+_COLUMNS = ("index", "mean", "low", "high", "n")
 
 
 def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-    """Return the plotted numbers: game, lambda, index, mean, low, high, n."""
-    return tables["singular_values_by_lambda"].select(_COLUMNS)
+    """Return the plotted numbers: game, lambda (or objective), index, mean, low, high, n."""
+    table = tables["singular_values_by_lambda"]
+    return table.select("game", compared(table), *_COLUMNS)
 
 
 def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
     """Return the figure; `title` states scale, games and runs."""
+    table = data(tables)
     return plot_lines(
-        data(tables),
+        table,
         "index",
-        "lambda",
+        compared(table),
         title=title,
         x_label="index of the singular value",
         y_label="singular value",

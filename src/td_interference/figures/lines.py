@@ -8,6 +8,11 @@ from matplotlib.lines import Line2D
 from td_interference.figures import style
 
 
+def compared(table: pl.DataFrame) -> str:
+    """Return what a table's lines are of: "lambda", or "objective" where some runs have no λ."""
+    return "lambda" if "lambda" in table.columns else "objective"
+
+
 def plot_lines(
     table: pl.DataFrame,
     axis: str,

@@ -35,7 +35,8 @@ def make_figure(
     Raises:
         UserError: If a table cannot be read.
     """
-    tables = {table: read_table(path) for table, path in table_paths.items()}
+    # A figure knows its tables by the registry's names, whichever experiment they are of.
+    tables = {table.partition("-")[0]: read_table(path) for table, path in table_paths.items()}
     module, entry = figures.load(name), figures.entry(name)
     note = ""
     if "{left_out}" not in entry.title:  # else the figure counts what it leaves out itself

@@ -15,6 +15,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from td_interference.grid import digits
+
 COLUMN_WIDTH = 3.35  # inches, one column of a two-column page
 DOUBLE_WIDTH = 6.9  # inches, both columns
 ASPECT = 0.72  # height over width
@@ -123,7 +125,7 @@ def names_and_colours(by: str, values: Sequence[Any]) -> tuple[list[str], list[A
         }
         chosen = [(_NAMED[by] | own)[value] for value in values]
         return [name for name, _ in chosen], [colour for _, colour in chosen]
-    return [f"λ = {value:g}" for value in values], ordered_colours(len(values))
+    return [f"λ = {digits(value)}" for value in values], ordered_colours(len(values))
 
 
 def experiment_colours(datasets: Mapping[str, str]) -> dict[str, str]:

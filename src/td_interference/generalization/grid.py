@@ -168,4 +168,5 @@ def _cells(experiment: _Experiment) -> Iterable[CellSpec]:
         try:
             yield CellSpec.from_dict(fields)
         except UserError as error:
-            raise UserError(f"{error} (in {experiment.key})") from None
+            line = str(error).replace("'generalization.", f"'{experiment.key}.")
+            raise UserError(line) from None

@@ -14,6 +14,7 @@ from td_interference.agents.masked_image_settings import (
     DoubleDQNSettings,
 )
 from td_interference.errors import UserError
+from td_interference.grid import digits
 
 Experiment = Literal["classification", "regression", "double_dqn", "reinforce"]
 EXPERIMENTS: tuple[Experiment, ...] = ("classification", "regression", "double_dqn", "reinforce")
@@ -90,7 +91,26 @@ class CellSpec:
             self._require(
                 self.measure_every % self.agent.n_environments == 0,
                 "measure_every",
-                f"must be a multiple of the {self.agent.n_environments} 'n_environments'",
+                f"must be a multiple of the {self.agent.n_environments} 'agent.n_environments'",
+            )
+            # Pairs of different transitions are measured.
+            self._require(
+                min(self.measure_every, self.agent.replay_capacity) >= 2,
+                "measure_every",
+                "leaves no two transitions to measure; it and 'agent.replay_capacity' must be at "
+                "least 2",
+            )
+            self._require(
+                self.agent.updates_by(self.steps) >= 1,
+                "steps",
+                f"leave nothing to learn in after the {self.agent.learning_starts} agent steps of "
+                "'agent.learning_starts'; raise the one or lower the other",
+            )
+        if self.experiment == "reinforce":
+            self._require(
+                self.minibatch <= self.steps,
+                "minibatch",
+                f"is more than the {self.steps} agent steps ('steps') of the whole training",
             )
 
     def _require(self, holds: bool, name: str, otherwise: str) -> None:
@@ -103,7 +123,7 @@ class CellSpec:
     def group_id(self) -> str:
         """Name of the cells that differ in n_T and seeds alone: their runs can train together."""
         return (
-            f"{self.dataset}-{self.experiment}-lr{self.learning_rate:g}"
+            f"{self.dataset}-{self.experiment}-lr{digits(self.learning_rate)}"
             f"-h{self.hidden}-l{self.extra_layers}"
         )
 

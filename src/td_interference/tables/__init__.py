@@ -91,13 +91,36 @@ TABLES = (
 )
 
 
+# What every experiment from D* has tables of, "<table>-<experiment>" for one of a user's own: by λ
+# where all its runs have one, else by objective.
+OF_ANY_EXPERIMENT = tuple(
+    entry.name
+    for entry in TABLES
+    if {source.experiment for source in entry.sources} == {"td_lambda"}
+)
+
+
 def entry(name: str) -> TableEntry:
     """Return the entry called `name`.
+
+    Args:
+        name: Of the registry; or "<name>-<experiment>", the table of an experiment of a user's
+            own in place of that which the registry names.
 
     Raises:
         KeyError: If the registry has no such name.
     """
-    return {entry.name: entry for entry in TABLES}[name]
+    base, _, experiment = name.partition("-")
+    found = {entry.name: entry for entry in TABLES}[base]
+    if not experiment:
+        return found
+    sources = tuple(source._replace(experiment=experiment) for source in found.sources)
+    return found._replace(name=name, sources=sources)
+
+
+def of_experiment(experiment: str) -> list[TableEntry]:
+    """Return the tables that an experiment of a user's own always has."""
+    return [entry(f"{name}-{experiment}") for name in OF_ANY_EXPERIMENT]
 
 
 def load(name: str) -> Callable:
@@ -106,4 +129,5 @@ def load(name: str) -> Callable:
     Raises:
         KeyError: If the registry has no such name.
     """
-    return getattr(importlib.import_module(f"{__name__}.{entry(name).module}"), name)
+    module = importlib.import_module(f"{__name__}.{entry(name).module}")
+    return getattr(module, name.partition("-")[0])

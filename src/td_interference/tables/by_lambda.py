@@ -1,22 +1,34 @@
-"""The tables of TD(λ) policy evaluation, each at the runs' last checkpoint."""
+"""The tables of TD(λ) policy evaluation, each at the runs' last checkpoint.
+
+An experiment of a user's own has them too; where a run of it has no λ, they are by objective.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import polars as pl
 
+from td_interference.grid import digits
 from td_interference.tables import curves
 from td_interference.tables.reduce import Curve, Key, Measured, means_by, trained_from_replay
 
 
 def _game_and_lambda(item: Measured) -> Key:
     run = trained_from_replay(item)
-    assert run.lambda_ is not None, "an experiment over λ has a λ in each run"
+    assert run.lambda_ is not None, "asked of runs with a λ alone"
     return {"game": run.game, "lambda": run.lambda_}
+
+
+def _game_and_objective(item: Measured) -> Key:
+    run = trained_from_replay(item)
+    lambda_ = "" if run.lambda_ is None else digits(run.lambda_)
+    return {"game": run.game, "objective": f"{run.objective}{lambda_}"}
 
 
 def _reduction(curve: Callable[[Measured], Curve]) -> Callable[..., pl.DataFrame]:
     def table(measured: Sequence[Measured], statistics: Mapping[str, Any]) -> pl.DataFrame:
+        if any(trained_from_replay(item).lambda_ is None for item in measured):
+            return means_by(_game_and_objective, measured, curve, statistics)
         return means_by(_game_and_lambda, measured, curve, statistics).sort("game", "lambda")
 
     return table

@@ -1,0 +1,26 @@
+# What is asked for and nothing makes: said before Snakemake looks for a rule, with what there is. Read
+# last, when all rules are known.
+
+import sys
+
+from snakemake.logging import logger
+
+
+def is_known(target):
+    """Whether a target is a rule, is there, or is made by a rule."""
+    return (
+        workflow.is_rule(target)
+        or os.path.exists(target)
+        or any(rule.is_producer(os.path.normpath(target)) for rule in workflow.rules)
+    )
+
+
+if workflow.is_main_process and "snakemake" in sys.argv[0]:
+    UNKNOWN = targets.asked_for(sys.argv[1:], is_known)
+    if UNKNOWN:
+        RULES = [rule.name for rule in workflow.rules if not rule.has_wildcards()]
+        raise WorkflowError(
+            targets.explain(UNKNOWN[0], FIGURE_STATES, PLAN.scale, RULES)
+        )
+    if targets.left_out(PLAN):
+        logger.info(targets.left_out(PLAN))
