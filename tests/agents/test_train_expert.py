@@ -76,7 +76,7 @@ def test_state_brings_back_every_bit(n_steps: int, tmp_path: Path) -> None:
 
 
 def test_state_stays_small() -> None:
-    training = ExpertTraining(dataclasses.replace(SETTINGS, updates_per_step=0.0))
+    training = ExpertTraining(dataclasses.replace(SETTINGS, updates_per_step=0.002))
     for _ in range(800):
         training.step()
     actions = training.state_dict()["environments"]["actions"]
