@@ -26,10 +26,17 @@ def tables(n: int = 3, seed: int = 0) -> dict[str, pl.DataFrame]:
 
 
 def with_interval(rows: list[dict], n: int) -> pl.DataFrame:
-    """Add an interval of a fifth of the mean on each side, and the number of runs."""
+    """Add an interval of a fifth of the mean on each side, and the numbers of runs."""
     table = pl.DataFrame(rows)
     half = 0.2 * pl.col("mean").abs()
-    return table.with_columns(low=pl.col("mean") - half, high=pl.col("mean") + half, n=pl.lit(n))
+    return table.with_columns(
+        low=pl.col("mean") - half,
+        high=pl.col("mean") + half,
+        n=pl.lit(n),
+        diverged=pl.lit(0),
+        not_measured=pl.lit(0),
+        variant=pl.lit(""),
+    )
 
 
 def decay(position, scale):
@@ -135,6 +142,7 @@ def parameterizations(n, generator):
                         "game": "ms_pacman",
                         "learning_rate": rate,
                         "hidden": hidden,
+                        "variant": "",
                         "seed": seed,
                         "sign_variance": float(variance),
                         "score": float(score),
@@ -151,11 +159,21 @@ def parameterizations(n, generator):
 def parameterization_correlations(n):
     return pl.DataFrame(
         [
-            ("ms_pacman", "sign_variance", "score", -0.62, -0.81, -0.4, 12 * n),
-            ("ms_pacman", "sign_variance", "function_interference", 0.71, 0.5, 0.85, 12 * n),
-            ("ms_pacman", "function_interference", "score", -0.11, -0.2, -0.1, 12 * n),
+            ("ms_pacman", "", "sign_variance", "score", -0.62, -0.81, -0.4, 12 * n, 12),
+            (
+                "ms_pacman",
+                "",
+                "sign_variance",
+                "function_interference",
+                0.71,
+                0.5,
+                0.85,
+                12 * n,
+                12,
+            ),
+            ("ms_pacman", "", "function_interference", "score", -0.11, -0.2, -0.1, 12 * n, 12),
         ],
-        schema=["game", "x", "y", "r", "low", "high", "n"],
+        schema=["game", "variant", "x", "y", "r", "low", "high", "n", "cells"],
         orient="row",
     )
 

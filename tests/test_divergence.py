@@ -166,7 +166,8 @@ def measured(replay_path, tmp_path_factory):
                         "metric": "stiffness",
                         "checkpoints": list(run.checkpoints),
                         "record": "RunSpec",
-                        "run": run.to_dict(),
+                        # But for what happened to it, it is a run as the others of its line.
+                        "run": run_spec(lambda_=lambda_, seed=seed).to_dict(),
                     }
                 )
                 paths.append(path)
@@ -224,7 +225,7 @@ def test_a_table_of_nothing_but_diverged_runs_is_refused(measured, tmp_path):
 
 
 def test_where_config_says_stop_no_table_goes_on(measured, tmp_path):
-    with pytest.raises(UserError, match=r"lr1e\+30.*: its training diverged; .*leave_out"):
+    with pytest.raises(UserError, match=r"td_lambda0.*seed1: its training diverged, .*leave_out"):
         table_of(measured({(0.0, 1)}), tmp_path, "stop")
 
 

@@ -93,7 +93,9 @@ def test_registries_match_files():
     for entry in tables.TABLES:
         assert callable(tables.load(entry.name))
         assert {source.metric for source in entry.sources} <= measured
-    assert {entry.module for entry in tables.TABLES} | {"reduce", "curves"} == stems("tables")
+    assert {entry.module for entry in tables.TABLES} | {"reduce", "curves", "variants"} == stems(
+        "tables"
+    )
     helpers = {"arrays", "available", "npz", "prepare", "sources"}
     assert {entry.name for entry in datasets.DATASETS} | helpers == stems("datasets")
     for entry in datasets.DATASETS:
@@ -128,7 +130,7 @@ LAYERS = [  # a module may import from its own layer and those above it in this 
         "random_studies",
         "sources",
     },
-    {"storage", "losses", "optimizers", "returns", "statistics"},
+    {"storage", "losses", "optimizers", "returns", "statistics", "correlations", "pictures"},
     {"networks", "image_networks", "replay", "datasets"},
     {"environments"},
     {"objectives", "gradients", "agents"},

@@ -1,5 +1,6 @@
 """Evaluation: which episodes count, what their scores are, and the interval."""
 
+import re
 from functools import partial
 
 import numpy as np
@@ -102,17 +103,47 @@ def test_epsilon_greedy_policy(epsilon: float) -> None:
     assert agreement == 1 if epsilon == 0 else agreement < 0.4
 
 
-def test_interval() -> None:
-    random = np.random.default_rng(0)
-    values = random.normal(100, 15, 400).astype(int)
-    scores = [EpisodeScore(int(value), 10, False) for value in values]
-    interval = evaluation.bootstrap_interval(scores, np.random.default_rng(1))
-    assert interval.mean == pytest.approx(values.mean())
-    half = 1.96 * values.std() / 20  # normal theory
-    assert interval.low == pytest.approx(values.mean() - half, abs=0.15)
-    assert interval.high == pytest.approx(values.mean() + half, abs=0.15)
+def episodes(scores) -> list[EpisodeScore]:
+    return [EpisodeScore(int(score), 10, False) for score in scores]
+
+
+@pytest.mark.parametrize("n", [4, 20])
+def test_nominal_95_percent_of_mean_scores_cover_93_to_98(n: int) -> None:
+    generator = np.random.default_rng(n)
+    found = [
+        evaluation.mean_score(episodes(generator.normal(1000, 300, n)), generator)
+        for _ in range(1200)
+    ]
+    covered = np.mean([mean.low <= 1000 <= mean.high for mean in found])
+    assert 0.93 <= covered <= 0.98
 
 
 def test_one_episode_has_no_interval() -> None:
-    interval = evaluation.bootstrap_interval([EpisodeScore(5, 1, False)], np.random.default_rng())
-    assert interval.mean == 5 and np.isnan(interval.low) and np.isnan(interval.high)
+    mean = evaluation.mean_score(episodes([5]), np.random.default_rng())
+    assert mean.value == 5 and np.isnan(mean.low) and np.isnan(mean.high)
+
+
+SPREAD = np.linspace(-100, 100, 20)
+
+
+@pytest.mark.parametrize(
+    ("expert", "random", "said"),
+    [
+        # Both means' intervals overlap; that of their difference leaves 0 out.
+        (SPREAD + 150, SPREAD + 100, "difference 50 [10, 90]; the expert is better than random"),
+        (SPREAD + 120, SPREAD + 100, "cannot be told from random"),
+        (SPREAD + 100, SPREAD + 300, "the expert is below random"),
+        ([900], [0, 10], "difference 895; the expert cannot be told from random"),
+        ([21, 21], [-21, -21, -21], "difference 42 [42, 42]; the expert is better than random"),
+    ],
+)
+def test_the_verdict_is_of_the_difference_and_calm(expert, random, said: str) -> None:
+    generator = np.random.default_rng(0)
+    both = [
+        part
+        for scores in (episodes(expert), episodes(random))
+        for part in (scores, evaluation.mean_score(scores, generator))
+    ]
+    verdict = evaluation.Evaluation(*both).verdict
+    assert said in verdict and not re.search("[A-Z]{2}", verdict) and "nan" not in verdict
+    assert verdict.startswith("expert ") and f"over {len(random)}" in verdict

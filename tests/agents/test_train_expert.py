@@ -12,7 +12,6 @@ from stages import digests
 from stages import expert_outputs as outputs
 
 from td_interference.agents import rainbow
-from td_interference.agents.evaluation import EpisodeScore, Evaluation, Interval
 from td_interference.agents.expert_file import load_expert
 from td_interference.agents.train_expert import ExpertTraining, train_expert
 from td_interference.errors import UserError
@@ -111,13 +110,3 @@ def test_threads_of_the_process_are_left_alone(reference: Path) -> None:
     with pytest.raises(UserError):
         train_expert(dataclasses.replace(SETTINGS, game="no_game"), outputs(reference), threads=1)
     assert torch.get_num_threads() == before
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "verdict"),
-    [(31, 50, "better than random"), (1, 9, "WORSE"), (29, 50, "not clearly")],
-)
-def test_verdict_compares_intervals(low: float, high: float, verdict: str) -> None:
-    scores = [EpisodeScore(20, 10, False)] * 2
-    evaluation = Evaluation(scores, Interval(40, low, high), scores, Interval(20, 10, 30))
-    assert evaluation.verdict.split("; ")[1].startswith(verdict)

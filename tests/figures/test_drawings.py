@@ -169,12 +169,14 @@ def test_runs_are_markers_by_learning_rate_and_width(tables):
 def test_correlations_are_written_and_in_the_numbers(tables):
     numbers = figures.load("fig6").data(tables)
     assert len(numbers) == 36 and numbers["n"].unique().to_list() == [36]
-    assert numbers.select(r"^score_r.*$").unique().rows() == [(-0.62, -0.81, -0.4, 36)]
-    assert numbers.select(r"^function_interference_r.*$").unique().rows() == [(0.71, 0.5, 0.85, 36)]
+    assert numbers.select(r"^score_r.*$").unique().rows() == [(-0.62, -0.81, -0.4, 36, 12)]
+    assert numbers.select(r"^function_interference_r.*$").unique().rows() == [
+        (0.71, 0.5, 0.85, 36, 12)
+    ]
     titles = [axes.get_title(loc="left") for axes in figures.load("fig6").plot(tables, "").axes]
     assert titles == [
-        "r = -0.62 [-0.81, -0.40], n = 36 runs",
-        "r = 0.71 [0.50, 0.85], n = 36 runs",
+        "r = -0.62 [-0.81, -0.40], 36 runs of 12 cells",
+        "r = 0.71 [0.50, 0.85], 36 runs of 12 cells",
     ]
 
 

@@ -7,7 +7,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from measured_groups import measured_groups, spoil
 
-from td_interference import figures, tables
+from td_interference import figures, pictures, tables
 from td_interference.figures import generalization, style
 from td_interference.figures.render import make_figure
 from td_interference.table_files import write_table
@@ -166,7 +166,7 @@ def test_experiments_of_one_data_set_are_told_apart():
 
 @pytest.fixture
 def made(tmp_path, monkeypatch):
-    monkeypatch.setattr(style, "PNG_DPI", 40)  # fast
+    monkeypatch.setattr(pictures, "PNG_DPI", 40)  # fast
 
     def make(name, frames):
         paths = {table: tmp_path / f"{table}.parquet" for table in figures.entry(name).tables}
@@ -190,9 +190,20 @@ def test_three_files_and_the_same_bytes_again(made, four, name):
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("fig1", "each r over 10 to 12 runs · 90% bootstrap over runs"),
-        ("fig2", "34 to 36 runs per line · r with 90% bootstrap over runs"),
-        ("fig9", "4 to 6 runs per point · bands: 90% bootstrap over runs"),
+        (
+            "fig1",
+            "each r over 10 to 12 runs of 5 to 6 capacities · bands: 90% interval over capacities",
+        ),
+        (
+            "fig2",
+            "34 to 36 runs of 17 to 18 cells (capacity and n$_T$) per line · r with "
+            "90% interval over cells",
+        ),
+        (
+            "fig9",
+            "4 to 6 runs per point · bands: 90% interval over runs · "
+            "r over 17 to 18 cells (capacity and n$_T$)",
+        ),
     ],
 )
 def test_titles_say_data_scale_runs_and_what_is_left_out(made, four, name, said, monkeypatch):
@@ -235,7 +246,8 @@ def test_figure_8_leaves_out_what_diverged_alone(made, four, monkeypatch):
     )
     made("fig8", four)
     assert titles[0].endswith(
-        "11 to 12 runs per n$_T$ · bands: 90% bootstrap over runs · left out: 1 diverged"
+        "11 to 12 runs per n$_T$ · bands: 90% interval over runs · "
+        "r over 18 cells (capacity and n$_T$) · left out: 1 diverged"
     )
 
 

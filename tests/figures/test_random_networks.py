@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from td_interference.figures import style
+from td_interference import pictures
 from td_interference.figures.random_networks import COLOURS, _number, data, plot
 from td_interference.random_studies import Study
 from td_interference.tables.random_networks import (
@@ -25,11 +25,11 @@ def tables():
     generator = np.random.default_rng(0)
     measured = []
     for study, scale in (
-        (Study("mlp", 4, networks=6, checked_networks=3), 1.0),
-        (Study("q", 2, "target", networks=5, checked_networks=3), 1e3),
+        (Study("mlp", 4, networks=7, checked_networks=6), 1.0),
+        (Study("q", 2, "target", networks=6, checked_networks=6), 1e3),
     ):
         changes = scale * (generator.standard_t(2, size=(study.networks, 20)) - 0.5)
-        errors = np.array([[1.0], [2.0], [50.0]]) * study.step_sizes
+        errors = np.array([[1.0], [1.5], [2.0], [3.0], [4.0], [50.0]]) * study.step_sizes
         arrays = {"change": changes, "relative_error": errors, "step_size": study.step_sizes}
         measured.append(MeasuredStudy(study, arrays))
     settings = {"confidence": 0.95, "resamples": 50}
@@ -38,7 +38,7 @@ def tables():
 
 @pytest.fixture(scope="module")
 def figure(tables):
-    with style.applied():
+    with pictures.style():
         figure = plot(tables, "title")
         figure.draw_without_rendering()
     return figure
@@ -104,9 +104,9 @@ def test_panels_say_what_they_show(figure, tables):
     first, second, last = figure.axes
     share = of(tables["random_networks_summary"], "mlp-h4-delta-seed0").row(-1, named=True)
     assert share["statistic"] == "share_negative"
-    assert first.get_title("left").startswith(f"MLP 4, n = 6: {share['value']:.0%} [")
-    assert second.get_title("left").startswith("DQN 2 (y), n = 5: ")
-    assert last.get_title("left").endswith("n = 3")
+    assert first.get_title("left").startswith(f"MLP 4, n = 7: {share['value']:.0%} [")
+    assert second.get_title("left").startswith("DQN 2 (y), n = 6: ")
+    assert last.get_title("left").endswith("n = 6")
 
 
 def test_errors_are_lines_over_step_sizes(figure, tables):
@@ -135,7 +135,7 @@ def test_a_missing_table_is_an_error(tables, name):
 
 def test_same_tables_same_bytes(tables):
     def pdf():
-        with style.applied(), io.BytesIO() as file:
+        with pictures.style(), io.BytesIO() as file:
             plot(tables, "title").savefig(file, format="pdf", metadata={"CreationDate": None})
             return file.getvalue()
 

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 from matplotlib.figure import Figure
 
-from td_interference import figures
+from td_interference import figures, pictures
 from td_interference.errors import UserError
 from td_interference.figures import style
 from td_interference.figures.render import make_figure
@@ -32,7 +32,7 @@ def tables():
 @pytest.fixture
 def made(tables, tmp_path, monkeypatch):
     """Return a function that makes a figure and returns the bytes of its PDF, PNG and CSV."""
-    monkeypatch.setattr(style, "PNG_DPI", 40)  # fast
+    monkeypatch.setattr(pictures, "PNG_DPI", 40)  # fast
 
     def make(name, tables=tables):
         paths = {table: tmp_path / f"{table}.parquet" for table in figures.entry(name).tables}
@@ -105,31 +105,28 @@ def test_several_games_have_panels_of_their_own(made, tables, name):
         (
             "fig5",
             3,
-            "ms pacman · smoke scale · 3 runs per line\n"
-            "bands: 95% bootstrap over runs and their states",
+            "ms pacman · smoke scale · 3 runs per line\nbands: 95% interval over runs",
         ),
         (
             "fig13",
             1,
-            "ms pacman · smoke scale · 1 run per line\nbands: 95% bootstrap over runs",
+            "ms pacman · smoke scale · 1 run per line\nbands: no interval with one run",
         ),
         (
             "fig4",
             4,
-            "asterix+ms pacman · smoke scale · 4 to 5 runs per line\n"
-            "bands: 95% bootstrap over runs and their minibatches",
+            "asterix+ms pacman · smoke scale · 4 to 5 runs per line\nbands: 95% interval over runs",
         ),
         (
             "fig6",
             3,
             "ms pacman · smoke scale · 36 runs, a marker each\n"
-            "bars: 95% bootstrap over episodes or states; of r: over runs",
+            "bars: 95% interval over a run's episodes or states · of r: over cells",
         ),
         (
             "fig14",
             3,
-            "ms pacman, control · smoke scale · 3 runs\n"
-            "dots: 0 within 95% bootstrap over runs and their minibatches",
+            "ms pacman, control · smoke scale · 3 runs\n95% interval over runs (dots: 0 is inside)",
         ),
     ],
 )

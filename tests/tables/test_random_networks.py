@@ -22,6 +22,7 @@ from td_interference.tables.random_networks import (
 
 STUDY = Study(networks=2, checked_networks=2)
 SETTINGS = {"confidence": 0.9, "resamples": 300}
+FAST = {"confidence": 0.9, "resamples": 100}
 KEY = ["study", "network", "hidden", "normal"]
 
 
@@ -56,13 +57,38 @@ def test_each_statistic_and_its_interval_against_a_slow_twin():
         "skewness": lambda values: np.mean((values - values.mean()) ** 3) / values.std() ** 3,
         "share_negative": lambda values: sum(value < 0 for value in values.ravel()) / values.size,
     }
-    generator = numpy_generator("mlp-h32-delta-seed0-summary", "bootstrap")
-    drawn = changes[generator.integers(0, 12, (300, 12))]
+    drawn = numpy_generator("mlp-h32-delta-seed0-summary", "bootstrap").integers(0, 12, (300, 12))
     for row in table.iter_rows(named=True):
         twin = twins[row["statistic"]]
         assert row["value"] == pytest.approx(twin(changes)), row["statistic"]
-        bounds = np.percentile([twin(resample) for resample in drawn], (5, 95))
-        assert (row["low"], row["high"]) == pytest.approx(tuple(bounds)), row["statistic"]
+        if row["statistic"] == "mean":
+            student = stats.ttest_1samp(changes.mean(axis=1), 0).confidence_interval(0.9)
+            assert row["low"] <= student.low + 1e-9 and student.high - 1e-9 <= row["high"]
+            continue
+        error = np.std([twin(changes[numbers]) for numbers in drawn], ddof=1) * np.sqrt(12 / 11)
+        reach = stats.t.ppf(0.95, 11) * error
+        bounds = (row["value"] - reach, row["value"] + reach)
+        if row["statistic"] == "share_negative":
+            bounds = (bounds[0], min(bounds[1], 1))
+        assert (row["low"], row["high"]) == pytest.approx(bounds), row["statistic"]
+
+
+@pytest.mark.parametrize("n", [4, 12])
+def test_statistics_of_few_networks_are_covered(n):
+    """Networks differ in size; the percentile bootstrap of four covers 50% to 72% here."""
+    generator = np.random.default_rng(0)
+
+    def drawn(number):
+        return np.exp(0.3 * generator.normal(size=(number, 1))) * generator.normal(
+            size=(number, 20)
+        )
+
+    names = [name for name in STATISTICS if name != "skewness"]
+    truth = {name: row["value"] for name, row in summary(drawn(20_000), FAST).items()}
+    found = [summary(drawn(n), FAST) for _ in range(200)]
+    for name in names:
+        covered = np.mean([row[name]["low"] <= truth[name] <= row[name]["high"] for row in found])
+        assert 0.83 <= covered <= 0.97, name  # nominal 90%, of 200
 
 
 def test_the_interval_of_a_mean_is_as_wide_as_it_should_be():
@@ -146,15 +172,25 @@ def test_step_sizes_keep_the_median_over_networks():
     assert table.columns == [*KEY, "step_size", "median", "low", "high", "n"]
     assert table["step_size"].to_list() == [1e-5, 1e-3]
     assert table["median"].to_list() == [sorted(column)[3] for column in errors.T]
-    chosen = numpy_generator("mlp-h32-delta-seed0-step_sizes", "bootstrap").integers(0, 7, (300, 7))
-    medians = np.median(errors[chosen], axis=1)
-    np.testing.assert_allclose(table["low"], np.percentile(medians, 5, axis=0))
-    np.testing.assert_allclose(table["high"], np.percentile(medians, 95, axis=0))
+    # Of seven, the second and the sixth: the median is outside with probability 2 · 8/128.
+    for column, low, high in zip(errors.T, table["low"], table["high"], strict=True):
+        assert (low, high) == (sorted(column)[0], sorted(column)[6])
     assert table["n"].to_list() == [7, 7]
+
+
+def test_medians_of_networks_are_covered():
+    """Of eight, the median is between the second and the seventh with probability 93%."""
+    errors = np.random.default_rng(0).lognormal(size=(8, 2000))
+    table = random_networks_step_sizes([checked(errors, np.arange(2000.0))], SETTINGS)
+    covered = ((table["low"] <= 1) & (table["high"] >= 1)).mean()
+    assert 0.9 <= covered <= 0.95
+    assert table["low"][0] == sorted(errors[:, 0])[1]
 
 
 def test_two_networks_are_enough():
     rows = summary([[-1.0, 2.0], [-3.0, 5.0]])
-    assert rows["mean"]["low"] == pytest.approx(0.5) and rows["mean"]["high"] == pytest.approx(1)
+    student = stats.ttest_1samp([0.5, 1.0], 0).confidence_interval(0.9)
+    assert (rows["mean"]["low"], rows["mean"]["high"]) == pytest.approx(tuple(student))
     table = random_networks_step_sizes([checked([[0.1], [0.3]], [1e-4])], SETTINGS)
-    assert table.row(0)[-4:] == pytest.approx((0.2, 0.1, 0.3, 2))
+    (median, low, high, n) = table.row(0)[-4:]
+    assert median == pytest.approx(0.2) and n == 2 and np.isnan([low, high]).all()

@@ -10,32 +10,43 @@ from td_interference.errors import UserError
 
 PLAN = smoke_plan()
 COLUMNS = {
-    "stiffness_by_lambda": ["game", "lambda", "offset"],
-    "stiffness_nearby_by_lambda": ["game", "lambda"],
-    "gain_by_lambda": ["game", "lambda", "offset"],
-    "singular_values_by_lambda": ["game", "lambda", "index"],
-    "sign_variance_by_lambda": ["game", "lambda"],
-    "function_interference_by_lambda": ["game", "lambda"],
-    "gain_by_objective": ["game", "objective", "offset"],
-    "gain_nearby_by_objective": ["game", "objective", "place"],
-    "gain_by_optimizer": ["game", "experiment", "optimizer", "offset"],
-    "gain_nearby_by_optimizer": ["game", "experiment", "optimizer", "place"],
-    "singular_values_by_optimizer": ["game", "experiment", "optimizer", "update_step", "index"],
-    "gain_over_training": ["game", "update_step", "offset"],
-    "second_order_by_objective": ["game", "objective", "term", "part", "update_step"],
-    "momentum_variance": ["game", "quantity", "update_step"],
+    "stiffness_by_lambda": ["game", "lambda", "variant", "offset"],
+    "stiffness_nearby_by_lambda": ["game", "lambda", "variant"],
+    "gain_by_lambda": ["game", "lambda", "variant", "offset"],
+    "singular_values_by_lambda": ["game", "lambda", "variant", "index"],
+    "sign_variance_by_lambda": ["game", "lambda", "variant"],
+    "function_interference_by_lambda": ["game", "lambda", "variant"],
+    "gain_by_objective": ["game", "objective", "variant", "offset"],
+    "gain_nearby_by_objective": ["game", "objective", "variant", "place"],
+    "gain_by_optimizer": ["game", "experiment", "optimizer", "variant", "offset"],
+    "gain_nearby_by_optimizer": ["game", "experiment", "optimizer", "variant", "place"],
+    "singular_values_by_optimizer": [
+        "game",
+        "experiment",
+        "optimizer",
+        "update_step",
+        "variant",
+        "index",
+    ],
+    "gain_over_training": ["game", "variant", "update_step", "offset"],
+    "second_order_by_objective": ["game", "objective", "term", "variant", "part", "update_step"],
+    "momentum_variance": ["game", "variant", "quantity", "update_step"],
 }
 
 
 @pytest.mark.parametrize("name", COLUMNS)
 def test_means_are_tidy(tmp_path, name):
     table = write_table(name, tmp_path, PLAN)
-    assert table.columns == [*COLUMNS[name], "mean", "low", "high", "n", "diverged"]
+    counts = ["n", "diverged", "not_measured"]
+    assert table.columns == [*COLUMNS[name], "mean", "low", "high", *counts]
     assert table["diverged"].unique().to_list() == [0]
+    assert table["variant"].unique().to_list() == [""]
     assert not table.select(COLUMNS[name]).is_duplicated().any()
-    assert table["n"].unique().to_list() == [2]
+    assert (table["n"] + table["not_measured"]).unique().to_list() == [2]
+    assert table["n"].max() == 2
+    known = table.filter(pl.col("n") > 1)  # the others have no interval
     outside = (pl.col("low") > pl.col("mean") + 1e-9) | (pl.col("mean") > pl.col("high") + 1e-9)
-    assert table.filter(outside).is_empty()
+    assert known.filter(outside).is_empty()
     assert pl.read_csv(tmp_path / f"{name}.csv").columns == table.columns
 
 
@@ -220,8 +231,10 @@ def test_parameterizations_join_the_metrics_of_each_run(tmp_path):
     level = table["learning_rate"] * 1e4 + table["hidden"] + 0.1 * table["seed"]
     np.testing.assert_allclose(table["sign_variance"], level, rtol=1e-6)
     correlations = write_table("parameterization_correlations", tmp_path, PLAN, change)
-    assert correlations.columns == ["game", "x", "y", "r", "low", "high", "n", "diverged"]
+    assert correlations.columns == [
+        *("game", "variant", "x", "y", "r", "low", "high", "n", "cells", "diverged"),
+    ]
     by_y = dict(zip(correlations["y"], correlations["r"], strict=True))
     assert by_y["score"] == pytest.approx(-1)
     assert 0.9 < by_y["function_interference"] < 1
-    assert correlations["n"].unique().to_list() == [4]
+    assert correlations.select("n", "cells").unique().rows() == [(4, 4)]

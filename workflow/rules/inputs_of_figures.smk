@@ -72,8 +72,7 @@ def figure_caption(wildcards):
 
 def figure_words(wildcards):
     """What stands over a figure; edited, it redraws the figure."""
-    entry = figures.entry(wildcards.figure)
-    return [entry.title, entry.unit]
+    return figures.entry(wildcards.figure).title
 
 
 def figure_confidence(wildcards):

@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import stats
 from torch import Tensor
 
 from td_interference.agents.expert_file import expected_q
@@ -15,9 +14,14 @@ from td_interference.agents.rainbow_network import RainbowNetwork
 from td_interference.agents.settings import ExpertSettings
 from td_interference.environments.atari import AtariEnvironments, AtariSettings
 from td_interference.seeds import numpy_generator, seed_for
+from td_interference.statistics import Estimate, difference_of_means, mean_interval
 
 Policy = Callable[[NDArray[np.uint8]], NDArray[np.integer]]  # [N, 4, 84, 84] -> [N] actions
 QFunction = Callable[[Tensor], Tensor]  # uint8 [N, 4, 84, 84] on the CPU -> Q(s, ·), [N, A]
+
+
+CONFIDENCE = 0.95  # of all intervals here
+_RESAMPLES = 9999
 
 
 class EpisodeScore(NamedTuple):
@@ -28,35 +32,31 @@ class EpisodeScore(NamedTuple):
     truncated: bool  # cut by `max_frames_per_episode`
 
 
-class Interval(NamedTuple):
-    """A mean and its 95% bootstrap interval."""
-
-    mean: float
-    low: float
-    high: float
-
-
 class Evaluation(NamedTuple):
     """Both agents of an evaluation, under the same stickiness and limits."""
 
     expert: Sequence[EpisodeScore]
-    expert_interval: Interval
+    expert_mean: Estimate
     random: Sequence[EpisodeScore]
-    random_interval: Interval
+    random_mean: Estimate
 
     @property
     def verdict(self) -> str:
-        """One sentence that compares the two intervals."""
-        expert, random = self.expert_interval, self.random_interval
-        if expert.low > random.high:
-            comparison = "better than random: the intervals do not overlap"
-        elif expert.high < random.low:
-            comparison = "WORSE than random: the intervals do not overlap"
+        """One sentence: both means, and what their difference (Welch's interval) says."""
+        difference = difference_of_means(
+            *([episode.score for episode in scores] for scores in (self.expert, self.random)),
+            confidence=CONFIDENCE,
+        )
+        if difference.low > 0:
+            comparison = "the expert is better than random"
+        elif difference.high < 0:
+            comparison = "the expert is below random, as one is that has hardly learned"
         else:
-            comparison = "not clearly better than random: the intervals overlap, or one is unknown"
+            comparison = "the expert cannot be told from random by so few episodes"
         return (
-            f"expert {_text(expert)} over {len(self.expert)} episodes, "
-            f"random {_text(random)} over {len(self.random)}; {comparison}"
+            f"expert {_text(self.expert_mean)} over {len(self.expert)} episodes, "
+            f"random {_text(self.random_mean)} over {len(self.random)}, "
+            f"difference {_text(difference)}; {comparison}"
         )
 
 
@@ -143,15 +143,20 @@ def play_episodes(
     return [done[n] for n in range(n_episodes)]
 
 
-def bootstrap_interval(scores: list[EpisodeScore], generator: np.random.Generator) -> Interval:
-    """Return the mean score and its 95% interval, by the percentile bootstrap over episodes."""
-    values = np.array([episode.score for episode in scores], dtype=np.float64)
-    if len(values) < 2:
-        return Interval(float(values.mean()), float("nan"), float("nan"))
-    result = stats.bootstrap(
-        (values,), np.mean, n_resamples=9999, method="percentile", rng=generator
-    ).confidence_interval
-    return Interval(float(values.mean()), float(result.low), float(result.high))
+def mean_score(scores: Sequence[EpisodeScore], generator: np.random.Generator) -> Estimate:
+    """Return the mean score with its 95% interval over episodes (`statistics.mean_interval`).
+
+    Args:
+        scores: At least one.
+        generator: For the bootstrap of many episodes.
+    """
+    mean = mean_interval(
+        [episode.score for episode in scores],
+        confidence=CONFIDENCE,
+        resamples=_RESAMPLES,
+        generator=generator,
+    )
+    return Estimate(float(mean.mean), float(mean.low), float(mean.high))
 
 
 def evaluate_expert(
@@ -182,7 +187,7 @@ def evaluate_expert(
     )
     random = random_policy(network.n_actions, numpy_generator(stream, "random_policy"))
 
-    def play(agent: str, policy: Policy, n_episodes: int) -> tuple[list[EpisodeScore], Interval]:
+    def play(agent: str, policy: Policy, n_episodes: int) -> tuple[list[EpisodeScore], Estimate]:
         scores = play_episodes(
             policy,
             game,
@@ -192,7 +197,7 @@ def evaluate_expert(
             n_threads,
             advance,
         )
-        return scores, bootstrap_interval(scores, numpy_generator(stream, f"{agent}_bootstrap"))
+        return scores, mean_score(scores, numpy_generator(stream, f"{agent}_bootstrap"))
 
     return Evaluation(
         *play("expert", expert, settings.evaluation_episodes),
@@ -200,5 +205,6 @@ def evaluate_expert(
     )
 
 
-def _text(interval: Interval) -> str:
-    return f"{interval.mean:.0f} [{interval.low:.0f}, {interval.high:.0f}]"
+def _text(estimate: Estimate) -> str:
+    value, low, high = estimate
+    return f"{value:.0f}" + (f" [{low:.0f}, {high:.0f}]" if np.isfinite(low) else "")

@@ -89,8 +89,8 @@ def train_expert(
     curve = training.curve.rows
     write_learning_curve(outputs.learning_curve, curve)
     expert_report.write_evaluation(outputs.evaluation, result)
-    picture = expert_report.draw(f"{settings.game}, seed {settings.seed}", curve, result)
-    expert_report.write_picture(outputs.pictures, picture)
+    title = f"{settings.game}, seed {settings.seed}"
+    expert_report.write_picture(outputs.pictures, title, curve, result)
     save_expert(outputs.weights, training.learner.online, settings)
     logger.info("%s: %s", job, result.verdict)
     if resume is not None:

@@ -8,14 +8,17 @@ import importlib
 from types import ModuleType
 from typing import NamedTuple
 
-_LINES = (
-    "Lines: mean over runs. Shaded: bootstrap interval of that mean, resampling runs and, where "
-    "there are fewer than five, the states or minibatches measured within them."
+_OF_A_MEAN = (
+    "interval of that mean over runs: Student's t, which from ten runs on a bootstrap widens where "
+    "runs are skewed; one run has none"
+)
+_LINES = f"Lines: mean over runs. Shaded: {_OF_A_MEAN}."
+_OF_R = (
+    "its interval is over cells, each with all its seeds (Fisher's z, jackknife), and there is "
+    "none where there are too few of them"
 )
 
-_TITLE = (
-    "{games} · {scale} scale · {runs} per line\nbands: {confidence:.0%} bootstrap over {resampled}"
-)
+_TITLE = "{games} · {scale} scale · {runs} per line\nbands: {interval}"
 
 
 class FigureEntry(NamedTuple):
@@ -25,7 +28,6 @@ class FigureEntry(NamedTuple):
     module: str  # of td_interference.figures
     tables: tuple[str, ...]  # that it draws, in tables.TABLES
     caption: str  # what the report says below it
-    unit: str  # what is drawn independently within a run, "" for nothing; in the intervals' note
     title: str = _TITLE  # over the picture; `render` fills in what is in braces
     about: str = "atari"  # the target that makes it among others: atari or generalization
 
@@ -44,10 +46,9 @@ FIGURES = (
         "fig01_correlation_by_size",
         ("generalization_by_size",),
         "Pearson's r of log ρ and generalization gap, over capacities and seeds, for each training "
-        f"set size n_T. {_GENERALIZATION} Shaded: bootstrap interval over runs.",
-        "",
-        "{data} · {scale} scale\neach r over {runs} · {confidence:.0%} bootstrap over runs · "
-        "{left_out}",
+        f"set size n_T. {_GENERALIZATION} Shaded: interval of r; {_OF_R}.",
+        "{data} · {scale} scale\neach r over {runs} of {cells} capacities · bands: "
+        "{confidence:.0%} interval over capacities · {left_out}",
         "generalization",
     ),
     FigureEntry(
@@ -56,10 +57,10 @@ FIGURES = (
         ("generalization_runs", "generalization_lines"),
         "Generalization gap against log ρ, both standardised within each experiment. A circle is a "
         "run, its area in proportion to the number of parameters. Lines: least squares over all "
-        f"training sizes and capacities, whose slope here is r. {_GENERALIZATION}",
-        "",
-        "{data} · {scale} scale\n{runs} per line · r with {confidence:.0%} bootstrap over runs · "
-        "{left_out}",
+        f"training sizes and capacities, whose slope here is r; {_OF_R}. "
+        f"{_GENERALIZATION}",
+        "{data} · {scale} scale\n{runs} of {cells} cells (capacity and n$_T$) per line · r with "
+        "{confidence:.0%} interval over cells · {left_out}",
         "generalization",
     ),
     FigureEntry(
@@ -69,7 +70,6 @@ FIGURES = (
         "Gain of the regressions to Monte-Carlo returns (MC), to Q* (reg) and to TD targets of Q* "
         "(TD*): pointwise TD loss before minus after one real optimizer step, at states around "
         f"those of the step's minibatch (offset 0, dotted). {_LINES}",
-        "their minibatches",
     ),
     FigureEntry(
         "fig4",
@@ -79,7 +79,6 @@ FIGURES = (
         "states around those of the step's minibatch. Full lines: control; dashed: policy "
         "evaluation. Each optimizer has a panel and a scale of its own. Offset 0, of far higher "
         f"gain, is left out (figure 10 has it). {_LINES}",
-        "their minibatches",
     ),
     FigureEntry(
         "fig5",
@@ -87,7 +86,6 @@ FIGURES = (
         ("stiffness_by_lambda",),
         "Cosine similarity between the loss gradients at S_t (offset 0) and at neighbouring states "
         f"of its episode, after TD(λ) policy evaluation. {_LINES}",
-        "their states",
     ),
     FigureEntry(
         "fig6",
@@ -95,12 +93,13 @@ FIGURES = (
         ("parameterizations", "parameterization_correlations"),
         "Score of greedy rollouts (top) and function interference (bottom) after policy evaluation "
         "with Q-learning, against the sign variance of its TD errors. A marker is one run; its "
-        "colour is the learning rate, its area in proportion to the hidden units. Bars: bootstrap "
-        "interval of the run's own mean, over episodes (top) or states (bottom). r: Pearson "
-        "correlation, with its bootstrap interval over runs.",
-        "",
+        "colour is the learning rate, its area in proportion to the hidden units. Bars: interval "
+        "of the run's own mean, over episodes (top) or states (bottom), which says nothing about "
+        "another run. r: Pearson correlation over runs; its interval is over cells, each a "
+        "learning rate and width with all its seeds (Fisher's z, jackknife), and there is none "
+        "where there are too few of them.",
         "{games} · {scale} scale · {runs}, a marker each\n"
-        "bars: {confidence:.0%} bootstrap over episodes or states; of r: over {resampled}",
+        "bars: {confidence:.0%} interval over a run's episodes or states · of r: over cells",
     ),
     FigureEntry(
         "fig7",
@@ -111,18 +110,16 @@ FIGURES = (
         "average (DDQN) and with none (QL). Full lines: mean of the positive and of the negative "
         "pairs of samples; transparent dashed lines: mean of all. Each panel has a scale of its "
         f"own. Bottom row: share of pairs with a negative term. {_LINES}",
-        "",
     ),
     FigureEntry(
         "fig8",
         "fig08_gap_by_size",
         ("generalization_runs", "gap_by_size", "gap_correlations"),
         "Generalization gap against training set size n_T. A circle is a run, its area in "
-        "proportion to the width n_h. Lines: mean over runs, with its bootstrap interval. r: "
-        f"Pearson's, of gap and log n_T. {_GENERALIZATION}",
-        "",
-        "{data} · {scale} scale\n{runs} per n$_T$ · bands: {confidence:.0%} bootstrap over runs · "
-        "{left_out}",
+        f"proportion to the width n_h. {_LINES} r: Pearson's, of gap and log n_T; {_OF_R}. "
+        f"{_GENERALIZATION}",
+        "{data} · {scale} scale\n{runs} per n$_T$ · bands: {interval} · r over {cells} cells "
+        "(capacity and n$_T$) · {left_out}",
         "generalization",
     ),
     FigureEntry(
@@ -130,12 +127,11 @@ FIGURES = (
         "fig09_interference_by_capacity",
         ("interference_by_capacity", "capacity_correlations"),
         "Function interference ρ, averaged over training, against capacity. Lines: geometric mean "
-        "over the runs of all training set sizes, with its bootstrap interval; full for n_L = 0, "
+        f"over the runs of all training set sizes, with the {_OF_A_MEAN}; full for n_L = 0, "
         "dashed for 1, dash-dotted for 2, dotted for 3. r: Pearson's, of log ρ and log capacity "
-        f"over runs. {_GENERALIZATION}",
-        "",
-        "{data} · {scale} scale\n{runs} per point · bands: {confidence:.0%} bootstrap over runs · "
-        "{left_out}",
+        f"over runs; {_OF_R}. {_GENERALIZATION}",
+        "{data} · {scale} scale\n{runs} per point · bands: {interval} · r over {cells} cells "
+        "(capacity and n$_T$) · {left_out}",
         "generalization",
     ),
     FigureEntry(
@@ -144,7 +140,6 @@ FIGURES = (
         ("gain_by_optimizer",),
         "Figure 4 with offset 0, the states of the step's own minibatch. Full lines: control; "
         f"dashed: policy evaluation. {_LINES}",
-        "their minibatches",
     ),
     FigureEntry(
         "fig11",
@@ -152,7 +147,6 @@ FIGURES = (
         ("gain_by_lambda",),
         "Gain: pointwise TD(λ) loss before minus after one real optimizer step, at states around "
         f"those of the step's minibatch (offset 0). {_LINES}",
-        "their minibatches",
     ),
     FigureEntry(
         "fig12",
@@ -160,7 +154,6 @@ FIGURES = (
         ("singular_values_by_optimizer",),
         "Singular values of the last hidden layer's weights during Q-learning. Full lines: "
         f"control; dashed: policy evaluation. {_LINES}",
-        "",
     ),
     FigureEntry(
         "fig13",
@@ -168,7 +161,6 @@ FIGURES = (
         ("singular_values_by_lambda",),
         "Singular values of the last hidden layer's weights after TD(λ) policy evaluation. "
         f"{_LINES}",
-        "",
     ),
     FigureEntry(
         "fig14",
@@ -176,11 +168,9 @@ FIGURES = (
         ("gain_over_training",),
         "Gain of Q-learning in control over training: pointwise TD loss before minus after one "
         "real optimizer step, mean over runs. A cell reaches halfway to the neighbouring "
-        "checkpoints. Dots: the bootstrap interval of the mean contains 0. Offset 0, of far higher "
+        f"checkpoints. Dots: 0 is in the {_OF_A_MEAN}. Offset 0, of far higher "
         "gain, is left out.",
-        "their minibatches",
-        "{games}, control · {scale} scale · {runs}\n"
-        "dots: 0 within {confidence:.0%} bootstrap over {resampled}",
+        "{games}, control · {scale} scale · {runs}\n{interval} (dots: 0 is inside)",
     ),
     FigureEntry(
         "momentum",
@@ -190,7 +180,6 @@ FIGURES = (
         "gradient step (ρ') and along a momentum step (ρ'μ; eq. 14, 21) of the same runs (top), "
         "and ratios of the latter to the former, as they are and relative to the standard "
         f"deviation of the interference itself (bottom). {_LINES}",
-        "",
     ),
     FigureEntry(
         "random_networks",
@@ -204,9 +193,8 @@ FIGURES = (
         "their intervals. Below: relative error of eq. 36 against how interference changes "
         "over a real step of gradient descent, median over networks; in networks of leaky ReLUs it "
         "rises where steps are long enough for units to cross their kinks. Intervals: "
-        "bootstrap over networks.",
-        "",
-        "random networks · {scale} scale\nintervals: {confidence:.0%} bootstrap over networks",
+        "over networks.",
+        "random networks · {scale} scale\nintervals: {confidence:.0%}, over networks",
     ),
 )
 

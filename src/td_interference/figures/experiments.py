@@ -8,11 +8,16 @@ from matplotlib.lines import Line2D
 from td_interference.figures import style
 from td_interference.figures.lines import draw_line
 
-GAIN_COLUMNS = ("game", "experiment", "optimizer", "offset", "mean", "low", "high", "n")
+GAIN_COLUMNS = (
+    *("game", "experiment", "optimizer", "variant", "offset"),
+    *("mean", "low", "high", "n"),
+)
 
 
 def plot_gain(table: pl.DataFrame, title: str) -> Figure:
     """Return the gain against offset, a panel with a scale of its own for each optimizer.
+
+    So has each game, and each variant.
 
     Their gains differ by orders of magnitude, so that on one scale most lines would be flat.
 
@@ -20,16 +25,18 @@ def plot_gain(table: pl.DataFrame, title: str) -> Figure:
         table: Columns `GAIN_COLUMNS`. Where offset 0 is left out, lines are not drawn across it.
         title: Over the picture: scale, games, number of runs.
     """
-    keys = table.select("game", "optimizer").unique(maintain_order=True).rows()
+    panels_of = [
+        (part.name, optimizer, part.rows.filter(pl.col("optimizer") == optimizer))
+        for part in style.parts(table)
+        for optimizer in part.rows["optimizer"].unique(maintain_order=True)
+    ]
     figure, (panels,) = style.new_grid(
-        len(keys), 1, width=style.COLUMN_WIDTH, row_height=1.1, sharex=True
+        len(panels_of), 1, width=style.COLUMN_WIDTH, row_height=1.1, sharex=True
     )
-    figure.suptitle(title, x=0.02, ha="left")
-    several_games = table["game"].n_unique() > 1
-    for (game, optimizer), axes in zip(keys, panels, strict=True):
-        panel = table.filter(pl.col("game") == game, pl.col("optimizer") == optimizer)
+    style.write_title(figure, title)
+    for (of, optimizer, panel), axes in zip(panels_of, panels, strict=True):
         name, colour = style.OPTIMIZERS[optimizer]
-        heading = f"{style.game_name(game)}, {name}" if several_games else name
+        heading = f"{of}, {name}" if of else name
         if (panel["offset"] == 0).any():
             # The step's own samples gain so much more that a linear scale shows nothing else.
             heading += f" ({style.symlog(axes, panel['mean'], decades=2)})"

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from td_interference.figures import generalization as shared
 
 _COLUMNS = (
-    *("name", "data", "dataset", "experiment", "n_train", "r", "low", "high", "n"),
+    *("name", "data", "dataset", "experiment", "n_train", "r", "low", "high", "n", "cells"),
     *("diverged", "not_positive"),
 )
 

@@ -7,6 +7,7 @@ import polars as pl
 from matplotlib.figure import Figure
 
 from td_interference.figures import generalization as shared
+from td_interference.figures import style
 
 _RHO = f"function_interference_{shared.PAIR}"
 _COLUMNS = (
@@ -20,7 +21,7 @@ def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
 
     x and y are log interference and gap, standardised over the experiment's runs; null in a run
     that is left out, for the reason whose column (diverged, not_positive) is 1. Of the experiment
-    over its n runs: r with its interval r_low, r_high.
+    over its n runs of so many cells: r with its interval r_low, r_high.
     """
     runs = tables["generalization_runs"].group_by("run_id", maintain_order=True).last()
     gap, rho = pl.col("generalization_gap"), pl.col(_RHO)
@@ -35,7 +36,7 @@ def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     runs = runs.with_columns(_standardised(x).alias("x"), _standardised(y).alias("y"))
     lines = tables["generalization_lines"].filter(pl.col("pair") == shared.PAIR)
     lines = lines.select(
-        "name", "r", pl.col("low").alias("r_low"), pl.col("high").alias("r_high"), "n"
+        "name", "r", pl.col("low").alias("r_low"), pl.col("high").alias("r_high"), "n", "cells"
     )
     return runs.join(lines, on="name", how="left", maintain_order="left")
 
@@ -51,8 +52,16 @@ def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
             r, low, high = look.rows.select("r", "r_low", "r_high").row(0)
             if len(rows):
                 sizes = shared.areas(rows["n_parameters"])
-                axes.scatter(rows["x"], rows["y"], s=sizes, color=look.colour, alpha=0.45, lw=0)
-            label = f"{look.label}: {shared.correlation(r, low, high)}"
+                axes.scatter(
+                    rows["x"],
+                    rows["y"],
+                    s=sizes,
+                    color=look.colour,
+                    alpha=0.45,
+                    lw=0,
+                    clip_on=False,
+                )
+            label = f"{look.label}: {style.correlation(r, low, high)}"
             ends = np.array([rows["x"].min(), rows["x"].max()], dtype=float)
             # Through the means, 0, with the slope r: both axes are in standard deviations.
             axes.plot(ends, r * ends, color=look.colour, label=label)

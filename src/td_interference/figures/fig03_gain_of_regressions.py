@@ -7,11 +7,11 @@ from matplotlib.figure import Figure
 
 from td_interference.figures.lines import plot_lines
 
-_COLUMNS = ("game", "objective", "offset", "mean", "low", "high", "n")
+_COLUMNS = ("game", "objective", "variant", "offset", "mean", "low", "high", "n")
 
 
 def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-    """Return the plotted numbers: game, objective, offset, mean, low, high, n."""
+    """Return the plotted numbers: game, objective, variant, offset, mean, low, high, n."""
     return tables["gain_by_objective"].select(_COLUMNS)
 
 

@@ -9,7 +9,7 @@ from td_interference.figures.experiments import GAIN_COLUMNS, plot_gain
 
 
 def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-    """Return the plotted numbers: game, experiment, optimizer, offset, mean, low, high, n."""
+    """Return the plotted numbers, of the columns `GAIN_COLUMNS`."""
     # "We exclude x = 0 for clarity, as it has a high value" (below the paper's figure 4).
     return tables["gain_by_optimizer"].select(GAIN_COLUMNS).filter(pl.col("offset") != 0)
 

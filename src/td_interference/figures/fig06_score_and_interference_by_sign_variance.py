@@ -18,7 +18,7 @@ _LABELS = {
 _LARGEST_AREA = 45  # points², of the widest network's marker
 
 _COLUMNS = (
-    *("game", "learning_rate", "hidden", "seed", _X),
+    *("game", "learning_rate", "hidden", "variant", "seed", _X),
     *(y + bound for y in _LABELS for bound in ("", "_low", "_high")),
 )
 
@@ -33,36 +33,38 @@ class Markers(NamedTuple):
 def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     """Return the plotted numbers, one row per run.
 
-    Beside the run's own: n, the runs of its game, and of the correlation of each y with the sign
-    variance over these runs <y>_r, <y>_r_low, <y>_r_high, <y>_r_n.
+    Beside the run's own: n, the runs of its game and variant, and of the correlation of each y with
+    the sign variance over these runs <y>_r, <y>_r_low, <y>_r_high, <y>_r_n, <y>_r_cells.
     """
     table = tables["parameterizations"].select(_COLUMNS)
     correlations = tables["parameterization_correlations"].filter(pl.col("x") == _X)
     for y in _LABELS:
         correlation = correlations.filter(pl.col("y") == y).select(
             "game",
+            "variant",
             pl.col("r").alias(f"{y}_r"),
             pl.col("low").alias(f"{y}_r_low"),
             pl.col("high").alias(f"{y}_r_high"),
             pl.col("n").alias(f"{y}_r_n"),
+            pl.col("cells").alias(f"{y}_r_cells"),
         )
-        table = table.join(correlation, on="game", how="left", maintain_order="left")
-    return table.with_columns(n=pl.len().over("game"))
+        of = ["game", "variant"]
+        table = table.join(correlation, on=of, how="left", maintain_order="left")
+    return table.with_columns(n=pl.len().over("game", "variant"))
 
 
 def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
-    """Return the figure, two panels for each game; `title` states scale, games and runs."""
+    """Return the figure, two panels for each game and variant; `title` states scale and runs."""
     table = data(tables)
-    games = table["game"].unique().sort().to_list()
+    parts = style.parts(table)
     markers = _markers(table)
     figure, (panels,) = style.new_grid(
-        2 * len(games), 1, width=style.COLUMN_WIDTH, row_height=1.9, sharex=True
+        2 * len(parts), 1, width=style.COLUMN_WIDTH, row_height=1.9, sharex=True
     )
-    figure.suptitle(title, x=0.02, ha="left")
+    style.write_title(figure, title)
     for place, axes in enumerate(panels):
-        game, y = games[place // 2], list(_LABELS)[place % 2]
-        rows = table.filter(pl.col("game") == game)
-        heading = f"{style.game_name(game)}: " if len(games) > 1 else ""
+        (name, rows), y = parts[place // 2], list(_LABELS)[place % 2]
+        heading = f"{name}: " if name else ""
         axes.set_title(heading + _correlation(rows, y), loc="left")
         axes.set_ylabel(_LABELS[y])
         if y == "function_interference":
@@ -92,10 +94,11 @@ def _markers(table: pl.DataFrame) -> Markers:
 
 
 def _correlation(rows: pl.DataFrame, y: str) -> str:
-    r, low, high, n = rows.select(f"{y}_r", f"{y}_r_low", f"{y}_r_high", f"{y}_r_n").row(0)
-    if r is None:
-        return "r not known"
-    return f"r = {r:.2f} [{low:.2f}, {high:.2f}], n = {n} runs"
+    r, low, high, n, cells = rows.select(
+        f"{y}_r", *(f"{y}_r_{of}" for of in ("low", "high", "n", "cells"))
+    ).row(0)
+    of = "" if r is None else f", {n} runs of {cells} cells"
+    return style.correlation(r, low, high) + of
 
 
 def _draw_runs(axes: Axes, rows: pl.DataFrame, y: str, markers: Markers) -> None:

@@ -12,7 +12,7 @@ from td_interference.figures import style
 from td_interference.figures.lines import draw_line
 
 _COLUMNS = (
-    *("game", "objective", "term", "part", "update_step"),
+    *("game", "objective", "term", "variant", "part", "update_step"),
     *("mean", "low", "high", "n"),
 )
 _TERMS = {"r1": "-", "r2": "--", "r3": ":"}  # line styles in the panels of shares
@@ -20,7 +20,7 @@ _SIGNED_PARTS = ("positive", "negative")
 
 
 def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-    """Return the plotted numbers: game, objective, term, part, update_step, mean, low, high, n."""
+    """Return the plotted numbers: those of `_COLUMNS`."""
     return tables["second_order_by_objective"].select(_COLUMNS)
 
 
@@ -29,31 +29,30 @@ def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
 
     A column for each objective. A row for each term, each panel on a scale of its own, for
     Q-learning without a target network can be ten orders of magnitude above the others; below them
-    the share of pairs (A, B) with a negative term.
+    the share of pairs (A, B) with a negative term. Each game and variant has these rows.
     """
     table = data(tables)
-    games = table["game"].unique().sort().to_list()
+    parts = style.parts(table)
     objectives = table["objective"].unique(maintain_order=True).to_list()
     names, colours = style.names_and_colours("objective", objectives)
     n_rows = len(_TERMS) + 1
     figure, columns = style.new_grid(
-        n_rows * len(games),
+        n_rows * len(parts),
         len(objectives),
         width=style.DOUBLE_WIDTH,
         row_height=1.35,
         sharex=True,
     )
-    figure.suptitle(title, x=0.02, ha="left")
-    for place, game in enumerate(games):
+    style.write_title(figure, title)
+    for place, part in enumerate(parts):
         rows = slice(n_rows * place, n_rows * (place + 1))
-        one_game = table.filter(pl.col("game") == game)
         _label_rows(columns[0][rows])
         for objective, name, colour, column in zip(
             objectives, names, colours, columns, strict=True
         ):
-            heading = f"{style.game_name(game)}, {name}" if len(games) > 1 else name
+            heading = f"{part.name}, {name}" if part.name else name
             column[rows][0].set_title(heading, color=colour)
-            of_objective = one_game.filter(pl.col("objective") == objective)
+            of_objective = part.rows.filter(pl.col("objective") == objective)
             *term_panels, share_panel = column[rows]
             for term, axes in zip(_TERMS, term_panels, strict=True):
                 _draw_term(axes, of_objective.filter(pl.col("term") == term), colour)

@@ -18,14 +18,14 @@ def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     """Return the plotted numbers, one row per run, at its last measured step.
 
     Of all n runs of its n_T: mean gap with its interval low, high. Of the experiment: r of gap and
-    log n_T with its interval r_low, r_high. diverged is 1 in a run that is left out.
+    log n_T, over cells, with its interval r_low, r_high. diverged is 1 in a run that is left out.
     """
     runs = tables["generalization_runs"].group_by("run_id", maintain_order=True).last()
     lost = pl.col("diverged") | ~pl.col("generalization_gap").is_finite()
     runs = runs.select(*_COLUMNS, lost.cast(pl.Int64).alias("diverged"))
     means = tables["gap_by_size"].select("name", "n_train", "mean", "low", "high", "n")
     correlations = tables["gap_correlations"].select(
-        "name", "r", pl.col("low").alias("r_low"), pl.col("high").alias("r_high")
+        "name", "r", pl.col("low").alias("r_low"), pl.col("high").alias("r_high"), "cells"
     )
     runs = runs.join(means, on=["name", "n_train"], how="left", maintain_order="left")
     return runs.join(correlations, on="name", how="left", maintain_order="left")
@@ -53,9 +53,10 @@ def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
                     color=look.colour,
                     alpha=0.35,
                     lw=0,
+                    clip_on=False,
                 )
             r, low, high = look.rows.select("r", "r_low", "r_high").row(0)
-            label = f"{look.label}: {shared.correlation(r, low, high)}"
+            label = f"{look.label}: {style.correlation(r, low, high)}"
             means = look.rows.unique("n_train").sort("n_train")
             axes.fill_between(
                 means["n_train"], means["low"], means["high"], color=look.colour, alpha=0.25, lw=0

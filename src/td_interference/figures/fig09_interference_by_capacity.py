@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 
 from td_interference.figures import generalization as shared
+from td_interference.figures import style
 from td_interference.figures.lines import draw_line
 
 _COLUMNS = (
@@ -21,12 +22,12 @@ def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     """Return the plotted numbers, one row per experiment and capacity.
 
     mean is that of interference over training and, geometrically, over n runs; r, r_low, r_high are
-    of log interference and log capacity over the experiment's runs.
+    of log interference and log capacity over the experiment's runs, of so many cells.
     """
     table = tables["interference_by_capacity"].filter(pl.col("pair") == shared.PAIR)
     correlations = tables["capacity_correlations"].filter(pl.col("pair") == shared.PAIR)
     correlations = correlations.select(
-        "name", "r", pl.col("low").alias("r_low"), pl.col("high").alias("r_high")
+        "name", "r", pl.col("low").alias("r_low"), pl.col("high").alias("r_high"), "cells"
     )
     return table.select(_COLUMNS).join(correlations, on="name", how="left", maintain_order="left")
 
@@ -40,7 +41,7 @@ def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
         axes.set_yscale("log")
         for look in panel.experiments:
             r, low, high = look.rows.select("r", "r_low", "r_high").row(0)
-            label = f"{look.label}: {shared.correlation(r, low, high)}"
+            label = f"{look.label}: {style.correlation(r, low, high)}"
             for depth in look.rows["extra_layers"].unique().sort():
                 rows = look.rows.filter(pl.col("extra_layers") == depth).sort("n_parameters")
                 dashes = _DASHES[min(depth, len(_DASHES) - 1)]

@@ -9,7 +9,7 @@ from td_interference.figures.experiments import GAIN_COLUMNS, plot_gain
 
 
 def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-    """Return the plotted numbers: game, experiment, optimizer, offset, mean, low, high, n."""
+    """Return the plotted numbers, of the columns `GAIN_COLUMNS`."""
     return tables["gain_by_optimizer"].select(GAIN_COLUMNS)
 
 

@@ -7,11 +7,11 @@ from matplotlib.figure import Figure
 
 from td_interference.figures.lines import compared, plot_lines
 
-_COLUMNS = ("index", "mean", "low", "high", "n")
+_COLUMNS = ("variant", "index", "mean", "low", "high", "n")
 
 
 def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-    """Return the plotted numbers: game, lambda (or objective), index, mean, low, high, n."""
+    """Return the plotted numbers: those of `_COLUMNS` by game and λ (or objective)."""
     table = tables["singular_values_by_lambda"]
     return table.select("game", compared(table), *_COLUMNS)
 

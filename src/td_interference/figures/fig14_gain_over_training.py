@@ -13,28 +13,28 @@ from numpy.typing import NDArray
 
 from td_interference.figures import style
 
-_COLUMNS = ("game", "update_step", "offset", "mean", "low", "high", "n")
+_COLUMNS = ("game", "variant", "update_step", "offset", "mean", "low", "high", "n")
 
 
 def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-    """Return the plotted numbers: game, update_step, offset, mean, low, high, n."""
+    """Return the plotted numbers: game, variant, update_step, offset, mean, low, high, n."""
     # "its magnitude would be too large and dim all other values" (below the paper's figure 14).
     return tables["gain_over_training"].select(_COLUMNS).filter(pl.col("offset") != 0)
 
 
 def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
-    """Return the figure, a panel for each game; `title` states scale, games and runs."""
+    """Return the figure, a panel for each game and variant; `title` states scale and runs."""
     table = data(tables)
-    games = table["game"].unique().sort().to_list()
-    figure, panels = style.new_figure(len(games))
-    figure.suptitle(title, x=0.02, ha="left")
-    largest = float(np.nanmax(np.abs(table["mean"].to_numpy())))
+    parts = style.parts(table)
+    figure, panels = style.new_figure(len(parts))
+    style.write_title(figure, title)
+    known = table["mean"].filter(table["mean"].is_finite()).abs()
+    largest = float(known.max() or 1.0)  # type: ignore[arg-type]
     scale = Normalize(-largest, largest)  # white is 0
-    for game, axes in zip(games, panels, strict=True):
-        if len(games) > 1:
-            axes.set_title(style.game_name(game), loc="left")
+    for part, axes in zip(parts, panels, strict=True):
+        axes.set_title(part.name, loc="left")
         axes.set_ylabel("offset x (agent steps)")
-        cells = _draw_cells(axes, table.filter(pl.col("game") == game), scale)
+        cells = _draw_cells(axes, part.rows, scale)
     panels[-1].set_xlabel("updates")
     exponent = ScalarFormatter(useMathText=True)
     exponent.set_powerlimits((-2, 2))
@@ -45,7 +45,7 @@ def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
 
 
 def _draw_cells(axes: Axes, table: pl.DataFrame, scale: Normalize) -> QuadMesh:
-    """Draw one game's cells, and a dot in those whose interval contains 0."""
+    """Draw one panel's cells, and a dot in those whose interval contains 0."""
     steps = table["update_step"].unique().sort().to_numpy()
     measured = table["offset"].to_numpy()
     offsets = np.arange(measured.min(), measured.max() + 1)

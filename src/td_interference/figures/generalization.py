@@ -34,6 +34,7 @@ GAP_UNITS = {
 }
 
 _LARGEST_AREA, _SMALLEST_AREA = 40.0, 2.0  # points², of a run's circle
+_TALLER = 0.7  # inches, of a panel alone
 _CLOSEST_LABELS = 0.045  # of the axis' length
 
 
@@ -74,9 +75,11 @@ def panels(
     present = {family: rows for family, rows in present.items() if len(rows)}
     n_rows = 2 if len(present) == 4 else 1
     n_columns = len(present) // n_rows
-    width = style.COLUMN_WIDTH if n_columns == 1 else style.DOUBLE_WIDTH
+    alone = n_columns == 1  # the title above it takes more lines, and it can be taller
+    width = style.COLUMN_WIDTH if alone else style.DOUBLE_WIDTH
+    row_height += _TALLER if alone else 0
     figure, columns = style.new_grid(n_rows, n_columns, width=width, row_height=row_height)
-    figure.suptitle(title, x=0.02, ha="left")
+    style.write_title(figure, title)
     # Row by row, from the columns that `new_grid` gives.
     ordered = [axes for row in zip(*columns, strict=True) for axes in row]
     drawn = []
@@ -119,11 +122,6 @@ def size_axis(axes: Axes, sizes: Sequence[int]) -> None:
     axes.set_xticks(marked, [labels.get(size, "") for size in marked], rotation=90)
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("training set size n$_T$")
-
-
-def correlation(r: float, low: float, high: float) -> str:
-    """Return a correlation with its interval, for a legend."""
-    return f"r = {r:.2f} [{low:.2f}, {high:.2f}]"
 
 
 def heading(panel: Panel) -> None:

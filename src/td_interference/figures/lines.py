@@ -1,5 +1,6 @@
 """The picture that several figures share: a line and a band for each λ or objective."""
 
+import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -26,10 +27,10 @@ def plot_lines(
 ) -> Figure:
     """Return one line per value of `by`: the mean against `axis`, its interval as a shaded band.
 
-    Each game has a panel of its own.
+    Each game, and each variant, has a panel of its own.
 
     Args:
-        table: Columns game, `by`, `axis`, mean, low, high, n.
+        table: Columns game, variant, `by`, `axis`, mean, low, high, n.
         axis: Column of the horizontal axis.
         by: "lambda" or "objective".
         title: Over the picture: scale, games, number of runs.
@@ -38,22 +39,21 @@ def plot_lines(
         y_scale: "linear" (with a line at 0) or "log".
         labels: "ends" (names right of the lines) or "legend" (for lines whose ends coincide).
     """
-    games = table["game"].unique().sort().to_list()
-    figure, panels = style.new_figure(len(games))
-    figure.suptitle(title, x=0.02, ha="left")
-    for game, axes in zip(games, panels, strict=True):
+    parts = style.parts(table)
+    figure, panels = style.new_figure(len(parts))
+    style.write_title(figure, title)
+    for part, axes in zip(parts, panels, strict=True):
         axes.set_yscale(y_scale)
         axes.set_ylabel(y_label)
         if y_scale == "linear":
             axes.axhline(0, color="0.6", lw=0.5, zorder=0)
-        if len(games) > 1:
-            axes.set_title(style.game_name(game), loc="left")
-        _plot_game(axes, table.filter(pl.col("game") == game), axis, by, labels)
+        axes.set_title(part.name, loc="left")
+        _plot_part(axes, part.rows, axis, by, labels)
     panels[-1].set_xlabel(x_label)
     return figure
 
 
-def _plot_game(axes: Axes, table: pl.DataFrame, axis: str, by: str, labels: str) -> None:
+def _plot_part(axes: Axes, table: pl.DataFrame, axis: str, by: str, labels: str) -> None:
     values = table[by].unique(maintain_order=True).to_list()
     names, colours = style.names_and_colours(by, values)
     lines, handles = [], []
@@ -64,9 +64,15 @@ def _plot_game(axes: Axes, table: pl.DataFrame, axis: str, by: str, labels: str)
     positions = table[axis].to_numpy()
     axes.set_xlim(positions.min(), positions.max())
     if labels == "ends":
-        style.label_ends(axes, [line["mean"][-1] for line in lines], names, colours)
+        style.label_ends(axes, [_last(line["mean"]) for line in lines], names, colours)
         return
     axes.legend(handles[::-1], names[::-1], loc="lower left")
+
+
+def _last(values: pl.Series) -> float:
+    """Return the last value that is known; NaN for none."""
+    known = values.filter(values.is_finite())
+    return known[-1] if len(known) else np.nan
 
 
 def draw_line(
@@ -76,7 +82,8 @@ def draw_line(
 
     Args:
         axes: To draw into.
-        line: Columns `axis`, mean, low, high; sorted by `axis`.
+        line: Columns `axis`, mean, low, high; sorted by `axis`. There is no band where low and high
+            are NaN.
         axis: Column of the horizontal axis.
         colour: Of line and band.
         dashes: matplotlib's line style.

@@ -9,7 +9,7 @@ from matplotlib.ticker import EngFormatter
 from td_interference.figures import style
 from td_interference.figures.lines import draw_line
 
-_COLUMNS = ("game", "quantity", "update_step", "mean", "low", "high", "n")
+_COLUMNS = ("game", "variant", "quantity", "update_step", "mean", "low", "high", "n")
 _GRADIENT, _MOMENTUM = style.OPTIMIZERS["sgd"][1], style.OPTIMIZERS["momentum_sgd"][1]
 
 # The name, colour and line style of each quantity of the upper panel, and of the lower.
@@ -24,27 +24,24 @@ _RATIOS = {
 
 
 def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-    """Return the plotted numbers: game, quantity, update_step, mean, low, high, n."""
+    """Return the plotted numbers: game, variant, quantity, update_step, mean, low, high, n."""
     drawn = pl.col("quantity").is_in([*_DEVIATIONS, *_RATIOS])
     return tables["momentum_variance"].select(_COLUMNS).filter(drawn)
 
 
 def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
-    """Return the figure, two panels for each game; `title` states scale, games and runs."""
-    table = data(tables)
-    games = table["game"].unique().sort().to_list()
+    """Return the figure, two panels for each game and variant; `title` states scale and runs."""
+    parts = style.parts(data(tables))
     figure, (panels,) = style.new_grid(
-        2 * len(games), 1, width=style.COLUMN_WIDTH, row_height=1.7, sharex=True
+        2 * len(parts), 1, width=style.COLUMN_WIDTH, row_height=1.7, sharex=True
     )
-    figure.suptitle(title, x=0.02, ha="left")
+    style.write_title(figure, title)
     for place, axes in enumerate(panels):
-        game, quantities = games[place // 2], (_DEVIATIONS, _RATIOS)[place % 2]
-        if len(games) > 1:
-            axes.set_title(style.game_name(game), loc="left")
+        part, quantities = parts[place // 2], (_DEVIATIONS, _RATIOS)[place % 2]
+        axes.set_title(part.name, loc="left")
         axes.set_yscale("log")
         for quantity, (name, colour, dashes) in quantities.items():
-            line = table.filter(pl.col("game") == game, pl.col("quantity") == quantity)
-            line = line.sort("update_step")
+            line = part.rows.filter(pl.col("quantity") == quantity).sort("update_step")
             draw_line(axes, line, "update_step", colour, dashes, marker="o").set_label(name)
         if quantities is _RATIOS:
             axes.axhline(1, color="0.6", lw=0.5, zorder=0)

@@ -53,7 +53,7 @@ def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
     studies = drawn["study"].unique(maintain_order=True).to_list()
     heights = [PANEL_HEIGHT] * len(studies) + [style.COLUMN_WIDTH * style.ASPECT]
     figure = Figure(figsize=(style.COLUMN_WIDTH, sum(heights)), layout="constrained")
-    figure.suptitle(title, x=0.02, ha="left")
+    style.write_title(figure, title)
     panels = figure.subplots(len(heights), height_ratios=heights)
     colours = [COLOURS[place % len(COLOURS)] for place in range(len(studies))]
     names = [_name(drawn.filter(pl.col("study") == study)) for study in studies]

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import polars as pl
 
-from td_interference import figures
+from td_interference import figures, pictures
 from td_interference.figures import FigureEntry, style
 from td_interference.files import atomic_path
-from td_interference.statistics import resampling_note
+from td_interference.statistics import interval_note
 from td_interference.table_files import read_table
 
 
@@ -44,31 +44,26 @@ def make_figure(
         tables = {name: _measured(table) for name, table in tables.items()}
     data: pl.DataFrame = module.data(tables)
     title = _title(entry, data, scale, confidence) + note
-    with style.applied():
+    with pictures.style():
         figure = module.plot(tables, title)
-        # No dates inside: the same numbers give the same bytes.
-        with atomic_path(pdf_path) as temporary:
-            figure.savefig(
-                temporary, format="pdf", metadata={"CreationDate": None, "Subject": entry.caption}
-            )
-        with atomic_path(png_path) as temporary:
-            figure.savefig(
-                temporary, format="png", dpi=style.PNG_DPI, metadata={"Description": entry.caption}
-            )
+        pictures.write(figure, pdf_path, entry.caption)
+        pictures.write(figure, png_path, entry.caption)
     with atomic_path(csv_path) as temporary:
         data.write_csv(temporary)
 
 
 def _title(entry: FigureEntry, data: pl.DataFrame, scale: str, confidence: float) -> str:
-    n = data["n"].to_list()
-    # Not everything is about a game.
+    n = [runs for runs in data["n"].to_list() if runs] or [0]
+    # Not everything is about a game, and not everything has cells.
     names = data["game"].to_list() if "game" in data.columns else []
+    cells = data["cells"].drop_nulls().to_list() if "cells" in data.columns else []
     return entry.title.format(
         games=", ".join(sorted({style.game_name(game) for game in names})),
         scale=scale,
         runs=f"{style.count(n)} run{'s' if max(n) != 1 else ''}",
+        cells=style.count(cells or [0]),
         confidence=confidence,
-        resampled=resampling_note(min(n), entry.unit),
+        interval=interval_note(n, confidence),
         data="; ".join(data["data"].unique(maintain_order=True)) if "data" in data.columns else "",
         left_out=_left_out(data),
     )
@@ -83,7 +78,12 @@ def _left_out(data: pl.DataFrame) -> str:
 
 
 def _measured(table: pl.DataFrame) -> pl.DataFrame:
-    """Return a table without the rows that no run is behind, for all diverged."""
+    """Return a table without the rows that no run is behind, for all diverged.
+
+    Where runs have nothing at a place, the row stays: it is a gap in a line.
+    """
+    if "not_measured" in table.columns:
+        return table.filter((pl.col("n") > 0) | (pl.col("not_measured") > 0))
     if "n" in table.columns:
         return table.filter(pl.col("n") > 0)
     return table.filter(pl.col("diverged") == 0) if "diverged" in table.columns else table

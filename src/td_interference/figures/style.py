@@ -1,4 +1,4 @@
-"""How every figure looks: one set of sizes and colours, applied to each figure by itself.
+"""How every figure looks: one set of sizes and colours (`pictures` has matplotlib's settings).
 
 Colours of ordered values run along viridis, whose lightness is monotone: they survive colour
 blindness and grey print. Lines carry their names at their ends where there is room, so no legend
@@ -6,21 +6,21 @@ has to be matched by colour.
 """
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
+import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.textpath import TextPath
 
 from td_interference.grid import digits
 
 COLUMN_WIDTH = 3.35  # inches, one column of a two-column page
 DOUBLE_WIDTH = 6.9  # inches, both columns
 ASPECT = 0.72  # height over width
-PNG_DPI = 250
 
 # The name and colour of each objective in every figure. The colours are Okabe and Ito's, which the
 # colour-blind can tell apart.
@@ -60,28 +60,33 @@ _OTHERS = ("#882255", "#332288", "#999933", "#AA4499", "#661100")
 
 _NAMED = {"objective": OBJECTIVES, "optimizer": OPTIMIZERS}
 
-_SETTINGS: dict[str, Any] = {
-    "font.size": 7.5,
-    "axes.titlesize": 7.5,
-    "figure.titlesize": 7.5,
-    "axes.labelsize": 7.5,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "legend.frameon": False,
-    "axes.linewidth": 0.6,
-    "lines.linewidth": 1.2,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "pdf.fonttype": 42,  # text stays text
-    "figure.dpi": 100,
-}
+
+class Part(NamedTuple):
+    """What one game's panels, and one variant's, draw."""
+
+    name: str  # of game and variant, where there are several; "" for the only one
+    rows: pl.DataFrame
 
 
-@contextmanager
-def applied() -> Iterator[None]:
-    """Apply the style within the block alone."""
-    with matplotlib.rc_context(_SETTINGS):  # type: ignore[arg-type]
-        yield
+def parts(table: pl.DataFrame) -> list[Part]:
+    """Return the rows of each game and variant by themselves, ordered by game.
+
+    Args:
+        table: Columns game and variant, and whatever is drawn.
+    """
+    keys = sorted(table.select("game", "variant").unique(maintain_order=True).rows(), key=_game)
+    several_games = len({game for game, _ in keys}) > 1
+    return [
+        Part(
+            ", ".join(filter(None, [game_name(game) if several_games else "", variant])),
+            table.filter(pl.col("game") == game, pl.col("variant") == variant),
+        )
+        for game, variant in keys
+    ]
+
+
+def _game(key: tuple[str, str]) -> str:
+    return key[0]
 
 
 def new_figure(n_panels: int = 1) -> tuple[Figure, list[Axes]]:
@@ -105,6 +110,48 @@ def new_grid(
     figure = Figure(figsize=(width, row_height * rows), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False, **shared)
     return figure, [list(column) for column in panels.T]
+
+
+def write_title(figure: Figure, title: str) -> None:
+    """Write a figure's title above its panels, in lines that fit its width.
+
+    Args:
+        figure: The figure.
+        title: Lines of parts joined by " · ", between which a line may be broken, else at spaces.
+    """
+    text = figure.suptitle("", x=0.02, ha="left")
+    room = 0.96 * figure.get_figwidth() * 72  # points
+
+    def fits(line: str) -> bool:
+        if not line.strip():
+            return True
+        # Of outlines: what a text is wide as pixels depends on how many there are.
+        outline = TextPath((0, 0), line, prop=text.get_fontproperties())
+        return bool(outline.get_extents().width <= room)
+
+    lines = []
+    for line in title.split("\n"):
+        for separator in (" · ", " "):
+            fitting = [""]
+            for part in line.split(separator):
+                longer = f"{fitting[-1]}{separator}{part}" if fitting[-1] else part
+                if not fitting[-1] or fits(longer):
+                    fitting[-1] = longer
+                else:
+                    fitting.append(part)
+            if all(map(fits, fitting)):
+                break
+        lines += fitting
+    text.set_text("\n".join(lines))
+
+
+def correlation(r: float | None, low: float, high: float) -> str:
+    """Return a correlation with its interval, for a legend or title."""
+    if r is None or not np.isfinite(r):
+        return "r not known"
+    if not np.isfinite(low):
+        return f"r = {r:.2f} (too few cells for an interval)"
+    return f"r = {r:.2f} [{low:.2f}, {high:.2f}]"
 
 
 def names_and_colours(by: str, values: Sequence[Any]) -> tuple[list[str], list[Any]]:
@@ -192,10 +239,16 @@ def label_ends(
 
     Args:
         axes: With all its lines; a thin leader joins a moved name to its line.
-        ends: The lines' last values, in data units.
+        ends: The lines' last values, in data units; NaN for a line without any, which is not drawn
+            and gets no name.
         names: Of the lines.
         colours: Of the lines.
     """
+    drawn = [place for place, end in enumerate(ends) if np.isfinite(end)]
+    if not drawn:
+        return
+    ends, names = [ends[place] for place in drawn], [names[place] for place in drawn]
+    colours = [colours[place] for place in drawn]
     line_height = 0.062  # of the axes, at the style's font size
     axes.get_ylim()  # settles the limits, which are otherwise found when drawing
     # In axes units, which a logarithmic scale bends.

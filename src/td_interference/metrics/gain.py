@@ -45,7 +45,7 @@ def measure(subject: Subject, settings: Mapping[str, Any]) -> Arrays:
 
     Returns:
         "offset" [2k + 1], "gain" [minibatches, samples, 2k + 1] (NaN across an episode's end), and
-        "gain_unrelated" [minibatches, unrelated].
+        "gain_unrelated" [minibatches, unrelated]; infinite where a loss is.
     """
     objective, half_width = subject.objective, settings["half_width"]
     generator = subject.generator("gain")
@@ -63,6 +63,7 @@ def measure(subject: Subject, settings: Mapping[str, Any]) -> Arrays:
         moved = objective.td_target_moves
         target_after = _td_targets(objective, draw.looked_at) if moved else target[known]
         gain = before[known] - _losses(objective, draw.looked_at, target_after)
+        gain[gain.isnan()] = torch.inf  # of infinite losses; NaN is for what is not there
         subject.restore_network()
         around = gain[torch.searchsorted(draw.looked_at, draw.window.index)]
         gains.append(torch.where(draw.window.valid, around, torch.nan).cpu().numpy())

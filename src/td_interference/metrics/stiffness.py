@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from td_interference.gradients import cosines, per_sample_gradients
+from td_interference.gradients import cosines, per_sample_gradients, squared_norms
 from td_interference.metrics.subject import Subject
 from td_interference.storage import Arrays
 
@@ -24,7 +24,8 @@ def measure(subject: Subject, settings: Mapping[str, Any]) -> Arrays:
 
     Returns:
         "offset" [2k + 1], "first_anchor" [segments], and "cosine" [segments, anchors of a segment,
-        2k + 1], NaN across an episode's end and where a gradient is exactly zero.
+        2k + 1], NaN across an episode's end and where a gradient is exactly zero, infinite where
+        the squared length of a gradient overflows.
     """
     replay, objective = subject.replay, subject.objective
     half_width, n_anchors = settings["half_width"], settings["anchors_per_segment"]
@@ -39,7 +40,9 @@ def measure(subject: Subject, settings: Mapping[str, Any]) -> Arrays:
         gradients = per_sample_gradients(
             objective.network, replay.observation(index), partial(objective.loss, index=index)
         )
-        among_all = cosines(gradients)
+        # Through an infinite length, a cosine would pass for 0.
+        overflow = ~squared_norms(gradients).isfinite()
+        among_all = cosines(gradients).masked_fill(overflow[:, None] | overflow, torch.inf)
         cosine = among_all[(anchor - low)[:, None], window.index - low]
         measured.append(torch.where(window.valid, cosine, torch.nan).cpu().numpy())
     return {

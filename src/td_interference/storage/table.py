@@ -11,6 +11,7 @@ class Field(NamedTuple):
     dimensions: tuple[str | int, ...]
     unit: str
     description: str
+    may_lack: bool = False  # NaN where there is nothing to measure; elsewhere NaN is an overflow
 
 
 class Table(NamedTuple):

@@ -107,7 +107,9 @@ MEASUREMENTS = {
                 "float32",
                 ("checkpoint", "segment", "anchor", "offset"),
                 "cosine",
-                "NaN across an episode's end and where a gradient is exactly 0",
+                "NaN across an episode's end and where a gradient is exactly 0; inf where the "
+                "length of a gradient overflows",
+                may_lack=True,
             ),
         },
         version=2,
@@ -122,6 +124,7 @@ MEASUREMENTS = {
                 ("checkpoint", "minibatch", "sample", "offset"),
                 "loss",
                 "at S_{t+offset}, for each S_t of the minibatch; NaN across an episode's end",
+                may_lack=True,
             ),
             "gain_unrelated": Field(
                 "float32",

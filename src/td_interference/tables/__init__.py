@@ -1,9 +1,10 @@
 """Tables: what figures draw. `TABLES` names each with the measurements it reduces.
 
 Columns have the same names in every table and figure: game, experiment, objective, lambda,
-optimizer, update_step, offset, index, mean, low, high, n, diverged; n is the number of runs in the
-mean, diverged that of those left out of it. The registry imports nothing heavy, so the Snakefile
-can read it.
+optimizer, variant (what else tells runs apart), update_step, offset, index, mean, low, high, n,
+diverged, not_measured. n is the number of runs in the mean, diverged that of those left out of it,
+not_measured that of those without a value at that place. The registry imports nothing heavy, so
+the Snakefile can read it.
 """
 
 import importlib

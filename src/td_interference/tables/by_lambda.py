@@ -29,7 +29,8 @@ def _reduction(curve: Callable[[Measured], Curve]) -> Callable[..., pl.DataFrame
     def table(measured: Sequence[Measured], statistics: Mapping[str, Any]) -> pl.DataFrame:
         if any(trained_from_replay(item).lambda_ is None for item in measured):
             return means_by(_game_and_objective, measured, curve, statistics)
-        return means_by(_game_and_lambda, measured, curve, statistics).sort("game", "lambda")
+        ascending = sorted(measured, key=lambda item: _game_and_lambda(item)["lambda"])
+        return means_by(_game_and_lambda, ascending, curve, statistics)
 
     return table
 

@@ -7,14 +7,15 @@ import numpy as np
 import polars as pl
 
 from td_interference.generalization.statistics import capacity_correlation
+from td_interference.statistics import out_of_range
 from td_interference.tables.generalization import (
     EXPERIMENT,
     PAIRS,
     by_experiment,
     correlation_columns,
+    design_of,
     generalization_runs,
     mean_columns,
-    resampling_of,
 )
 from td_interference.tables.reduce import MeasuredGroup
 
@@ -29,7 +30,7 @@ def interference_by_capacity(
 
     Args:
         measured: The groups.
-        statistics: "confidence" and "resamples" of the bootstrap over runs.
+        statistics: "confidence" of the intervals, and "resamples" of their bootstrap.
 
     Returns:
         name, data, dataset, experiment, pair, hidden, extra_layers, n_parameters, mean, low,
@@ -51,10 +52,10 @@ def capacity_correlations(
 
     Args:
         measured: The groups.
-        statistics: "confidence" and "resamples" of the bootstrap over runs.
+        statistics: "confidence" of the intervals, which are over cells.
 
     Returns:
-        name, data, dataset, experiment, pair, r, low, high, n, diverged, not_positive.
+        name, data, dataset, experiment, pair, r, low, high, n, cells, diverged, not_positive.
     """
     return pl.DataFrame(
         [
@@ -66,7 +67,8 @@ def capacity_correlations(
                         runs["n_parameters"],
                         runs[f"function_interference_{pair}"],
                         runs["diverged"],
-                        resampling_of(statistics, f"{key['name']}-{pair}-capacity"),
+                        design_of(runs),
+                        statistics["confidence"],
                     )
                 ),
             }
@@ -78,7 +80,7 @@ def capacity_correlations(
 
 def _over_training(measured: Sequence[MeasuredGroup]) -> pl.DataFrame:
     """Return one row for each run: its interference averaged over the measured steps."""
-    fixed = [*EXPERIMENT, "hidden", "extra_layers", "n_parameters", "n_train"]
+    fixed = [*EXPERIMENT, "cell_id", "hidden", "extra_layers", "n_parameters", "n_train"]
     return (
         generalization_runs(measured, {})
         .group_by("run_id", maintain_order=True)
@@ -94,7 +96,7 @@ def _geometric_mean(
     cell: dict[str, Any], pair: str, runs: pl.DataFrame, statistics: Mapping[str, Any]
 ) -> dict[str, Any]:
     values = runs[f"function_interference_{pair}"].to_numpy()
-    lost = runs["diverged"].to_numpy() | ~np.isfinite(values)
+    lost = runs["diverged"].to_numpy() | np.isnan(values) | out_of_range(values)
     not_positive = ~lost & ~(values > 0)
     usable = np.log(values[~lost & ~not_positive])
     means = mean_columns(

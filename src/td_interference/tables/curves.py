@@ -87,8 +87,15 @@ def sign_variance(measured: Measured) -> Curve:
 
 
 def function_interference(measured: Measured) -> Curve:
-    """Function interference; units are states."""
-    return number(measured.arrays["function_interference"][LAST])
+    """Function interference; units are states.
+
+    A state is in its own inner products and in those of all others: its unit is the jackknife's
+    pseudo-value, for the spread of the states' own means is half of what the mean varies by.
+    """
+    own = measured.arrays["function_interference"][LAST].astype(np.float64)
+    n = len(own)
+    twice = 2 * (n - 1) / (n - 2) if n > 2 else 1.0
+    return number(own.mean() + twice * (own - own.mean()))
 
 
 def policy_score(measured: Measured) -> Curve:

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from td_interference.generalization.statistics import (
     Correlation,
-    Resampling,
+    Design,
     correlation_by_size,
     interference_correlation,
     regression_line,
     size_correlation,
 )
 from td_interference.seeds import numpy_generator
-from td_interference.statistics import mean_over_runs
+from td_interference.statistics import mean_interval, out_of_range
 from td_interference.tables.reduce import MeasuredGroup
 
 PAIRS = ("train_train", "train_test", "test_test")
@@ -32,7 +32,7 @@ EXPERIMENT = ("name", "data", "dataset", "experiment")  # the first columns of e
 def generalization_runs(
     measured: Sequence[MeasuredGroup], statistics: Mapping[str, Any]
 ) -> pl.DataFrame:
-    """Return every measured step of every run.
+    """Return every measured step of every run, in order of experiment, capacity, n_T, seed, step.
 
     Args:
         measured: The groups.
@@ -52,7 +52,14 @@ def generalization_runs(
         tables.append(
             table.select(*(pl.lit(value).alias(key) for key, value in own.items()), *table.columns)
         )
-    return pl.concat(tables)
+    order = {
+        name: place for place, name in enumerate(dict.fromkeys(m.group.name for m in measured))
+    }
+    return pl.concat(tables).sort(
+        pl.col("name").replace_strict(order),
+        *("hidden", "extra_layers", "n_train", "seed", "agent_step", "update_step"),
+        maintain_order=True,
+    )
 
 
 def generalization_by_size(
@@ -62,21 +69,21 @@ def generalization_by_size(
 
     Args:
         measured: The groups.
-        statistics: "confidence" and "resamples" of the bootstrap over runs.
+        statistics: "confidence" of the intervals, which are over cells.
 
     Returns:
-        name, data, dataset, experiment, pair, n_train, r, low, high, n (runs that r is of),
-        diverged, not_positive (runs left out).
+        name, data, dataset, experiment, pair, n_train, r, low, high, n (runs that r is of), cells
+        (these runs are of), diverged, not_positive (runs left out).
     """
     rows = []
     for key, runs in by_experiment(_trained(measured)):
         for pair in PAIRS:
             correlations = correlation_by_size(
-                runs["n_train"],
                 runs[f"function_interference_{pair}"],
                 runs["generalization_gap"],
                 runs["diverged"],
-                resampling_of(statistics, f"{key['name']}-{pair}-by_size"),
+                design_of(runs),
+                statistics["confidence"],
             )
             rows += [
                 {**key, "pair": pair, "n_train": n_train, **correlation_columns(correlation)}
@@ -92,11 +99,11 @@ def generalization_lines(
 
     Args:
         measured: The groups.
-        statistics: "confidence" and "resamples" of the bootstrap over runs.
+        statistics: "confidence" of the intervals, which are over cells.
 
     Returns:
         name, data, dataset, experiment, pair, slope (gap per unit of the natural logarithm),
-        intercept, r, low, high (of r), n, diverged, not_positive.
+        intercept, r, low, high (of r), n, cells, diverged, not_positive.
     """
     rows = []
     for key, runs in by_experiment(_trained(measured)):
@@ -107,8 +114,9 @@ def generalization_lines(
                 runs["diverged"],
             )
             line = regression_line(*sides)
-            resampling = resampling_of(statistics, f"{key['name']}-{pair}-line")
-            correlation = interference_correlation(*sides, resampling)
+            correlation = interference_correlation(
+                *sides, design_of(runs), statistics["confidence"]
+            )
             fitted = {"slope": line.slope, "intercept": line.intercept}
             rows.append({**key, "pair": pair, **fitted, **correlation_columns(correlation)})
     return pl.DataFrame(rows)
@@ -119,7 +127,7 @@ def gap_by_size(measured: Sequence[MeasuredGroup], statistics: Mapping[str, Any]
 
     Args:
         measured: The groups.
-        statistics: "confidence" and "resamples" of the bootstrap over runs.
+        statistics: "confidence" of the intervals, and "resamples" of their bootstrap.
 
     Returns:
         name, data, dataset, experiment, n_train, mean, low, high, n, diverged.
@@ -130,7 +138,7 @@ def gap_by_size(measured: Sequence[MeasuredGroup], statistics: Mapping[str, Any]
             "n_train", maintain_order=True
         ):
             gap = own["generalization_gap"].to_numpy()
-            lost = own["diverged"].to_numpy() | ~np.isfinite(gap)
+            lost = own["diverged"].to_numpy() | np.isnan(gap) | out_of_range(gap)
             stream = f"{key['name']}-n{n_train}-gap"
             means = mean_columns(gap[~lost], statistics, stream)
             rows.append(
@@ -152,10 +160,10 @@ def gap_correlations(
 
     Args:
         measured: The groups.
-        statistics: "confidence" and "resamples" of the bootstrap over runs.
+        statistics: "confidence" of the intervals, which are over cells.
 
     Returns:
-        name, data, dataset, experiment, r, low, high, n, diverged, not_positive (always 0).
+        name, data, dataset, experiment, r, low, high, n, cells, diverged, not_positive (always 0).
     """
     return pl.DataFrame(
         [
@@ -163,10 +171,10 @@ def gap_correlations(
                 **key,
                 **correlation_columns(
                     size_correlation(
-                        runs["n_train"],
                         runs["generalization_gap"],
                         runs["diverged"],
-                        resampling_of(statistics, f"{key['name']}-gap_correlations"),
+                        design_of(runs),
+                        statistics["confidence"],
                     )
                 ),
             }
@@ -186,16 +194,16 @@ def by_experiment(runs: pl.DataFrame) -> Iterator[tuple[dict[str, Any], pl.DataF
         yield dict(zip(EXPERIMENT, values, strict=True)), own
 
 
-def resampling_of(statistics: Mapping[str, Any], stream: str) -> Resampling:
-    """Return how a table's correlations are resampled, with the random stream of that name."""
-    generator = numpy_generator(stream, "bootstrap")
-    return Resampling(statistics["confidence"], statistics["resamples"], generator)
+def design_of(runs: pl.DataFrame) -> Design:
+    """Return how runs lie on their experiment's grid."""
+    return Design(runs["cell_id"].to_numpy(), runs["n_train"].to_numpy())
 
 
 def correlation_columns(correlation: Correlation) -> dict[str, float]:
-    """Return r, low, high, n, diverged and not_positive."""
-    r, low, high, n_runs, left_out = correlation
-    return {"r": r, "low": low, "high": high, "n": n_runs, **left_out._asdict()}
+    """Return r, low, high, n, cells, diverged and not_positive."""
+    r, low, high, n_runs, n_cells, left_out = correlation
+    bounds = {"r": r, "low": low, "high": high}
+    return {**bounds, "n": n_runs, "cells": n_cells, **left_out._asdict()}
 
 
 def mean_columns(
@@ -204,10 +212,10 @@ def mean_columns(
     """Return mean, low and high of one number of each run, [N]; NaN for none."""
     if not len(runs):
         return dict.fromkeys(("mean", "low", "high"), np.nan)
-    interval = mean_over_runs(
-        [np.array([[value]]) for value in runs],
+    interval = mean_interval(
+        runs,
         confidence=statistics["confidence"],
         resamples=statistics["resamples"],
         generator=numpy_generator(stream, "bootstrap"),
     )
-    return {name: float(bound[0]) for name, bound in interval._asdict().items()}
+    return {name: float(getattr(interval, name)) for name in ("mean", "low", "high")}

@@ -3,47 +3,60 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import polars as pl
 
+from td_interference.correlations import pearson
+from td_interference.errors import UserError
 from td_interference.seeds import numpy_generator
-from td_interference.statistics import pearson
+from td_interference.statistics import mean_interval
 from td_interference.tables import curves
-from td_interference.tables.reduce import Key, Measured, means_by
+from td_interference.tables.reduce import Measured
+from td_interference.tables.variants import Key, find_variants
 
 _CURVES = {
     "sign_variance": curves.sign_variance,
     "policy_score": curves.policy_score,
     "function_interference": curves.function_interference,
 }
+_CELL = ("learning_rate", "hidden")  # runs of one differ in seed alone
 
 
 def parameterizations(measured: Sequence[Measured], statistics: Mapping[str, Any]) -> pl.DataFrame:
     """One row per run; intervals are over what was drawn within it (segments, episodes, states).
 
-    A run that diverged has NaN in all of them, and 1 in the column diverged.
+    A run that diverged has NaN in all of them, and 1 in the column diverged; so it has if one of
+    its measurements overflows.
+
+    Raises:
+        UserError: If all runs diverged.
     """
-
-    def key(item: Measured) -> Key:
-        run = item.run
-        return {
-            "game": run.game,
-            "learning_rate": run.learning_rate,
-            "hidden": run.hidden,
-            "seed": run.seed,
-        }
-
-    table = None
-    for metric, curve in _CURVES.items():
-        column = metric.removeprefix("policy_")
-        items = [item for item in measured if item.metric == metric]
-        means = means_by(key, items, curve, statistics).drop("n")
-        if table is not None:  # a run diverged in all its measurements or in none
-            means = means.drop("diverged")
-        means = means.rename({"mean": column, "low": f"{column}_low", "high": f"{column}_high"})
-        keys = ["game", "learning_rate", "hidden", "seed"]
-        table = means if table is None else table.join(means, on=keys, validate="1:1")
-    assert table is not None
-    return table
+    variants = find_variants(_parameterization, measured)
+    by_run: dict[str, list[Measured]] = {}
+    for item in measured:
+        by_run.setdefault(item.run.run_id, []).append(item)
+    rows = []
+    for run_id, items in by_run.items():
+        run, diverged = items[0].run, any(item.diverged for item in items)
+        row: dict[str, Any] = {**_parameterization(items[0]), "variant": variants.of(run)}
+        row |= {"seed": run.seed}
+        for item in sorted(items, key=lambda item: list(_CURVES).index(item.metric)):
+            column = item.metric.removeprefix("policy_")
+            values = np.full((1, 1), np.nan) if diverged else _CURVES[item.metric](item).units
+            interval = mean_interval(
+                values,
+                confidence=statistics["confidence"],
+                resamples=statistics["resamples"],
+                generator=numpy_generator(f"{run_id}-{column}", "bootstrap"),
+            )
+            row |= {column: float(interval.mean[0])}
+            row |= {f"{column}_low": float(interval.low[0])}
+            row |= {f"{column}_high": float(interval.high[0])}
+        rows.append({**row, "diverged": int(diverged)})
+    if all(row["diverged"] for row in rows):
+        runs = ", ".join(sorted(by_run))
+        raise UserError(f"config key 'learning_rates': all runs of a table diverged ({runs})")
+    return pl.DataFrame(sorted(rows, key=lambda row: (row["game"], variants.order[row["variant"]])))
 
 
 def parameterization_correlations(
@@ -51,21 +64,26 @@ def parameterization_correlations(
 ) -> pl.DataFrame:
     """Pearson's r of sign variance with score and with interference, over runs.
 
-    The column diverged counts those left out.
+    Intervals are over parameterizations, each with all its seeds: the column cells counts them.
+    The column diverged counts the runs left out.
     """
     table = parameterizations(measured, statistics)
     rows = []
-    for (game,), all_runs in table.group_by("game", maintain_order=True):
+    for (game, variant), all_runs in table.group_by("game", "variant", maintain_order=True):
         runs = all_runs.filter(pl.col("diverged") == 0)
-        diverged = len(all_runs) - len(runs)
         for y in ("score", "function_interference"):
             correlation = pearson(
                 runs["sign_variance"].to_numpy(),
                 runs[y].to_numpy(),
                 confidence=statistics["confidence"],
-                resamples=statistics["resamples"],
-                generator=numpy_generator(f"{game}-{y}", "bootstrap"),
+                cells=[f"{rate} {hidden}" for rate, hidden in runs.select(_CELL).rows()],
             )
-            row = {"game": game, "x": "sign_variance", "y": y, **correlation._asdict()}
-            rows.append({**row, "diverged": diverged})
+            row = {"game": game, "variant": variant, "x": "sign_variance", "y": y}
+            row |= {**correlation._asdict(), "diverged": len(all_runs) - len(runs)}
+            rows.append(row)
     return pl.DataFrame(rows)
+
+
+def _parameterization(item: Measured) -> Key:
+    run = item.run
+    return {"game": run.game, "learning_rate": run.learning_rate, "hidden": run.hidden}

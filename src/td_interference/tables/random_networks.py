@@ -1,6 +1,6 @@
 """The tables of ρ' at initialisation: its distribution, and how far eq. 36 holds (section 6)."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +10,7 @@ from scipy import stats
 
 from td_interference.random_studies import Study
 from td_interference.seeds import numpy_generator
+from td_interference.statistics import mean_interval
 from td_interference.tables.reduce import MeasuredStudy
 
 STATISTICS = (  # rows of the summary, in this order
@@ -26,7 +27,7 @@ BINS_PER_DECADE = 5
 
 
 class Estimates(NamedTuple):
-    """Some statistics and their bootstrap intervals, [S] each."""
+    """Some statistics and their intervals, [S] each."""
 
     value: NDArray[np.float64]
     low: NDArray[np.float64]
@@ -40,18 +41,18 @@ def random_networks_summary(
 
     Args:
         measured: The studies.
-        statistics: "confidence" and "resamples" of the bootstrap, which resamples whole networks,
-            since pairs within one depend on each other.
+        statistics: "confidence" of the intervals, and "resamples" of the bootstrap.
 
     Returns:
         study, network, hidden, normal, statistic (in the order of `STATISTICS`), value, low, high,
-        n (networks).
+        n (networks). Intervals are over networks, since pairs within one depend on each other:
+        those of the mean as all means' (`statistics.mean_interval`), the others Student's t with
+        the standard error of a bootstrap over networks. That of the skewness is too narrow where
+        tails are heavy: no few networks show how heavy.
     """
     rows = []
     for study, arrays in measured:
-        estimates = _over_networks(
-            arrays["change"], _distribution, statistics, f"{study.run_id}-summary"
-        )
+        estimates = _summary(arrays["change"], statistics, f"{study.run_id}-summary")
         rows += [
             {**_key(study), "statistic": name, "value": value, "low": low, "high": high, "n": n}
             for n in [len(arrays["change"])]
@@ -98,20 +99,18 @@ def random_networks_step_sizes(
 
     Args:
         measured: The studies.
-        statistics: "confidence" and "resamples" of the bootstrap over networks.
+        statistics: "confidence" of the intervals.
 
     Returns:
-        study, network, hidden, normal, step_size, median, low, high, n (networks).
+        study, network, hidden, normal, step_size, median, low, high, n (networks). The bounds are
+        the networks of such ranks that the median's own lies between with at least that
+        confidence; NaN where the networks are too few for it (95% takes six).
     """
     rows = []
     for study, arrays in measured:
         errors = arrays["relative_error"]
-        estimates = _over_networks(
-            errors,
-            lambda drawn: np.median(drawn, axis=0),
-            statistics,
-            f"{study.run_id}-step_sizes",
-        )
+        bounds = [_median_bounds(column, statistics["confidence"]) for column in errors.T]
+        estimates = Estimates(np.median(errors, axis=0), *np.array(bounds).T)
         rows += [
             {**_key(study), "step_size": step, "median": value, "low": low, "high": high, "n": n}
             for n in [len(errors)]
@@ -157,33 +156,37 @@ def _distribution(changes: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.array([changes.mean(), *quantiles, skewness, np.mean(changes < 0)])
 
 
-def _over_networks(
-    networks: NDArray[np.float64],
-    statistic: Callable[[NDArray[np.float64]], NDArray[np.float64]],
-    statistics: Mapping[str, Any],
-    stream: str,
+def _summary(
+    networks: NDArray[np.float64], statistics: Mapping[str, Any], stream: str
 ) -> Estimates:
-    """Return statistics of all networks with percentile intervals, resampling networks.
+    """Return the `STATISTICS` of all pairs with their intervals.
 
     Args:
-        networks: What was measured of each, [networks, ...].
-        statistic: Of as many networks, [S].
+        networks: ρ' of each, [networks, pairs].
         statistics: "confidence" and "resamples".
         stream: Name of the random stream.
     """
+    n, generator = len(networks), numpy_generator(stream, "bootstrap")
+    value = _distribution(networks)
+    drawn = generator.integers(0, n, (statistics["resamples"], n))
+    spread = np.std([_distribution(networks[numbers]) for numbers in drawn], axis=0, ddof=1)
+    # The bootstrap's variance divides by n where an unbiased one divides by n - 1.
+    reach = stats.t.ppf((1 + statistics["confidence"]) / 2, n - 1) * spread * np.sqrt(n / (n - 1))
+    low, high = value - reach, value + reach
+    share = STATISTICS.index("share_negative")
+    low[share], high[share] = np.clip([low[share], high[share]], 0, 1)
+    mean = mean_interval(
+        networks.mean(axis=1),
+        confidence=statistics["confidence"],
+        resamples=statistics["resamples"],
+        generator=generator,
+    )
+    first = STATISTICS.index("mean")
+    low[first], high[first] = mean.low, mean.high
+    return Estimates(value, low, high)
 
-    def of_drawn(drawn: NDArray[np.int64], axis: int) -> NDArray[np.float64]:
-        return np.moveaxis(
-            np.apply_along_axis(lambda numbers: statistic(networks[numbers]), axis, drawn), -1, 0
-        )
 
-    interval = stats.bootstrap(
-        (np.arange(len(networks)),),
-        of_drawn,
-        vectorized=True,
-        n_resamples=statistics["resamples"],
-        confidence_level=statistics["confidence"],
-        method="percentile",
-        rng=numpy_generator(stream, "bootstrap"),
-    ).confidence_interval
-    return Estimates(statistic(networks), interval.low, interval.high)
+def _median_bounds(values: NDArray[np.float64], confidence: float) -> tuple[float, float]:
+    """Return the order statistics between which the median is, [N]; NaN where there are none."""
+    interval = stats.quantile_test(values, q=0, p=0.5).confidence_interval(confidence)
+    return interval.low, interval.high

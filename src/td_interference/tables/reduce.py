@@ -15,10 +15,10 @@ from td_interference.generalization.grid import CellGroup
 from td_interference.grid import RunSpec
 from td_interference.random_studies import Study
 from td_interference.seeds import numpy_generator
-from td_interference.statistics import mean_over_runs
+from td_interference.statistics import mean_over_runs, out_of_range
 from td_interference.table_files import write_table
+from td_interference.tables.variants import Key, find_variants
 
-Key = dict[str, str | float]  # columns of a table
 Run = RunSpec | ControlSettings
 
 # Names of the records that describe runs, as Snakemake's params carry them.
@@ -35,7 +35,7 @@ class Measured(NamedTuple):
     experiment: str = ""  # for which the run was measured
     metric: str = ""
     checkpoints: Sequence[int] = ()  # update steps that the experiment looks at
-    diverged: bool = False  # its training did; it is counted, and in no mean
+    diverged: bool = False  # its training did, or `overflowed`; it is counted, and in no mean
 
 
 class MeasuredStudy(NamedTuple):
@@ -71,30 +71,41 @@ def means_by(
     curve: Callable[[Measured], Curve],
     statistics: Mapping[str, Any],
 ) -> pl.DataFrame:
-    """Return one row per key and position: the mean over the key's runs with its interval.
+    """Return one row per key, variant and position: the mean over runs with its interval.
 
     Args:
-        key: What a run is grouped by, as the row's first columns; rows keep the order of the runs.
+        key: What a line is of, as the row's first columns.
         measured: All runs of the experiment.
         curve: What to take from each.
         statistics: "confidence" and "resamples".
 
     Returns:
-        The key's columns, those of the positions, mean, low, high, n (runs in the mean), diverged
-        (runs left out of it). Where all of a key's runs diverged, n is 0 and the means are NaN.
+        The key's columns, variant (`tables.variants`), those of the positions, mean, low, high, n
+        (runs in the mean), diverged (runs left out of it), not_measured (runs without a value at
+        that position); the last three add up to all runs of the key and variant. Where n is 0 the
+        mean is NaN, where it is 1 the interval is. Rows are in the order of the games' names, then
+        of the variants, then of the runs.
 
     Raises:
         UserError: If all runs diverged.
     """
+    variants = find_variants(key, measured)
     groups: dict[tuple, list[Measured]] = {}
     for item in measured:
-        groups.setdefault(tuple(key(item).items()), []).append(item)
+        line = {**key(item), "variant": variants.of(item.run)}
+        groups.setdefault(tuple(line.items()), []).append(item)
     good = [item for item in measured if not item.diverged]
     if not good:
         runs = ", ".join(sorted({item.run.run_id for item in measured}))
         raise UserError(f"config key 'learning_rates': all runs of a table diverged ({runs})")
+
+    def place_of(line: tuple) -> tuple[Any, int]:
+        columns = dict(line)
+        return columns["game"], variants.order[columns["variant"]]
+
     rows = []
-    for columns, items in groups.items():
+    for columns in sorted(groups, key=place_of):
+        items = groups[columns]
         curves = [curve(item) for item in items if not item.diverged]
         positions = curves[0].positions if curves else curve(good[0]).positions
         interval = mean_over_runs(
@@ -104,6 +115,7 @@ def means_by(
             generator=numpy_generator(repr(columns), "bootstrap"),
         )
         for place, position in enumerate(positions):
+            n = int(interval.n[place])
             rows.append(
                 {
                     **dict(columns),
@@ -111,11 +123,30 @@ def means_by(
                     "mean": float(interval.mean[place]),
                     "low": float(interval.low[place]),
                     "high": float(interval.high[place]),
-                    "n": len(curves),
+                    "n": n,
                     "diverged": len(items) - len(curves),
+                    "not_measured": len(curves) - n,
                 }
             )
     return pl.DataFrame(rows)
+
+
+def overflowed(kind: storage.Table, arrays: storage.Arrays) -> bool:
+    """Whether a run's learning blew up, by what was measured of it, though its training was finite.
+
+    So it did if a number is infinite or out of range (`statistics.out_of_range`), or is NaN where
+    its kind knows no NaN. It then counts as diverged for all that is made of this measurement.
+
+    Args:
+        kind: Of the measurement.
+        arrays: Of it.
+    """
+    return any(
+        bool(out_of_range(arrays[name]).any())
+        or (not field.may_lack and bool(np.isnan(arrays[name]).any()))
+        for name, field in kind.fields.items()
+        if arrays[name].dtype.kind == "f"
+    )
 
 
 def all_games(measured: Sequence[Measured]) -> str:
@@ -145,7 +176,7 @@ def compute_table(
         runs: What was measured: "experiment", "metric", "checkpoints", the "run"'s `to_dict`, and
             the name of its "record".
         measurement_paths: The measurements, in the same order.
-        statistics: "confidence" and "resamples" of the bootstrap.
+        statistics: "confidence" of the intervals, and "resamples" of the bootstrap.
         parquet_path: File to write.
         csv_path: File to write.
         on_divergence: "leave_out" to do without runs whose training diverged.
@@ -157,8 +188,9 @@ def compute_table(
     for item in measured:
         if isinstance(item, Measured) and item.diverged and on_divergence != "leave_out":
             raise UserError(
-                f"{item.run.run_id}: its training diverged; lower 'learning_rates', or go on "
-                "without such runs by 'training.on_divergence: leave_out'"
+                f"{item.run.run_id}: its training diverged, or its {item.metric} overflows; lower "
+                "'learning_rates', or go on without such runs by 'training.on_divergence: "
+                "leave_out'"
             )
     write_table(tables.load(name)(measured, statistics), parquet_path, csv_path)
 
@@ -177,11 +209,12 @@ def _read(item: Mapping[str, Any], path: Path | str) -> Measured | MeasuredStudy
         )
     record = _RECORDS[item["record"]]
     schema = storage.MEASUREMENTS[metrics.entry(item["metric"]).module]
+    arrays = storage.read(path, schema)
     return Measured(
         record.from_dict(item["run"]),
-        storage.read(path, schema),
+        arrays,
         item["experiment"],
         item["metric"],
         item["checkpoints"],
-        "diverged_at" in storage.read_attributes(path, schema),
+        "diverged_at" in storage.read_attributes(path, schema) or overflowed(schema, arrays),
     )

@@ -57,9 +57,10 @@ def momentum_variance(measured: Sequence[Measured], statistics: Mapping[str, Any
             name: _spread(item.arrays[name])
             for name in ("interference", "change", "momentum_interference", "momentum_change")
         }
-        ratio = spread["momentum_change"] / spread["change"]
-        own_units = spread["momentum_interference"] / spread["interference"]
-        values = {**spread, "change_ratio": ratio, "relative_change_ratio": ratio / own_units}
+        ratio = _ratio(spread["momentum_change"], spread["change"])
+        own_units = _ratio(spread["momentum_interference"], spread["interference"])
+        relative = _ratio(ratio, own_units)
+        values = {**spread, "change_ratio": ratio, "relative_change_ratio": relative}
         return curves.over_checkpoints(item, values, "quantity")
 
     return means_by(lambda item: {"game": item.run.game}, measured, quantities, statistics)
@@ -69,3 +70,8 @@ def _spread(pairs: NDArray) -> NDArray[np.float64]:
     """Return the standard deviation over pairs A ≠ B, [checkpoints, N, N] to [checkpoints]."""
     apart = ~np.eye(pairs.shape[-1], dtype=bool)
     return pairs[:, apart].astype(np.float64).std(axis=1)
+
+
+def _ratio(above: NDArray[np.float64], below: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the ratio, NaN (nothing measured) where there is nothing to divide by."""
+    return np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0)

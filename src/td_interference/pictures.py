@@ -1,0 +1,55 @@
+"""How every picture is drawn and written: alike for all users, whatever their matplotlibrc says."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from td_interference.files import atomic_path
+
+PNG_DPI = 250
+
+_SETTINGS: dict[str, Any] = {
+    "font.size": 7.5,
+    "axes.titlesize": 7.5,
+    "figure.titlesize": 7.5,
+    "axes.labelsize": 7.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "axes.linewidth": 0.6,
+    "lines.linewidth": 1.2,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "pdf.fonttype": 42,  # text stays text
+    "figure.dpi": 100,
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Apply the project's style within the block alone, over matplotlib's own defaults."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_SETTINGS)  # type: ignore[arg-type]
+        yield
+
+
+def write(figure: Figure, path: Path | str, caption: str = "") -> None:
+    """Write a picture; within `style`. Equal pictures are equal files: there is no date in them.
+
+    Args:
+        figure: The picture.
+        path: File to write, .pdf or .png.
+        caption: For the file's own description; "" for none.
+    """
+    path = Path(path)
+    if path.suffix == ".pdf":
+        metadata = {"CreationDate": None} | ({"Subject": caption} if caption else {})
+    else:
+        metadata = {"Description": caption} if caption else {}
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format=path.suffix[1:], dpi=PNG_DPI, metadata=metadata)
