@@ -1,17 +1,11 @@
 """The whole workflow at smoke scale through `make`, and what Snakemake then finds to redo."""
 
-import os
 import re
-import resource
 import shutil
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import polars as pl
 import pytest
+from projects import call, cpu_seconds, edited, make, planned, pretend
 from tree import ROOT, copy_tree
 
 from td_interference import figures, metrics, storage
@@ -25,85 +19,35 @@ GENERALIZATION = ("fig1", "fig2", "fig8", "fig9")
 N_RUNS = 4  # of TD(λ): two λ, two seeds
 N_FIXED = 25  # runs from D* of all experiments, those that two of them want counted once
 N_CONTROL = 8  # four optimizers, two seeds
-BIN = Path(sys.executable).parent
-DEADLINE = 2400  # seconds; `make atari` at smoke scale takes 5 to 15 minutes on 2 cores
-
-
-OWN = '''
-"""Half Monte Carlo, half Q-learning."""
-
-from td_interference.objectives.q_base import QLearningObjective
-
-
-class Objective(QLearningObjective):
-    """Q(S_t, A_t) towards the mean of the return and the TD target of a frozen copy."""
-
-    bootstraps = False  # its target is not R + γ max Q(S') alone, as the second-order terms need
-
-    @property
-    def bootstrap_network(self):
-        """The frozen copy."""
-        return self.frozen_network
-
-    def target(self, index):
-        """Return the td_target of each transition, [N]."""
-        return 0.5 * (self.td_target(index) + self.replay.monte_carlo_return[index])
-'''
-
-
-def call(command, directory):
-    """Run a command to its end, or end it with all that it started."""
-    process = subprocess.Popen(
-        command,
-        cwd=directory,
-        env={
-            **os.environ,
-            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": str(Path(directory) / "src"),
-        },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        said, errors = process.communicate(timeout=DEADLINE)
-    except BaseException:
-        os.killpg(process.pid, signal.SIGKILL)
-        raise
-    return subprocess.CompletedProcess(command, process.returncode, said, errors)
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    """A copy of the tracked files in an empty directory, with all figures made by `make`."""
-    directory = copy_tree(tmp_path_factory.mktemp("project"))
-    # The environment is the one the tests run in; `make` then finds it ready.
-    ready = Path(sys.prefix) / ".ready"
-    if not ready.exists():
-        pytest.skip("the tests run in an environment that `make` did not set up")
-    said = ""
+def made(tmp_path_factory):
+    """All figures made by `make` in an empty directory: 181 jobs, minutes."""
+    directory = copy_tree(tmp_path_factory.mktemp("made"))
     for target in ("generalization", "atari"):
-        done = call(["make", target, "SCALE=smoke", "CORES=2", f"VENV={sys.prefix}"], directory)
+        done = make(target, directory, cores=2)
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-5000:]
         made = {path.stem for path in (directory / "results").glob("*.pdf")}
         assert (made == set(GENERALIZATION)) == (target == "generalization")
-        said += done.stdout + done.stderr
-    (directory / "make.log").write_text(said)
     return directory
 
 
-def planned(project, *arguments, targets=("results/fig5.pdf",)):
-    """What `snakemake -n` would do: jobs by rule."""
-    done = call(["snakemake", "-n", *targets, "--config", "scale=smoke", *arguments], project)
-    assert done.returncode == 0, done.stdout + done.stderr
-    rows = re.findall(r"^(\w+)\s+(\d+)$", done.stdout + done.stderr, flags=re.MULTILINE)
-    return {rule: int(count) for rule, count in rows if rule != "total"}
+@pytest.fixture(scope="module")
+def pretended(tmp_path_factory):
+    return pretend("all", tmp_path_factory.mktemp("pretended"))
+
+
+@pytest.fixture(scope="module", params=["pretended", pytest.param("made", marks=pytest.mark.slow)])
+def project(request):
+    """A project in which every figure is made; what is to be done again is the same in both."""
+    return request.getfixturevalue(request.param)
 
 
 @pytest.mark.workflow
-def test_every_product_is_there_and_good(project):
-    results = project / "results"
+@pytest.mark.slow
+def test_every_product_is_there_and_good(made):
+    results = made / "results"
     for figure in FIGURES:
         for kind in ("pdf", "png", "csv"):
             assert (results / f"{figure}.{kind}").stat().st_size > 0
@@ -120,7 +64,7 @@ def test_every_product_is_there_and_good(project):
     for seed in (0, 1):
         replay = Replay.load(smoke / "replay" / f"ms_pacman-seed{seed}.h5")
         assert len(replay) >= 1500 and replay.n_actions == 9
-    plan = make_plan({"scale": "smoke", "device": "auto"}, project / "workflow")
+    plan = make_plan({"scale": "smoke", "device": "auto"}, made / "workflow")
     control, fixed = [], []
     for run in sorted((smoke / "runs").iterdir()):
         (control if "-control-" in run.name else fixed).append(run)
@@ -154,31 +98,12 @@ def test_every_product_is_there_and_good(project):
 
 
 @pytest.mark.workflow
-def test_a_person_waiting_sees_progress(project):
-    said = (project / "make.log").read_text()
-    assert re.search(r"train_run \S+: 200/200 updates \[.*updates/s\]", said)
-    assert re.search(r"train_expert .*agent steps/s\]", said)
-
-
-@pytest.mark.workflow
 def test_a_second_call_does_nothing_in_ten_seconds(project):
-    started = time.monotonic()
-    done = call(["make", "results/fig5.pdf", "SCALE=smoke", f"VENV={sys.prefix}"], project)
-    assert done.returncode == 0 and time.monotonic() - started < 10
+    before = cpu_seconds()
+    done = make("results/fig5.pdf", project)
+    assert done.returncode == 0 and cpu_seconds() - before < 10
     assert "Nothing to be done" in done.stdout + done.stderr
     assert planned(project, targets=[f"results/{figure}.pdf" for figure in FIGURES]) == {}
-
-
-def edited(path, text="\nEDITED = True\n"):
-    """Edit a file; return a function that undoes it, modification time and all."""
-    before, status = path.read_bytes(), path.stat()
-
-    def undo():
-        path.write_bytes(before)
-        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-
-    path.write_text(path.read_text() + text)
-    return undo
 
 
 @pytest.mark.workflow
@@ -362,28 +287,29 @@ def test_figures_train_what_they_need_alone(tmp_path):
 
 
 @pytest.mark.workflow
-def test_an_objective_of_ones_own_goes_through_the_pipeline(project):
+@pytest.mark.slow
+def test_an_objective_of_ones_own_goes_through_the_pipeline(made):
     """One file outside of the package; it joins the figures that compare objectives."""
-    (project / "half_way.py").write_text(OWN)
-    before = planned(project, targets=["results/fig3.pdf", "results/fig7.pdf"])
+    shutil.copy2(ROOT / "tests" / "half_way.py", made)
+    before = planned(made, targets=["results/fig3.pdf", "results/fig7.pdf"])
     assert before == {}
     over = ["--config", "scale=smoke", "own_objectives=[half_way.py]"]
     target = "results/smoke/figures/fig3.pdf"
-    jobs = planned(project, "own_objectives=[half_way.py]", targets=[target])
+    jobs = planned(made, "own_objectives=[half_way.py]", targets=[target])
     assert jobs == {"train_run": 2, "measure_run": 2, "compute_table": 1, "make_figure": 1}
-    done = call(["snakemake", target, "--cores", "2", *over], project)
+    done = call(["snakemake", target, "--cores", "2", *over], made)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
-    table = pl.read_csv(project / "results" / "smoke" / "figures" / "fig3.csv")
+    table = pl.read_csv(made / "results" / "smoke" / "figures" / "fig3.csv")
     assert table.filter(pl.col("objective") == "half_way")["mean"].is_finite().all()
     assert table["objective"].n_unique() == 4
     # An edited objective trains its own runs again, and no other.
-    edited(project / "half_way.py")
-    jobs = planned(project, "own_objectives=[half_way.py]", targets=[target])
+    edited(made / "half_way.py")
+    jobs = planned(made, "own_objectives=[half_way.py]", targets=[target])
     assert jobs == {"train_run": 2, "measure_run": 2, "compute_table": 1, "make_figure": 1}
     # Taken out again, the figure is that of the shipped objectives.
-    done = call(["snakemake", "results/fig3.pdf", "--cores", "2", *over[:2]], project)
+    done = call(["snakemake", "results/fig3.pdf", "--cores", "2", *over[:2]], made)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
-    assert planned(project, targets=["results/fig3.pdf"]) == {}
+    assert planned(made, targets=["results/fig3.pdf"]) == {}
 
 
 @pytest.mark.workflow
@@ -409,30 +335,6 @@ def test_wrong_settings_stop_before_the_first_job(project, over, message):
     done = call(["snakemake", "results/fig5.pdf", "--cores", "1", "--config", over], project)
     said = done.stdout + done.stderr
     assert done.returncode != 0 and message in said and "Traceback" not in said
-
-
-@pytest.mark.workflow
-def test_a_damaged_replay_stops_its_job_with_one_line_and_loses_nothing(project, tmp_path):
-    replay = project / "results" / "smoke" / "replay" / "ms_pacman-seed0.h5"
-    measurement = project / "results/smoke/metrics/stiffness"
-    measurement /= "ms_pacman-td_lambda0-adam-lr0.0001-h8-seed0.h5"
-    shutil.copy2(replay, tmp_path)
-    shutil.copy2(measurement, tmp_path)
-    measurement.unlink()
-    status = replay.stat()
-    with replay.open("r+b") as file:
-        file.truncate(status.st_size // 2)
-    os.utime(replay, ns=(status.st_atime_ns, status.st_mtime_ns))
-    try:
-        target = str(measurement.relative_to(project))
-        done = call(["snakemake", target, "--cores", "1", "--config", "scale=smoke"], project)
-        said = done.stdout + done.stderr
-        assert done.returncode != 0 and "Traceback" not in said
-        assert re.search(r"^error: .*ms_pacman-seed0\.h5: damaged", said, flags=re.MULTILINE)
-        assert not measurement.exists() and replay.exists()
-    finally:
-        shutil.copy2(tmp_path / replay.name, replay)
-        shutil.copy2(tmp_path / measurement.name, measurement)
 
 
 @pytest.mark.workflow
@@ -465,12 +367,11 @@ def test_the_whole_study_plans_on_a_cluster(tmp_path, device, gpus):
 
 def test_paper_scale_plans(tmp_path):
     """All of it, in 20 seconds of processor time: the clock's depends on what else runs."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    before = cpu_seconds()
     command = ["snakemake", "-n", "all", "--directory", str(tmp_path)]
     command += ["--configfile", str(ROOT / "config.yaml"), "--config", "scale=paper"]
     done = call([*command, "--snakefile", str(ROOT / "Snakefile")], ROOT)
     assert done.returncode == 0, done.stderr
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime <= 20
+    assert cpu_seconds() - before <= 20
     jobs = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, flags=re.MULTILINE))
     assert (int(jobs["train_group"]), int(jobs["prepare_dataset"])) == (6 * 96 + 24, 4)

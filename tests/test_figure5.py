@@ -1,0 +1,213 @@
+"""Figure 5 at smoke scale, made from nothing, and what then holds of its results."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from projects import BIN, call, cpu_seconds, edited, make, planned
+from stages import digests
+from tree import ROOT, copy_tree
+
+from td_interference import storage
+from td_interference.agents.expert_file import load_expert
+from td_interference.replay import Replay
+from td_interference.storage.checkpoints import checkpoint_steps
+
+SMALL = ["--config", "scale=smoke", "resume_interval=0.2"]
+TIMES = ("logs", "benchmarks")  # these hold times, which differ
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """Figure 5, made by `make` on one core in a copy of the tracked files."""
+    directory = copy_tree(tmp_path_factory.mktemp("figure5"))
+    done = make("results/fig5.pdf", directory)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-5000:]
+    (directory / "make.log").write_text(done.stdout + done.stderr)
+    return directory
+
+
+def test_every_product_is_there_and_good(project):
+    results = project / "results"
+    for kind in ("pdf", "png", "csv"):
+        published = (results / f"fig5.{kind}").read_bytes()
+        assert published
+        assert published == (results / "smoke" / "figures" / f"fig5.{kind}").read_bytes()
+    figure = pl.read_csv(results / "fig5.csv")
+    assert figure.columns == ["game", "lambda", "offset", "mean", "low", "high", "n"]
+    assert figure["offset"].unique().sort().to_list() == list(range(-30, 31))
+    assert figure["n"].unique().to_list() == [2]
+    smoke = results / "smoke"
+    _, settings = load_expert(smoke / "experts" / "ms_pacman" / "expert.safetensors")
+    assert settings.game == "ms_pacman"
+    assert pl.read_csv(smoke / "experts" / "ms_pacman" / "evaluation.csv")["agent"].n_unique() == 2
+    for seed in (0, 1):
+        replay = Replay.load(smoke / "replay" / f"ms_pacman-seed{seed}.h5")
+        assert len(replay) >= 1500 and replay.n_actions == 9
+    runs = sorted((smoke / "runs").iterdir())
+    assert len(runs) == 4
+    for run in runs:
+        assert checkpoint_steps(run / "checkpoints.h5") == [100, 200]
+        assert pl.read_csv(run / "learning_curve.csv")["update_step"][-1] == 200
+    assert not list(smoke.glob("state/**/*.pt")), "resume states are removed after success"
+    assert list(smoke.glob("logs/train_run/*.log")), "each job has its log"
+
+
+def test_a_person_waiting_sees_progress(project):
+    said = (project / "make.log").read_text()
+    assert re.search(r"train_run \S+: 200/200 updates \[.*updates/s\]", said)
+    assert re.search(r"train_expert .*agent steps/s\]", said)
+
+
+def test_a_second_call_does_nothing_in_ten_seconds(project):
+    before = cpu_seconds()
+    done = make("results/fig5.pdf", project)
+    assert done.returncode == 0 and cpu_seconds() - before < 10
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("module", "jobs"),
+    [
+        ("figures/style.py", {"make_figure": 1, "publish": 1}),
+        (
+            "metrics/stiffness.py",
+            {"measure_run": 4, "compute_table": 1, "make_figure": 1, "publish": 1},
+        ),
+        ("training.py", {}),
+    ],
+)
+def test_edited_code_redoes_what_depends_on_it(project, module, jobs):
+    undo = edited(project / "src" / "td_interference" / module)
+    try:
+        assert planned(project) == jobs
+    finally:
+        undo()
+
+
+def test_a_damaged_replay_stops_its_job_with_one_line_and_loses_nothing(project, tmp_path):
+    replay = project / "results" / "smoke" / "replay" / "ms_pacman-seed0.h5"
+    measurement = project / "results/smoke/metrics/stiffness"
+    measurement /= "ms_pacman-td_lambda0-adam-lr0.0001-h8-seed0.h5"
+    shutil.copy2(replay, tmp_path)
+    shutil.copy2(measurement, tmp_path)
+    measurement.unlink()
+    status = replay.stat()
+    with replay.open("r+b") as file:
+        file.truncate(status.st_size // 2)
+    os.utime(replay, ns=(status.st_atime_ns, status.st_mtime_ns))
+    try:
+        target = str(measurement.relative_to(project))
+        done = call(["snakemake", target, "--cores", "1", "--config", "scale=smoke"], project)
+        said = done.stdout + done.stderr
+        assert done.returncode != 0 and "Traceback" not in said
+        assert re.search(r"^error: .*ms_pacman-seed0\.h5: damaged", said, flags=re.MULTILINE)
+        assert not measurement.exists() and replay.exists()
+    finally:
+        shutil.copy2(tmp_path / replay.name, replay)
+        shutil.copy2(tmp_path / measurement.name, measurement)
+
+
+_started: list[subprocess.Popen] = []
+
+
+@pytest.fixture(autouse=True)
+def nothing_goes_on_after_a_test():
+    yield
+    for process in _started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    _started.clear()
+
+
+def start(directory: Path, cores: int, *arguments: str) -> subprocess.Popen:
+    """Start Snakemake as the leader of a process group of its own."""
+    process = subprocess.Popen(
+        ["snakemake", "--cores", str(cores), *arguments],
+        cwd=directory,
+        env={
+            **os.environ,
+            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": str(directory / "src"),
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    _started.append(process)
+    return process
+
+
+def finish(process: subprocess.Popen) -> str:
+    said, _ = process.communicate(timeout=900)
+    assert process.returncode == 0, said[-5000:]
+    return said
+
+
+def results(directory: Path) -> dict[str, str]:
+    """Digests of all results; logs and benchmarks hold times."""
+    found = digests(directory / "results")
+    return {name: digest for name, digest in found.items() if not set(TIMES) & set(name.split("/"))}
+
+
+def test_any_number_of_cores_and_any_kill_give_the_same_bytes(project, tmp_path):
+    """On two cores, and all killed at once in each of three stages; then the plain call again."""
+    directory = copy_tree(tmp_path)
+    call = ["--rerun-incomplete", "results/fig5.pdf", *SMALL]
+    said = ""
+    for stage in ("train_expert", "collect_replay", "train_run"):
+        process = start(directory, 2, *call)
+        deadline = time.monotonic() + 300
+        while not list((directory / "results/smoke/state" / stage).glob("*/state-*.pt")):
+            assert process.poll() is None and time.monotonic() < deadline, stage
+            time.sleep(0.005)
+        os.killpg(process.pid, signal.SIGKILL)
+        said += process.communicate()[0]
+    said += finish(start(directory, 2, *call))
+    for job in ("train_expert", "collect_replay", "train_run"):
+        assert f"{job} ms_pacman" in said
+    assert "goes on from" in said and "playing the stored actions again" in said
+    mine, others = results(directory), results(project)
+    assert mine == others and {Path(name).suffix for name in mine} >= {
+        *(".h5", ".parquet", ".csv", ".pdf", ".png", ".safetensors")
+    }
+    assert not list((directory / "results/smoke/state").rglob("*.pt"))
+
+
+def test_a_table_goes_on_without_a_run_that_diverged(project):
+    """Two learning rates, one of them absurd, through the whole workflow."""
+    runs = "{learning_rates: [1.0e-4, 1.0e+30], hidden: [8], seeds: 1}"
+    training = ["--config", "scale=smoke", f"experiments={{parameterizations: {runs}}}"]
+    target = "results/smoke/tables/parameterizations.parquet"
+    process = start(project, 2, target, *training)
+    said, _ = process.communicate(timeout=600)
+    assert process.returncode != 0 and "Traceback" not in said
+    assert "lr1e+30-h8-seed0: training diverged" in said and "ms_pacman with learning" in said
+    finish(start(project, 2, target, *training, "training={on_divergence: leave_out}"))
+    table = pl.read_parquet(project / target).sort("learning_rate")
+    assert table["diverged"].to_list() == [0, 1]
+    assert table["sign_variance"].is_nan().to_list() == [False, True]
+
+
+def test_an_objective_of_ones_own_is_trained_and_measured(project):
+    """One file outside of the package."""
+    shutil.copy2(ROOT / "tests" / "half_way.py", project)
+    target = "results/smoke/metrics/gain/ms_pacman-half_way-adam-lr0.0001-h8-seed0.h5"
+    over = "own_objectives=[half_way.py]"
+    assert planned(project, over, targets=[target]) == {"train_run": 1, "measure_run": 1}
+    done = call(["snakemake", target, "--cores", "1", "--config", "scale=smoke", over], project)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    gain = storage.read(project / target, storage.MEASUREMENTS["gain"])["gain"]
+    assert np.isfinite(gain[:, :, gain.shape[-1] // 2]).all()
+    # An edited objective trains its own runs again, and no other.
+    edited(project / "half_way.py")
+    assert planned(project, over, targets=[target]) == {"train_run": 1, "measure_run": 1}
+    assert planned(project, over) == {}
