@@ -55,13 +55,9 @@ coverage: setup
 	$(PYTEST) --cov --cov-report=term-missing:skip-covered
 
 bench: setup
-	$(VENV)/bin/python benchmarks/gram_engine.py
-	$(VENV)/bin/python benchmarks/training.py
-	$(VENV)/bin/python benchmarks/replay.py
-	$(VENV)/bin/python benchmarks/resume.py
-	$(VENV)/bin/python benchmarks/masked_image.py
-	$(VENV)/bin/python benchmarks/stacked_training.py
-	$(VENV)/bin/python benchmarks/integrity.py
+	set -e; for benchmark in benchmarks/*.py; do \
+	  echo; echo "$$benchmark"; $(VENV)/bin/python "$$benchmark"; \
+	done
 
 # In an environment of its own, for the tool's dependencies are none of the project's.
 audit:

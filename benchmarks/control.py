@@ -32,12 +32,16 @@ from td_interference.optimizers import make_optimizer
 from td_interference.screen import FRAMESKIP
 from td_interference.seeds import numpy_generator
 
-GAME, RANDOM_FILL, WARM_UP = "ms_pacman", 4000, 5
-WINDOW, EPISODES, EPISODE_STEPS = 2000, 4, 250
+GAME, WARM_UP, EPISODES = "ms_pacman", 5, 4
 
 
 def made_training(
-    hidden: int, environments: int, updates_per_step: float, directory: Path
+    hidden: int,
+    environments: int,
+    updates_per_step: float,
+    random_fill: int,
+    window: int,
+    directory: Path,
 ) -> ControlTraining:
     """A run that has just begun to learn, on the play of its random fill."""
     training = ControlTraining(
@@ -47,10 +51,10 @@ def made_training(
             n_environments=environments,
             updates_per_step=updates_per_step,
             epsilon_start=0.05,  # greedy from the start, or the network would not act
-            random_fill=RANDOM_FILL,
+            random_fill=random_fill,
             buffer_capacity=20_000,
             restart_period=1000,
-            window=WINDOW,
+            window=window,
             checkpoints=(10**6,),  # beyond what is timed
         ),
         directory,
@@ -96,14 +100,22 @@ def cpu_seconds(call: Callable[[], object]) -> float:
 
 
 def main(
-    hidden: int = 16, environments: int = 4, updates_per_step: float = 0.25, steps: int = 200
+    hidden: int = 16,
+    environments: int = 4,
+    updates_per_step: float = 0.25,
+    steps: int = 200,
+    random_fill: int = 4000,
+    window: int = 2000,
+    episode_steps: int = 250,
 ) -> None:
     """Time steps that do one update each, their network alone, a window and an evaluation."""
     if environments * updates_per_step != 1:
         raise typer.BadParameter("environments times updates-per-step must be 1")
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as directory:
-        training = made_training(hidden, environments, updates_per_step, Path(directory))
+        training = made_training(
+            hidden, environments, updates_per_step, random_fill, window, Path(directory)
+        )
         alone = network_alone(training)
         step_seconds, network_seconds = [], []
         for _ in range(WARM_UP + steps):
@@ -118,13 +130,13 @@ def main(
 
         settings, path = training.settings, Path(directory) / "window.h5"
         per_environment = settings.window_per_environment
-        window = cpu_seconds(
+        writing = cpu_seconds(
             lambda: write_window(
                 path, training.memory, per_environment, settings.gamma, q_values, {}
             )
         )
         # Episodes of one length, so that the time per step does not depend on the play.
-        game = AtariSettings(GAME, max_frames_per_episode=FRAMESKIP * EPISODE_STEPS)
+        game = AtariSettings(GAME, max_frames_per_episode=FRAMESKIP * episode_steps)
         evaluation = cpu_seconds(
             lambda: play_episodes(
                 lambda observation: q_values(torch.from_numpy(observation)).argmax(1).numpy(),
@@ -140,8 +152,8 @@ def main(
     table.add_row("updates/s", f"{1 / step:.1f}")
     table.add_row("ms per step with one update", f"{1000 * step:.2f}")
     table.add_row("of it not the network", f"{1 - network / step:.0%}")
-    table.add_row(f"s per window of {WINDOW} transitions", f"{window:.2f}")
-    table.add_row(f"s per {EPISODES * EPISODE_STEPS} evaluation steps", f"{evaluation:.2f}")
+    table.add_row(f"s per window of {window} transitions", f"{writing:.2f}")
+    table.add_row(f"s per {EPISODES * episode_steps} evaluation steps", f"{evaluation:.2f}")
     Console().print(table)
 
 

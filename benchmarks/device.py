@@ -7,8 +7,8 @@ of the emulators, which play on the CPU in any case, is in the control and exper
     python benchmarks/device.py --only cpu
     python benchmarks/device.py --only cuda --no-exact    torch's own defaults: TF32, any order
 
-Times are medians; on a GPU the clock waits for it. Stated is also how many units of `train_run` per
-second several processes reach together that share the GPU (`--processes`).
+Times are medians of at most `--most` calls; on a GPU the clock waits for it. Stated is also how
+many units of `train_run` per second several processes reach together that share it (`--processes`).
 """
 
 import json
@@ -53,7 +53,7 @@ SECOND_ORDER = {"minibatch": 8, "second_term_factor": 1}
 LEARNING_STARTS = 400  # agent steps
 
 
-def trainer(device: str, hidden: int = 32) -> Trainer:
+def trainer(device: str, hidden: int) -> Trainer:
     """Policy evaluation of a Q-network, whose targets cost a pass of the frozen copy."""
     run = run_spec(
         objective="q_learning",
@@ -67,18 +67,22 @@ def trainer(device: str, hidden: int = 32) -> Trainer:
     return Trainer(run, made_up_replay(device=device))
 
 
-def metric(name: str, settings: dict[str, int], device: str) -> Callable[[], object]:
+def metric(name: str, settings: dict[str, int], device: str, hidden: int) -> Callable[[], object]:
     """One metric of a network that has taken one update."""
-    training = trainer(device)
+    training = trainer(device, hidden)
     training.advance()
     subject = Subject(training.run, training.objective, training.checkpoint())
     return lambda: metrics.load(name)(subject, settings)
 
 
-def control(device: str, folder: Path) -> Callable[[], object]:
+def control(device: str, folder: Path, hidden: int) -> Callable[[], object]:
     """Four agent steps with four updates, as the paper's ratio has it."""
     settings = ControlSettings(
-        "ms_pacman", n_environments=4, updates_per_step=1, random_fill=LEARNING_STARTS
+        "ms_pacman",
+        hidden=hidden,
+        n_environments=4,
+        updates_per_step=1,
+        random_fill=LEARNING_STARTS,
     )
     training = ControlTraining(settings, folder, device, threads=1)
     while training.update_step < 1:
@@ -98,7 +102,6 @@ def group(device: str, folder: Path, **over: object) -> Callable[[], object]:
     """Twenty steps of one image run, of a width and depth in the middle of the paper's."""
     fields = {
         "dataset": "digits",
-        "hidden": 32,
         "extra_layers": 1,
         "n_train": 1000,
         "learning_rate": 1e-3,
@@ -118,20 +121,31 @@ def group(device: str, folder: Path, **over: object) -> Callable[[], object]:
     return lambda: training.advance(20)
 
 
-def works(device: str, folder: Path) -> Iterator[tuple[str, Callable[[], object], int]]:
+def works(
+    device: str, folder: Path, hidden: int
+) -> Iterator[tuple[str, Callable[[], object], int]]:
     """Yield each stage's name, its unit of work, and how often to time it."""
-    yield "train_run: update, hidden 32", trainer(device).advance, 30
-    yield "train_run: update, hidden 64", trainer(device, 64).advance, 8
-    yield "train_control: 4 steps, 4 updates", control(device, folder), 8
+    for width, times in ((hidden, 30), (2 * hidden, 8)):
+        yield f"train_run: update, hidden {width}", trainer(device, width).advance, times
+    yield "train_control: 4 steps, 4 updates", control(device, folder, hidden), 8
     yield "train_expert: step of all environments", expert(device), 8
-    yield "measure_run: stiffness, 100 anchors", metric("stiffness", STIFFNESS, device), 1
-    yield "measure_run: gain, 2 minibatches", metric("gain", GAIN, device), 1
-    yield "measure_run: second_order, 8 samples", metric("second_order", SECOND_ORDER, device), 1
-    classification = group(device, folder, experiment="classification")
+    for name, settings, of in (
+        ("stiffness", STIFFNESS, "100 anchors"),
+        ("gain", GAIN, "2 minibatches"),
+        ("second_order", SECOND_ORDER, "8 samples"),
+    ):
+        yield f"measure_run: {name}, {of}", metric(name, settings, device, hidden), 1
+    classification = group(device, folder, hidden=hidden, experiment="classification")
     yield "train_group: 20 classification updates", classification, 5
     agent = DoubleDQNSettings(learning_starts=LEARNING_STARTS, n_environments=4)
     double_dqn = group(
-        device, folder, experiment="double_dqn", minibatch=128, learning_rate=2.5e-4, agent=agent
+        device,
+        folder,
+        hidden=hidden,
+        experiment="double_dqn",
+        minibatch=128,
+        learning_rate=2.5e-4,
+        agent=agent,
     )
     for _ in range(LEARNING_STARTS // 20):
         double_dqn()
@@ -151,29 +165,35 @@ def median_seconds(call: Callable[[], object], times: int, device: str) -> float
     return statistics.median(seconds[warm_up:])
 
 
-def together(processes: int) -> float:
-    """Updates per second of `train_run`, hidden 32, summed over processes that share the GPU."""
-    command = [sys.executable, __file__, "--one-of-several"]
+def together(processes: int, hidden: int) -> float:
+    """Updates per second of `train_run`, summed over processes that share the GPU."""
+    command = [sys.executable, __file__, "--one-of-several", "--hidden", str(hidden)]
     running = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(processes)]
     return sum(1 / json.loads(process.communicate()[0]) for process in running)
 
 
 def main(
-    only: str = "", processes: int = 4, exact: bool = True, one_of_several: bool = False
+    only: str = "",
+    processes: int = 4,
+    exact: bool = True,
+    one_of_several: bool = False,
+    hidden: int = 32,
+    most: int = 30,
 ) -> None:
     """Time all, and print a table with the ratios."""
     torch.set_num_threads(1)
     if exact:
         compute_exactly()
     if one_of_several:
-        print(json.dumps(median_seconds(trainer("cuda").advance, 1000, "cuda")))
+        print(json.dumps(median_seconds(trainer("cuda", hidden).advance, 1000, "cuda")))
         return
     devices = [only] if only else ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
     measured: dict[str, dict[str, float]] = {}
     for device in devices:
         with tempfile.TemporaryDirectory() as folder:
-            for name, call, times in works(device, Path(folder)):
-                measured.setdefault(name, {})[device] = median_seconds(call, times, device)
+            for name, call, times in works(device, Path(folder), hidden):
+                seconds = median_seconds(call, min(times, most), device)
+                measured.setdefault(name, {})[device] = seconds
     name = torch.cuda.get_device_name() if "cuda" in devices else "no GPU"
     table = Table("ms per unit", "one core", name, "ratio")
     for work, times in measured.items():
@@ -185,7 +205,8 @@ def main(
     Console(width=110).print(table)
     if "cuda" in devices:
         for count in (1, processes):
-            print(f"train_run, hidden 32, {count} processes: {together(count):.0f} updates/s")
+            rate = together(count, hidden)
+            print(f"train_run, hidden {hidden}, {count} processes: {rate:.0f} updates/s")
 
 
 if __name__ == "__main__":

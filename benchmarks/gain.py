@@ -54,7 +54,6 @@ def subject_of(objective: str, replay: Replay, hidden: int, minibatch: int) -> S
     """Return a run after one update."""
     run = RunSpec(
         game="made_up",
-        task="policy_evaluation",
         objective=objective,
         lambda_=0.9 if objective == "td_lambda" else None,
         loss="capped",

@@ -10,8 +10,10 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Annotated
 
 import torch
+import typer
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from problems import replay_arrays, run_spec
@@ -25,31 +27,37 @@ from td_interference.resume import ResumeState
 from td_interference.training import Trainer
 
 INTERVAL = 60.0  # seconds, as at every scale
-SAVES = 9
 
 
-def trainings() -> dict[str, Trainer | ExpertTraining | ControlTraining]:
-    """Trainings with the paper's networks, after some updates, so that optimizers have state."""
-    run = Trainer(run_spec(hidden=32, steps=1000), Replay(replay_arrays()))
+def trainings(
+    play: int, hidden: int, folder: Path
+) -> dict[str, Trainer | ExpertTraining | ControlTraining]:
+    """Trainings after some updates, so that optimizers have state."""
+    run = Trainer(run_spec(hidden=hidden, steps=1000), Replay(replay_arrays()))
     for _ in range(2):
         run.advance()
-    expert = ExpertTraining(ExpertSettings("ms_pacman", learning_starts=200))
-    control = ControlTraining(
-        ControlSettings("ms_pacman", random_fill=200), Path(tempfile.mkdtemp()), "cpu", 1
-    )
-    for _ in range(204):
+    expert = ExpertTraining(ExpertSettings("ms_pacman", learning_starts=play))
+    settings = ControlSettings("ms_pacman", hidden=hidden, random_fill=play)
+    control = ControlTraining(settings, folder, "cpu", 1)
+    for _ in range(play + 4):
         expert.step()
         control.step()
     return {"train_run": run, "train_expert": expert, "train_control": control}
 
 
-def main() -> None:
+def main(
+    saves: Annotated[int, typer.Option(help="Timed saves of each stage.")] = 9,
+    play: Annotated[int, typer.Option(help="Agent steps before the first update.")] = 200,
+    hidden: Annotated[int, typer.Option(help="Width n_h of the networks; the paper's is 32.")] = 32,
+) -> None:
     """Print one line per stage."""
     torch.set_num_threads(1)
-    for stage, training in trainings().items():
+    with tempfile.TemporaryDirectory() as folder:
+        trained = trainings(play, hidden, Path(folder))
+    for stage, training in trained.items():
         with tempfile.TemporaryDirectory() as directory:
             resume, times = ResumeState(directory, {}, INTERVAL), []
-            for _ in range(SAVES):
+            for _ in range(saves):
                 started = time.perf_counter()
                 resume.save(training.state_dict())
                 times.append(time.perf_counter() - started)
@@ -63,4 +71,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

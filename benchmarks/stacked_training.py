@@ -59,6 +59,7 @@ CASES = (
     ("california", 16, 2),
     ("california", 128, 2),
 )
+CONVOLUTIONAL_CASES = ((8, 0), (8, 3), (16, 1), (32, 0), (32, 3))
 
 
 def cells(name: str, hidden: int, extra_layers: int, seeds: int) -> list[CellSpec]:
@@ -99,7 +100,7 @@ def noise(shape: Shape) -> tuple[Split, Split]:
     )
 
 
-def work(case: list, one_run: bool, seeds: int) -> None:
+def work(case: list, one_run: bool, seeds: int, measurements: int) -> None:
     """Do what one process does: one run, or a group."""
     torch.set_num_threads(1)
     name, hidden, extra_layers = case
@@ -111,14 +112,14 @@ def work(case: list, one_run: bool, seeds: int) -> None:
         lambda _: mlp(shape.n_inputs, shape.n_outputs, hidden, extra_layers),
         SeparateLearners if one_run else make_learners,
     )
-    for _ in range(shape.steps // shape.measure_every):
+    for _ in range(measurements or shape.steps // shape.measure_every):
         training.advance(shape.measure_every)
         training.measure()
 
 
-def seconds_for(case: tuple, one_run: bool, seeds: int, processes: int) -> float:
-    """Return the wall time of so many processes at once."""
-    command = [sys.executable, __file__, "--work", json.dumps([case, one_run, seeds])]
+def seconds_for(job: tuple, processes: int) -> float:
+    """Return the wall time of so many processes at once, each of which does a job of `work`."""
+    command = [sys.executable, __file__, "--work", json.dumps(job)]
     start = time.perf_counter()
     running = [subprocess.Popen(command) for _ in range(processes)]
     if any(process.wait() for process in running):
@@ -126,7 +127,7 @@ def seconds_for(case: tuple, one_run: bool, seeds: int, processes: int) -> float
     return time.perf_counter() - start
 
 
-def compare_processes(seeds: int, rounds: int) -> None:
+def compare_processes(seeds: int, rounds: int, cases: int, measurements: int) -> None:
     """Print seconds per run of both ways, for each case."""
     cores = len(os.sched_getaffinity(0))
     table = Table(
@@ -137,12 +138,14 @@ def compare_processes(seeds: int, rounds: int) -> None:
         "ratio",
         title=f"{cores} cores, {seeds} seeds, median of {rounds} rounds, torch {torch.__version__}",
     )
-    for case in CASES:
+    for case in CASES[:cases]:
         n_runs = len(SHAPES[case[0]].sizes) * seeds
         together, alone = [], []
         for _ in range(rounds):
-            together.append(seconds_for(case, False, seeds, cores) / (cores * n_runs))
-            alone.append(seconds_for(case, True, seeds, cores) / cores)
+            together.append(
+                seconds_for((case, False, seeds, measurements), cores) / (cores * n_runs)
+            )
+            alone.append(seconds_for((case, True, seeds, measurements), cores) / cores)
         ours, theirs = statistics.median(together), statistics.median(alone)
         table.add_row(
             f"{case[0]}, n_h {case[1]}, n_L {case[2]}",
@@ -198,7 +201,7 @@ class GroupedLearners:
         self.optimizer.step()
 
 
-def compare_convolutions(n_networks: int, rounds: int) -> None:
+def compare_convolutions(n_networks: int, rounds: int, cases: int) -> None:
     """Print milliseconds per network and update of both ways, on one thread."""
     torch.set_num_threads(1)
     table = Table(
@@ -214,7 +217,7 @@ def compare_convolutions(n_networks: int, rounds: int) -> None:
     def plain_loss(outputs: Tensor, targets: Tensor) -> Tensor:
         return nn.functional.cross_entropy(outputs, targets, reduction="none")
 
-    for hidden, extra_layers in ((8, 0), (8, 3), (16, 1), (32, 0), (32, 3)):
+    for hidden, extra_layers in CONVOLUTIONAL_CASES[:cases]:
         networks = [convolutional(hidden, extra_layers) for _ in range(n_networks)]
         grouped = GroupedLearners(networks)
         in_turn = SeparateLearners(networks, LEARNING_RATE)
@@ -239,6 +242,8 @@ def compare_convolutions(n_networks: int, rounds: int) -> None:
 def main(
     seeds: Annotated[int, typer.Option(help="Seeds of each cell.")] = 3,
     rounds: Annotated[int, typer.Option(help="Timed rounds.")] = 3,
+    cases: Annotated[int, typer.Option(help="How many of the widths and depths.")] = 5,
+    measurements: Annotated[int, typer.Option(help="Of each run; 0: as the paper.")] = 0,
     convolutions: Annotated[bool, typer.Option(help="Compare convolutions instead.")] = False,
     work_on: Annotated[str, typer.Option("--work", hidden=True)] = "",
 ) -> None:
@@ -246,9 +251,9 @@ def main(
     if work_on:
         work(*json.loads(work_on))
     elif convolutions:
-        compare_convolutions(seeds, max(rounds, 7))
+        compare_convolutions(seeds, max(rounds, 7), cases)
     else:
-        compare_processes(seeds, rounds)
+        compare_processes(seeds, rounds, cases, measurements)
 
 
 if __name__ == "__main__":
