@@ -76,8 +76,16 @@ def test_first_begun_episodes_count_not_first_ended(monkeypatch) -> None:
 def test_time_limit_and_progress() -> None:
     told: list[int] = []
     scores = evaluation.play_episodes(random_policy(), LIMITED, 5, 2, seed=0, advance=told.append)
-    assert sum(told) == len(scores) == 5
+    assert len(scores) == 5 and sum(told) == 5 * evaluation.max_agent_steps(LIMITED) == 5 * 60
+    assert max(told) <= 2  # heard of at each step, long before an episode ends
     assert all(score.truncated and score.agent_steps == 60 for score in scores)
+
+
+def test_progress_counts_the_rest_of_an_episode_that_ends_early(monkeypatch) -> None:
+    monkeypatch.setattr(evaluation, "AtariEnvironments", Script)
+    told: list[int] = []
+    evaluation.play_episodes(random_policy(), LIMITED, 3, 2, seed=0, advance=told.append)
+    assert sum(told) == 3 * 60 and len(told) == 4
 
 
 def test_more_environments_than_episodes() -> None:

@@ -1,5 +1,6 @@
 """How good an agent is: scores of whole episodes, with an interval."""
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -89,6 +90,11 @@ def random_policy(n_actions: int, generator: np.random.Generator) -> Policy:
     return lambda observation: generator.integers(n_actions, size=len(observation))
 
 
+def max_agent_steps(settings: AtariSettings) -> int:
+    """Return the agent steps after which an episode is truncated."""
+    return math.ceil(settings.max_frames_per_episode / settings.frameskip)
+
+
 def play_episodes(
     policy: Policy,
     settings: AtariSettings,
@@ -96,7 +102,7 @@ def play_episodes(
     n_environments: int,
     seed: int,
     n_threads: int = 1,
-    advance: Callable[[int], None] = lambda episodes: None,
+    advance: Callable[[int], None] = lambda agent_steps: None,
 ) -> list[EpisodeScore]:
     """Play whole episodes in several environments at once.
 
@@ -110,12 +116,14 @@ def play_episodes(
         n_environments: Environments that step together.
         seed: Seed of the emulators.
         n_threads: Threads of the emulators.
-        advance: Told the number of episodes that ended, after each step where some did.
+        advance: Told the agent steps of the episodes that count, after each step; when an episode
+            ends, also those that it was short of `max_agent_steps`.
 
     Returns:
         The episodes in the order in which they began.
     """
     n_environments = min(n_environments, n_episodes)
+    longest = max_agent_steps(settings)
     # A restart would cut episodes; none can last longer than this evaluation's limit.
     no_restart = n_episodes * settings.max_frames_per_episode
     environments = AtariEnvironments(
@@ -130,15 +138,17 @@ def play_episodes(
         step = environments.step(policy(environments.observation))
         score += step.raw_reward
         length += step.valid
+        played = int((step.valid & (episode < n_episodes)).sum())
         ended = np.flatnonzero((step.terminated | step.truncated) & (episode < n_episodes))
         for n in ended:
             done[int(episode[n])] = EpisodeScore(
                 int(score[n]), int(length[n]), bool(step.truncated[n])
             )
+            played += max(0, longest - int(length[n]))
             episode[n], begun = begun, begun + 1
             score[n] = length[n] = 0
-        if len(ended):
-            advance(len(ended))
+        if played:
+            advance(played)
     environments.close()
     return [done[n] for n in range(n_episodes)]
 
@@ -163,7 +173,7 @@ def evaluate_expert(
     settings: ExpertSettings,
     network: RainbowNetwork,
     n_threads: int = 1,
-    advance: Callable[[int], None] = lambda episodes: None,
+    advance: Callable[[int], None] = lambda agent_steps: None,
 ) -> Evaluation:
     """Play the expert and a uniformly random agent, under the same rules.
 

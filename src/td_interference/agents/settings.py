@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 
 from td_interference.errors import UserError
-from td_interference.screen import STACK
+from td_interference.screen import FRAMESKIP, STACK
 
 ARCHITECTURES = ("data_efficient", "canonical")
 
@@ -134,6 +134,12 @@ class ExpertSettings:
         rounds = math.ceil(self.training_steps / self.n_environments)
         learned = rounds * self.n_environments - self.learning_starts
         return max(0, math.floor(learned * self.updates_per_step))
+
+    @property
+    def evaluation_steps(self) -> int:
+        """Agent steps of the evaluation of both agents, if every episode goes to its limit."""
+        episodes = self.evaluation_episodes + self.random_episodes
+        return episodes * math.ceil(self.max_frames_per_episode / FRAMESKIP)
 
     @property
     def random_stream(self) -> str:

@@ -74,7 +74,6 @@ def train_expert(
     """
     _keep_freed_memory()
     job = f"train_expert {settings.game} seed {settings.seed}"
-    n_episodes = settings.evaluation_episodes + settings.random_episodes
     with torch_threads(threads):
         training = ExpertTraining(settings, device, threads)
         try:
@@ -84,7 +83,9 @@ def train_expert(
             kept = last_good(None if resume is None else resume.last_good)
             line = f"{error}; {kept}; lower 'expert.learning_rate'"
             raise Diverged(line, error.update_step) from None
-        with Progress(f"{job}: evaluation", n_episodes, "episodes", progress_directory) as progress:
+        # Agent steps, since a single episode may take minutes.
+        at_most = settings.evaluation_steps
+        with Progress(f"{job}: evaluation", at_most, "agent steps", progress_directory) as progress:
             result = evaluate_expert(settings, training.learner.online, threads, progress.advance)
     curve = training.curve.rows
     write_learning_curve(outputs.learning_curve, curve)
