@@ -118,9 +118,14 @@ def asked_for(arguments: Sequence[str], known: Callable[[str], bool]) -> list[st
         return []
     from snakemake.cli import get_argument_parser  # type: ignore[import-untyped]
 
-    parsed, _ = get_argument_parser().parse_known_args(list(arguments))
+    given, explicit = list(arguments), []
+    if "--" in given:  # what follows would be lost to the parser
+        place = given.index("--")
+        given, explicit = given[:place], given[place + 1 :]
+    parsed, _ = get_argument_parser().parse_known_args(given)
     # Snakemake takes what is no rule for a file, and would make it.
-    named = [*(parsed.targets or ()), *(parsed.forcerun or ()), *(parsed.until or ())]
+    further = [*(parsed.forcerun or ()), *(parsed.until or ())]
+    named = dict.fromkeys([*(parsed.targets or ()), *explicit, *further])
     return [target for target in named if not known(target)]
 
 
