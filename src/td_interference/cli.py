@@ -1,53 +1,63 @@
 """The command `td-interference`: look into files, plan, follow jobs, measure checkpoints."""
 
 import dataclasses
-import json
-import time
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from td_interference import config as configuration
 from td_interference import metrics, planning, storage, thread_variables
 from td_interference.errors import UserError, one_line_errors
 from td_interference.grid import RunSpec
-from td_interference.inspection import summarise, write_montage
-from td_interference.progress import FILE_NAME, Heartbeat
+from td_interference.overwriting import check_output
+from td_interference.status import COLUMNS, jobs_in, scales_in
+from td_interference.terminal import say, show_facts, show_table
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
-console = Console(soft_wrap=True)
+# Markup is off everywhere: a path may hold whatever a person put into it.
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help=__doc__,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
 
-_SILENCE = 120  # seconds after which a job that said nothing is called silent
+Force = Annotated[bool, typer.Option("--force", help="Replace a file that is there already.")]
 
 
 def main() -> None:
     """Run the command; bad input ends with one line and exit code 1."""
     thread_variables.clear()
+    for stream in (sys.stdout, sys.stderr):  # names of files may be no text at all
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
     with one_line_errors():
         app()
 
 
 @app.command()
 def inspect(
-    file: Annotated[Path, typer.Argument(help="A D*, checkpoints or metrics file.")],
+    file: Annotated[Path, typer.Argument(help="Any file of the project, or a directory.")],
     montage: Annotated[
         Path | None, typer.Option(help="Draw frames of the best episode of a D* to this PNG.")
     ] = None,
+    force: Force = False,
 ) -> None:
-    """Print what is in an HDF5 file of the project."""
+    """Print what is in a file of the project; of others, what they look like."""
+    from td_interference.inspection import write_montage
+    from td_interference.summaries import summarise
+
+    if montage is not None:
+        check_output(montage, [file], force=force, option="--montage")
     title, facts = summarise(file)
-    table = Table(title=f"{file}\n{title}", show_header=False, title_justify="left")
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, fact in facts.items():
-        table.add_row(name, fact)
-    console.print(table)
+    say(str(file))
+    show_facts(title, list(facts.items()))
     if montage is not None:
         write_montage(file, montage)
-        console.print(f"wrote {montage}")
+        say(f"wrote {montage}")
 
 
 @app.command()
@@ -68,39 +78,31 @@ def plan(
     if scale:
         user["scale"] = scale
     the_plan = planning.make_plan(user, directory / "workflow")
-    table = Table("run", "updates", "checkpoints", title=f"{the_plan.scale} scale")
-    for run_id, run in the_plan.runs.items():
-        table.add_row(run_id, f"{run.steps:,}", ", ".join(f"{step:,}" for step in run.checkpoints))
-    for run_id, control in the_plan.control_runs.items():
-        checkpoints = ", ".join(f"{step:,}" for step in control.checkpoints)
-        table.add_row(run_id, f"{control.updates:,}", checkpoints)
-    console.print(table)
+    rows = [
+        (run_id, f"{updates:,}", ", ".join(f"{step:,}" for step in checkpoints))
+        for run_id, updates, checkpoints in [
+            *((run_id, run.steps, run.checkpoints) for run_id, run in the_plan.runs.items()),
+            *(
+                (run_id, run.updates, run.checkpoints)
+                for run_id, run in the_plan.control_runs.items()
+            ),
+        ]
+    ]
+    show_table(f"{the_plan.scale} scale", ("run", "updates", "checkpoints"), rows)
 
 
 @app.command()
 def status(
     directory: Annotated[Path, typer.Argument(help="Where the results are.")] = Path("results"),
+    scale: Annotated[str, typer.Option(help="Only the jobs of this scale.")] = "",
 ) -> None:
-    """Show how far the running jobs are."""
-    table = Table("job", "done", "rate", "time left", "")
-    now = time.time()
-    for path in sorted(directory.glob(f"*/state/**/{FILE_NAME}")):
-        try:
-            beat = Heartbeat(**json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
-            continue  # the job ended, or another version wrote it
-        silent = now - beat.written_at
-        table.add_row(
-            beat.job,
-            f"{beat.done:,}/{beat.total:,} {beat.unit} ({beat.done / max(1, beat.total):.0%})",
-            f"{beat.rate:.1f}/s",
-            time.strftime("%H:%M:%S", time.gmtime(beat.seconds_left)),
-            f"silent for {silent:.0f} s" if silent > _SILENCE else "",
-        )
-    if table.row_count:
-        console.print(table)
-    else:
-        console.print(f"no job is running in {directory}")
+    """Show how far the running jobs are, and which jobs failed or were stopped."""
+    scales = scales_in(directory, scale)
+    rows = [row for each in scales for row in jobs_in(each)]
+    if rows:
+        show_table("", COLUMNS, rows)
+    if not any(row.state == "running" for row in rows):
+        say(f"no job is running in {directory}")
 
 
 @app.command()
@@ -118,15 +120,18 @@ def measure(
     scale: Annotated[str, typer.Option(help="Whose metric settings to use.")] = "laptop",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     directory: Annotated[Path, typer.Option(help="The project's directory.")] = Path(),
+    force: Force = False,
 ) -> None:
     """Measure one metric of a run's checkpoints, outside of the workflow."""
+    names = [entry.name for entry in metrics.METRICS]
+    if metric not in names:
+        raise UserError(f"unknown metric {metric!r}; known: {', '.join(names)}")
+    inputs = [checkpoints, replay, *([] if objective is None else [objective])]
+    check_output(output, inputs, force=force, option="--output")
     from td_interference.device import compute_exactly, resolve_device  # torch takes seconds
     from td_interference.metrics.measuring import measure_run
 
     compute_exactly()
-    names = [entry.name for entry in metrics.METRICS]
-    if metric not in names:
-        raise UserError(f"unknown metric {metric!r}; known: {', '.join(names)}")
     user = {"scale": scale, "device": device}
     settings = planning.make_plan(user, directory / "workflow").metric_settings(metric)
     attributes = storage.read_attributes(checkpoints, storage.CHECKPOINTS)
@@ -154,4 +159,4 @@ def measure(
         output,
         device=resolve_device(device),
     )
-    console.print(f"wrote {output}")
+    say(f"wrote {output}")

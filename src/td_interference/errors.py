@@ -1,14 +1,19 @@
 """Errors a user can mend, and the one place that turns them into a single line."""
 
-import shlex
+import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from traceback import walk_tb
+from types import TracebackType
+from typing import NamedTuple
 
-# Folders of results/<scale>/ whose files the workflow makes; a file's path is the target.
-_STAGES = ("experts", "replay", "datasets", "runs", "metrics", "tables", "figures")
-_WINDOWS_AT = 4  # results/<scale>/runs/<run>/windows is one target, with all files in it
+from td_interference.calls import Call, quoted
+
+# What the modules of a user's own objectives are called, so that a traceback tells them apart.
+OWN_MODULE = "own_objective_"
 
 
 class UserError(Exception):
@@ -18,39 +23,134 @@ class UserError(Exception):
     """
 
 
-def rebuild(path: Path | str) -> str:
+# Folders of results/<scale>/ and what the workflow calls its files there: a path is the target.
+_PLACES = {
+    "experts": r"[a-z0-9_]+/(expert\.(safetensors|pdf|png)|(learning_curve|evaluation)\.csv)",
+    "replay": r"[a-z0-9_]+-seed\d+\.h5",
+    "datasets": r"[^/]+\.h5",
+    "runs": r"[^/]+/(checkpoints\.h5|(learning_curve|evaluation)\.csv|windows(/window-\d+\.h5)?)",
+    "metrics": r"[^/]+/[^/]+\.h5",
+    "parameters": r"[^/]+\.h5",
+    "tables": r"[^/]+\.(parquet|csv)",
+    "figures": r"[^/]+\.(pdf|png|csv)",
+}
+_WINDOW = re.compile(r"(.*/windows)/window-\d+\.h5")  # all windows of a run are one target
+
+
+class Place(NamedTuple):
+    """Where the workflow puts one of its results."""
+
+    results: Path  # the directory `results`, absolute
+    scale: str
+    target: str  # from the directory that holds `results`
+
+
+def place_of(path: Path | str) -> Place | None:
+    """Return what result of the workflow a path is the place of, by its name alone.
+
+    Args:
+        path: Of a file that may be anything, or of none.
+
+    Returns:
+        None where no rule of the workflow would make a file of this name.
+    """
+    whole = Path(os.path.abspath(path))
+    for results in whole.parents:
+        if results.name == "results":
+            scale, _, below = whole.relative_to(results).as_posix().partition("/")
+            stage, _, name = below.partition("/")
+            if stage in _PLACES and re.fullmatch(_PLACES[stage], name):
+                target = f"results/{scale}/{below}"
+                window = _WINDOW.fullmatch(target)
+                return Place(results, scale, window[1] if window else target)
+    return None
+
+
+def rebuild(path: Path | str, *, made_here: bool = True) -> str:
     """Return what a user can do about a bad result: the command that makes it anew.
 
     Args:
-        path: The file; where it is not below `results`, no command is known.
+        path: The file. Where it is not at the place of a result of the workflow, nobody is told to
+            delete anything.
+        made_here: False where another program made the file: it is moved away and not deleted.
     """
-    parts = Path(path).parts
-    if "results" not in parts:
-        return "delete it and run snakemake again"
-    start = len(parts) - 1 - parts[::-1].index("results")
-    target = parts[start:]
-    if len(target) < 4 or target[2] not in _STAGES:
-        return "delete it and run snakemake again"
-    if target[_WINDOWS_AT:] and target[_WINDOWS_AT] == "windows":
-        target = target[: _WINDOWS_AT + 1]
-    name = shlex.quote(str(Path(*target)))
-    there = f"cd {shlex.quote(str(Path(*parts[:start])))} && " if start else ""
-    scale = shlex.quote(f"scale={target[1]}")
-    return f"rebuild it: {there}rm -r {name} && snakemake --cores all --config {scale} -- {name}"
+    if (place := place_of(path)) is None:
+        return "copy it again from where it came from, or make it anew"
+    call = Call.of_scale(place.results, place.scale)
+    file = place.target
+    if os.path.realpath(call.directory) != os.path.realpath(place.results.parent):
+        file = str(place.results.parent / place.target)
+    if made_here:
+        return "rebuild it: " + call.line(place.target, f"rm -r {quoted(file)}")
+    away = f"mv {quoted(file)} {quoted(file + '.foreign')}"
+    return f"move it away and rebuild what belongs there: {call.line(place.target, away)}"
+
+
+def printable(text: str) -> str:
+    """Return `text` as one line that any terminal and any log can show.
+
+    Line breaks become spaces; other characters that nothing shows (controls, halves of characters
+    in the names of files) become their escapes, as in Python.
+    """
+    line = " ".join(text.split())
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+
+
+def explained(error: BaseException) -> str | None:
+    """Return the line on an error that is not this program's own; None where it is a defect.
+
+    Lines are there for a `UserError`, for what the system refuses (a file that cannot be read, a
+    full disk), and for whatever happens in a user's own objective, by its file, line and function.
+
+    Args:
+        error: As it was caught.
+    """
+    if isinstance(error, UserError):
+        return printable(str(error))
+    if (place := place_in_own_code(error.__traceback__)) is not None:
+        return printable(f"{place}: {type(error).__name__}: {error}; mend your objective there")
+    if isinstance(error, OSError) and error.errno is not None:
+        names = [str(os.fsdecode(n)) for n in (error.filename, error.filename2) if _is_name(n)]
+        reason = error.strerror or os.strerror(error.errno)
+        return printable(": ".join([" -> ".join(names), reason] if names else [reason]))
+    return None
+
+
+def _is_name(name: object) -> bool:
+    return isinstance(name, str | bytes | os.PathLike)
+
+
+def place_in_own_code(traceback: TracebackType | None) -> str | None:
+    """Return "file:line, in function", the innermost place of a traceback in an own objective.
+
+    Args:
+        traceback: Of an error.
+
+    Returns:
+        None where no code of an own objective was running.
+    """
+    places = [
+        f"{frame.f_code.co_filename}:{line}, in {frame.f_code.co_qualname}"
+        for frame, line in walk_tb(traceback)
+        if str(frame.f_globals.get("__name__")).startswith(OWN_MODULE)
+    ]
+    return places[-1].replace(", in <module>", "") if places else None
 
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """End the process with exit code 1 and one line on standard error on a `UserError`.
+    """End the process with exit code 1 and one line on standard error where `explained` has one.
 
     Every other exception is a defect of this package and keeps its traceback.
 
     Raises:
-        SystemExit: Code 1, if the block raised a `UserError`.
+        SystemExit: Code 1, if the block raised an error that is not this package's.
     """
     try:
         yield
-    except UserError as error:
-        line = " ".join(str(error).split())  # a file's name may hold line breaks
+    except Exception as error:
+        line = explained(error)
+        if line is None:
+            raise
         print(f"error: {line}", file=sys.stderr, flush=True)
         raise SystemExit(1) from None

@@ -1,4 +1,4 @@
-"""What a person wants to know of an HDF5 file at a glance."""
+"""What a person wants to know of an HDF5 file of the project at a glance."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ import matplotlib.image
 import numpy as np
 from numpy.typing import NDArray
 
-from td_interference import storage
+from td_interference import quantities, storage
 from td_interference.errors import UserError, rebuild
 from td_interference.files import atomic_path
 
@@ -21,18 +21,18 @@ def summarise(path: Path | str) -> tuple[str, Facts]:
     Raises:
         UserError: If the file is not good.
     """
-    with storage.opened(path) as file:
+    with storage.opened(path) as file, storage.one_line_if_unreadable(path):
         attributes = storage.parse_attributes(file)
         size = Path(path).stat().st_size
-        facts = {"size": f"{size / 1e6:.1f} MB on disk"}
+        facts = {"size": f"{quantities.size(size)} on disk"}
         if attributes["schema"] == storage.REPLAY.name:
             if not len(file["episode_length"]):
                 raise UserError(f"{path}: has no episodes; {rebuild(path)}")
-            facts |= _replay_facts(file, attributes, size)
+            facts |= _replay_facts(path, file, attributes, size)
         elif attributes["schema"] == storage.CHECKPOINTS.name:
-            facts |= _checkpoint_facts(file)
+            facts |= _checkpoint_facts(path, file)
         else:
-            facts |= _measurement_facts(file)
+            facts |= _measurement_facts(path, file)
         for name in ("run_id", "expert_sha256", "replay", "checkpoints"):
             if name in attributes:
                 facts[name] = str(attributes[name])
@@ -43,12 +43,17 @@ def summarise(path: Path | str) -> tuple[str, Facts]:
         return str(attributes.get("title", "")), facts
 
 
-def _replay_facts(file: h5py.File, attributes: dict[str, Any], size: int) -> Facts:
+def _replay_facts(
+    path: Path | str, file: h5py.File, attributes: dict[str, Any], size: int
+) -> Facts:
+    def numbers(name: str) -> NDArray[Any]:
+        return storage.numbers(path, file[name])
+
     n = len(file["action"])
-    score, length = file["episode_score"][()], file["episode_length"][()]
-    expert_value = file["expert_q"][()].max(axis=1)
-    monte_carlo = file["monte_carlo_return"][()]
-    actions = np.bincount(file["action"][()], minlength=file["expert_q"].shape[1]) / n
+    score, length = numbers("episode_score"), numbers("episode_length")
+    expert_value = numbers("expert_q").max(axis=1)
+    monte_carlo = numbers("monte_carlo_return")
+    actions = np.bincount(numbers("action"), minlength=file["expert_q"].shape[1]) / n
     return {
         "game": f"{attributes.get('game')}, seed {attributes.get('seed')}",
         "transitions": f"{n:,} in {len(score):,} episodes ({size / n:,.0f} bytes each)",
@@ -56,18 +61,17 @@ def _replay_facts(file: h5py.File, attributes: dict[str, Any], size: int) -> Fac
         "episode score": f"mean {score.mean():,.0f}, from {score.min():,.0f} to {score.max():,.0f}",
         "episode length": f"mean {length.mean():,.0f} agent steps, "
         f"from {length.min():,} to {length.max():,}",
-        "episode ends": f"{file['terminated'][()].sum():,} terminated, "
-        f"{file['truncated'][()].sum():,} truncated",
-        "rewards": f"{np.mean(file['reward'][()] != 0):.1%} of the steps are rewarded",
-        "Monte-Carlo return": _range(monte_carlo),
-        "max Q*": f"{_range(expert_value)}; "
+        "episode ends": f"{numbers('terminated').sum():,} terminated, {numbers('truncated').sum():,} truncated",
+        "rewards": f"{np.mean(numbers('reward') != 0):.1%} of the steps are rewarded",
+        "Monte-Carlo return": range_of(monte_carlo),
+        "max Q*": f"{range_of(expert_value)}; "
         f"correlation with the return {_correlation(expert_value, monte_carlo):.2f}",
         "actions": ", ".join(f"{index}: {share:.0%}" for index, share in enumerate(actions)),
     }
 
 
-def _checkpoint_facts(file: h5py.File) -> Facts:
-    steps = file["update_step"][()]
+def _checkpoint_facts(path: Path | str, file: h5py.File) -> Facts:
+    steps = storage.numbers(path, file["update_step"])
     sizes: list[int] = []
     for first in [name for name in file if name.startswith("step_")][:1]:
         file[first]["parameters"].visititems(
@@ -79,16 +83,17 @@ def _checkpoint_facts(file: h5py.File) -> Facts:
     }
 
 
-def _measurement_facts(file: h5py.File) -> Facts:
+def _measurement_facts(path: Path | str, file: h5py.File) -> Facts:
     return {
-        name: f"{'x'.join(map(str, dataset.shape))}, {_range(dataset[()])} "
+        name: f"{'x'.join(map(str, dataset.shape))}, {range_of(storage.numbers(path, dataset))} "
         f"{dataset.attrs['unit']}: {dataset.attrs['description']}"
         for name in storage.TABLES[file.attrs["schema"]].fields
         for dataset in (file[name],)
     }
 
 
-def _range(values: NDArray[Any]) -> str:
+def range_of(values: NDArray[Any]) -> str:
+    """Say what lies in an array of numbers or names."""
     if values.dtype.kind == "S":
         names = np.unique(values).astype(str)
         return f"{len(names)} different, the first {names[0]}" if len(names) else "none"
@@ -118,9 +123,9 @@ def write_montage(
     """
     if Path(png_path).suffix.lower() != ".png":
         raise UserError(f"{png_path}: the montage is a PNG; give it a name that ends in .png")
-    with storage.opened(path, storage.REPLAY) as file:
-        length = file["episode_length"][()]
-        best = int(file["episode_score"][()].argmax())
+    with storage.opened(path, storage.REPLAY) as file, storage.one_line_if_unreadable(path):
+        length = storage.numbers(path, file["episode_length"])
+        best = int(storage.numbers(path, file["episode_score"]).argmax())
         first = int((length[:best] + 1).sum())  # an episode has one frame more than steps
         chosen = np.linspace(first, first + length[best], rows * columns).astype(int)
         frames = np.stack([file["frames"][index] for index in chosen])

@@ -7,14 +7,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from td_interference import preemption
-from td_interference.errors import UserError, one_line_errors
+from td_interference.errors import explained, one_line_errors, printable
+from td_interference.job_records import remove_record, write_record
 
 logger = logging.getLogger(__name__)
 
 
 @contextmanager
 def job(log_path: str, torch_threads: int = 0) -> Iterator[None]:
-    """Run one job: log to `log_path` and the terminal, end with one line on a `UserError`.
+    """Run one job: log to `log_path` and the terminal, end with one line on a user's error.
+
+    What is not the user's error is a defect and keeps its traceback. The job's record tells
+    `td-interference status` of it until it is done, and for good where it fails.
 
     On SIGTERM the job saves a resume state, if it has one, and ends; see `preemption`.
 
@@ -23,7 +27,7 @@ def job(log_path: str, torch_threads: int = 0) -> Iterator[None]:
         torch_threads: Threads torch may use; 0 for jobs that do not use torch.
 
     Raises:
-        SystemExit: Code 1, if the block raised a `UserError`; `preemption.EXIT_CODE` on SIGTERM.
+        SystemExit: Code 1, on an error that is the user's; `preemption.EXIT_CODE` on SIGTERM.
     """
     Path(log_path).parent.mkdir(parents=True, exist_ok=True)
     handlers: list[logging.Handler] = [
@@ -43,12 +47,24 @@ def job(log_path: str, torch_threads: int = 0) -> Iterator[None]:
 
         torch.set_num_threads(torch_threads)
         compute_exactly()
+    write_record(log_path)
     with one_line_errors(), preemption.listening():
         try:
             yield
-        except UserError as error:
-            handlers[0].emit(logging.makeLogRecord({"msg": f"error: {error}"}))
+        except BaseException as error:
+            line = explained(error)
+            if line is not None:
+                handlers[0].emit(logging.makeLogRecord({"msg": f"error: {line}"}))
+            elif isinstance(error, Exception):
+                logger.exception("this is a defect of td-interference; please report it")
+            ended = "failed" if isinstance(error, Exception) else "stopped"
+            write_record(log_path, ended, line or _why(error))
             raise
-        except Exception:
-            logger.exception("this is a defect of td-interference; please report it")
-            raise
+    remove_record(log_path)
+
+
+def _why(error: BaseException) -> str:
+    """Say in a line how a job ended that no line of its log explains."""
+    if isinstance(error, preemption.Preempted):
+        return "ended by SIGTERM; the same command goes on from its resume state"
+    return printable(f"{type(error).__name__}: {error}")

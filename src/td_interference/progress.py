@@ -7,16 +7,17 @@ file that `td-interference status` reads on any executor.
 
 import json
 import logging
+import os
 import time
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from tqdm import tqdm
-
 from td_interference.errors import UserError
 from td_interference.files import write_text
+from td_interference.job_records import born
+from td_interference.quantities import duration, rate
 
 logger = logging.getLogger(__name__)
 
@@ -30,9 +31,12 @@ class Heartbeat(NamedTuple):
     unit: str
     done: int
     total: int
-    rate: float  # units per second since this process started
-    seconds_left: float
+    rate: float | None  # units per second since this process started; None as long as unknown
+    seconds_left: float | None
     written_at: float  # seconds since the epoch
+    process: int
+    born: int  # see `job_records.born`; 0 where unknown
+    machine: str
 
 
 class Progress:
@@ -67,7 +71,7 @@ class Progress:
         """Say where the job starts; `status` shows it from now on."""
         if self._initial:
             logger.info("%s: goes on from %d of %d %s", self.job, self.done, self.total, self.unit)
-        self._beat(0.0, 0.0)
+        self._beat(None, None)
         return self
 
     def __exit__(
@@ -92,24 +96,29 @@ class Progress:
     def _say(self) -> None:
         self._said = time.monotonic()
         elapsed = self._said - self._started
-        rate = (self.done - self._initial) / elapsed if elapsed > 0 else 0.0
-        left = (self.total - self.done) / rate if rate else 0.0
+        counted = self.done - self._initial
+        per_second = counted / elapsed if elapsed > 0 and counted > 0 else None
+        # Some jobs count in steps of many and so end beyond what was asked of them.
+        left = max(0, self.total - self.done) / per_second if per_second else None
         logger.info(
-            "%s: %d/%d %s [%s<%s, %.1f %s/s]",
+            "%s: %d/%d %s [%s<%s, %s]",
             self.job,
             self.done,
-            self.total,
+            max(self.done, self.total),
             self.unit,
-            tqdm.format_interval(elapsed),
-            tqdm.format_interval(left),
-            rate,
-            self.unit,
+            duration(elapsed),
+            duration(left),
+            rate(per_second, self.unit),
         )
-        self._beat(rate, left)
+        self._beat(per_second, left)
 
-    def _beat(self, rate: float, left: float) -> None:
+    def _beat(self, per_second: float | None, left: float | None) -> None:
         if self.directory is not None:
-            beat = Heartbeat(self.job, self.unit, self.done, self.total, rate, left, time.time())
+            total, process = max(self.done, self.total), os.getpid()
+            beat = Heartbeat(
+                *(self.job, self.unit, self.done, total, per_second, left, time.time()),
+                *(process, born(process) or 0, os.uname().nodename),
+            )
             # A disk that is full is no reason to end a job: the line above says as much.
             with suppress(OSError, UserError):
                 write_text(self.directory / FILE_NAME, json.dumps(beat._asdict()))

@@ -135,3 +135,15 @@ def _read(path: Path) -> tuple[int, str, dict[str, Any]]:
         raise ValueError("its digest is not that of its content")
     saved = torch.load(io.BytesIO(encoded), map_location="cpu", weights_only=True)
     return saved["version"], saved["identity"], saved["state"]
+
+
+def read_state(path: Path | str) -> dict[str, Any]:
+    """Return what is in one file of resume states, for a person to look at.
+
+    Raises:
+        UserError: If it cannot be read.
+    """
+    try:
+        return _read(Path(path))[2]
+    except Exception as error:  # whatever a damaged file makes torch raise
+        raise UserError(f"{path}: not a resume state that can be read ({error})") from None

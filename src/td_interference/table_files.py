@@ -7,19 +7,23 @@ process, or pass for another number. Other tools read the file as any Parquet.
 
 import hashlib
 import io
+import os
 import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
 
 from td_interference.errors import UserError, rebuild
 from td_interference.files import atomic_path
+from td_interference.recognition import PARQUET_SEAL, read_whole, refusal
 
-_KEY = "td-interference: SHA-256 of this file with 64 zeros in place of these digits"
 _ZEROS = "0" * 64
 # Parquet keeps its metadata uncompressed at the end: key, two bytes of structure, value.
-_SEAL = re.compile(re.escape(_KEY.encode()) + rb"..([0-9a-f]{64})", re.DOTALL)
-_MAGIC = b"PAR1"
+_SEAL = re.compile(re.escape(PARQUET_SEAL.encode()) + rb"..([0-9a-f]{64})", re.DOTALL)
+_DAMAGED = "damaged: its bytes have not the SHA-256 that was written with them"
 
 
 def write_table(table: pl.DataFrame, parquet_path: Path | str, csv_path: Path | str) -> None:
@@ -31,7 +35,7 @@ def write_table(table: pl.DataFrame, parquet_path: Path | str, csv_path: Path | 
         csv_path: File to write.
     """
     encoded = io.BytesIO()
-    table.write_parquet(encoded, metadata={_KEY: _ZEROS})
+    table.write_parquet(encoded, metadata={PARQUET_SEAL: _ZEROS})
     content = bytearray(encoded.getbuffer())
     (seal,) = _SEAL.finditer(content)
     start, end = seal.span(1)
@@ -48,14 +52,33 @@ def read_table(path: Path | str) -> pl.DataFrame:
     Raises:
         UserError: If there is no such file, or it is not as it was written.
     """
-    path = Path(path)
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); {rebuild(path)}") from None
+    content = read_whole(path)
     if not _is_sealed(content):
-        raise UserError(f"{path}: {_reason(content)}; {rebuild(path)}")
-    return pl.read_parquet(io.BytesIO(content))
+        if PARQUET_SEAL.encode() not in content:
+            raise refusal(path, "a table (Parquet)")
+        raise UserError(f"{path}: {_DAMAGED}; {rebuild(path)}")
+    try:
+        with _without_stderr():
+            return pl.read_parquet(io.BytesIO(content))
+    except (Exception, pl.exceptions.PanicException) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(
+            f"{path}: refused, not as this program writes it ({reason[:200]}); {rebuild(path)}"
+        ) from None
+
+
+@contextmanager
+def _without_stderr() -> Iterator[None]:
+    """Keep to itself what polars says of content that makes no sense, before it raises an error."""
+    sys.stderr.flush()
+    before = os.dup(2)
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(before, 2)
+        os.close(before)
 
 
 def _is_sealed(content: bytes) -> bool:
@@ -65,12 +88,3 @@ def _is_sealed(content: bytes) -> bool:
     start, end = seal.span(1)
     unsealed = content[:start] + _ZEROS.encode() + content[end:]
     return hashlib.sha256(unsealed).hexdigest().encode() == seal[1]
-
-
-def _reason(content: bytes) -> str:
-    """Say what is wrong with a file whose seal is."""
-    if _KEY.encode() in content:
-        return "damaged: its bytes have not the SHA-256 that was written with them"
-    if content.startswith(_MAGIC) and content.endswith(_MAGIC):
-        return "Parquet without a seal: another program or an earlier version wrote it"
-    return "damaged or not a table"

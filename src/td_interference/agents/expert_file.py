@@ -17,10 +17,11 @@ from td_interference.agents.settings import ExpertSettings
 from td_interference.environments.atari import n_actions
 from td_interference.errors import UserError, rebuild
 from td_interference.files import atomic_path
+from td_interference.recognition import EXPERT_KEY, look, refusal
 from td_interference.seeds import torch_generator
 
 # One key of metadata: safetensors writes several in an order that changes from run to run.
-METADATA_KEY = "td_interference.expert"
+METADATA_KEY = EXPERT_KEY
 FORMAT_VERSION = 2
 
 
@@ -73,8 +74,8 @@ def load_expert(
     Raises:
         UserError: There is no such file, it is damaged, or it is not an expert of this version.
     """
-    if not Path(path).is_file():
-        raise UserError(f"{path}: no such file; train the expert first")
+    if look(path).own != "expert":
+        raise refusal(path, "an expert")
     try:
         with safe_open(path, framework="pt") as file:
             description = json.loads((file.metadata() or {}).get(METADATA_KEY, "{}"))

@@ -22,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from td_interference.errors import UserError, rebuild
-from td_interference.storage.guard import Refused, check_objects
+from td_interference.expansion import TooLarge, check_memory
+from td_interference.storage.guard import Refused, check_heaps, check_objects
 from td_interference.storage.seal import read_sealed, write_sealed
 from td_interference.storage.table import Table
 from td_interference.storage.tables import TABLES
@@ -172,20 +173,43 @@ def opened(path: Path | str, table: Table | None = None) -> Iterator[h5py.File]:
     path = Path(path)
     content = read_sealed(path)
     try:
+        check_heaps(content)
         # From Python's memory: an image of the library's own would be two further copies.
         file = h5py.File(BytesIO(content), "r")
-    except _UNREADABLE as error:
-        raise _unreadable(path, error) from None
+    except (Refused, *_UNREADABLE) as error:
+        raise unreadable(path, error) from None
     with file:
         try:
             check_objects(file, len(content))
             check(file, path, table)
         except (Refused, *_UNREADABLE) as error:
-            raise _unreadable(path, error) from None
-        yield file
+            raise unreadable(path, error) from None
+        try:
+            yield file
+        except OSError as error:
+            if error.errno is not None:  # a disk's, not the HDF5 library's
+                raise
+            raise unreadable(path, error) from None
 
 
-def _unreadable(path: Path, error: Exception) -> UserError:
+@contextmanager
+def one_line_if_unreadable(path: Path | str) -> Iterator[None]:
+    """Turn what content that makes no sense raises, however it is looked at, into one line.
+
+    Args:
+        path: The sealed file that the block looks into.
+
+    Raises:
+        UserError: Names the file and the reason.
+    """
+    try:
+        yield
+    except _UNREADABLE as error:
+        raise unreadable(path, error) from None
+
+
+def unreadable(path: Path | str, error: Exception) -> UserError:
+    """Return the line on a sealed file whose content makes no sense."""
     reason = " ".join(str(error).split())
     return UserError(f"{path}: refused, not as this program writes it ({reason}); {rebuild(path)}")
 
@@ -244,12 +268,15 @@ def numbers(path: Path | str, dataset: h5py.Dataset) -> NDArray[Any]:
         UserError: If its checksums are wrong under a right seal, or it does not fit into memory.
     """
     try:
+        check_memory(dataset.size * dataset.dtype.itemsize)
         return np.asarray(dataset[()])
+    except TooLarge as error:
+        raise UserError(f"{path}: '{dataset.name}': {error}; take less") from None
     except MemoryError:
         size = f"{dataset.size * dataset.dtype.itemsize / 1e9:.1f} GB"
         raise UserError(f"{path}: '{dataset.name}' needs {size} of memory; take less") from None
     except _UNREADABLE as error:
-        raise _unreadable(Path(path), error) from None
+        raise unreadable(path, error) from None
 
 
 def numbers_into(
@@ -265,7 +292,7 @@ def numbers_into(
     try:
         dataset.read_direct(out, np.s_[first_row : first_row + len(out)])
     except _UNREADABLE as error:
-        raise _unreadable(Path(path), error) from None
+        raise unreadable(path, error) from None
 
 
 def read_attributes(path: Path | str, table: Table | None = None) -> dict[str, Any]:

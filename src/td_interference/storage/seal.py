@@ -11,11 +11,10 @@ from pathlib import Path
 
 from td_interference.errors import UserError, rebuild
 from td_interference.files import atomic_path
+from td_interference.recognition import HDF5_SEAL, read_whole, refusal
 
 BLOCK_BYTES = 512  # the smallest user block that HDF5 allows
-_MAGIC = b"td-interference "
-_FORMAT = _MAGIC + b"file 1, SHA-256 of the bytes from 513 on: "
-_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_FORMAT = HDF5_SEAL + b"file 1, SHA-256 of the bytes from 513 on: "
 
 
 def _block(content: bytes | memoryview) -> bytes:
@@ -44,27 +43,13 @@ def read_sealed(path: Path | str) -> bytes:
     Raises:
         UserError: If there is no such file, or it is not as it was written.
     """
-    path = Path(path)
-    try:
-        if not path.is_file():
-            raise UserError(f"{path}: no such file")
-        content = path.read_bytes()
-    except (OSError, MemoryError) as error:
-        reason = getattr(error, "strerror", None) or "not enough memory"
-        raise UserError(f"{path}: cannot be read ({reason})") from None
+    content = read_whole(path)
     if content[:BLOCK_BYTES] == _block(memoryview(content)[BLOCK_BYTES:]):
         return content
-    raise UserError(f"{path}: {_reason(content)}; {rebuild(path)}")
-
-
-def _reason(content: bytes) -> str:
-    """Say what is wrong with a file whose seal is."""
-    if not content:
-        return "damaged: the file is empty"
     if content.startswith(_FORMAT):
-        return "damaged: its bytes have not the SHA-256 that was written with them"
-    if content.startswith(_MAGIC):
-        return "written in the format of another version of this program"
-    if content.startswith(_HDF5_SIGNATURE):
-        return "HDF5 without a seal: another program or an earlier version wrote it"
-    return "damaged or not HDF5"
+        reason = "damaged: its bytes have not the SHA-256 that was written with them"
+    elif content.startswith(HDF5_SEAL):
+        reason = "written in the format of another version of this program"
+    else:
+        raise refusal(path, "an HDF5 file")
+    raise UserError(f"{path}: {reason}; {rebuild(path)}")

@@ -1,0 +1,50 @@
+"""What a command may write to: never one of its inputs, and no file that is there unasked."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from td_interference.errors import UserError
+
+
+def check_output(output: Path, inputs: Iterable[Path], *, force: bool, option: str) -> None:
+    """See that writing a file loses nothing.
+
+    Args:
+        output: The file to write.
+        inputs: What the command reads; of directories, every file in them.
+        force: Whether a file that is no input may be replaced.
+        option: Of the command line that names the output, for the message.
+
+    Raises:
+        UserError: If it is an input under whatever name or link, a directory, or there already.
+    """
+    if not os.path.lexists(output):
+        return
+    for given in inputs:
+        if any(_is_same(output, path) for path in _files(given)):
+            raise UserError(
+                f"{output}: {option} would replace the input {given}; give the output another name"
+            )
+    if output.is_dir():
+        raise UserError(f"{output}: is a directory; {option} needs the name of a file")
+    if output.exists() and not output.is_file():
+        raise UserError(f"{output}: is no plain file; {option} needs the name of a file")
+    if not force:
+        raise UserError(
+            f"{output}: is there already; give {option} another name, or replace it by --force"
+        )
+
+
+def _files(given: Path) -> Iterable[Path]:
+    return [given, *given.rglob("*")] if given.is_dir() else [given]
+
+
+def _is_same(output: Path, path: Path) -> bool:
+    """Whether two names are of one file, through links of either kind."""
+    if os.path.realpath(output) == os.path.realpath(path):
+        return True
+    try:
+        return os.path.samefile(output, path)
+    except OSError:
+        return False

@@ -1,0 +1,39 @@
+"""Sizes, times and rates as a person reads them; what is not known is a "?"."""
+
+import math
+
+UNKNOWN = "?"
+
+
+def size(n_bytes: int) -> str:
+    """Return a size in the unit that fits it: "512 bytes", "18.2 kB", "3.05 GB"."""
+    if n_bytes < 1000:
+        return f"{n_bytes} byte{'s' if n_bytes != 1 else ''}"
+    power = min(4, int(math.log10(n_bytes) // 3))
+    return f"{n_bytes / 1000**power:.3g} {('kB', 'MB', 'GB', 'TB')[power - 1]}"
+
+
+def duration(seconds: float | None) -> str:
+    """Return a time as hours, minutes and seconds, however many hours: "264:00:00".
+
+    Args:
+        seconds: None, or not finite, where it is not known; a negative one is none at all.
+    """
+    if seconds is None or not math.isfinite(seconds):
+        return UNKNOWN
+    minutes, left = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:02d}:{minutes:02d}:{left:02d}"
+
+
+def rate(per_second: float | None, unit: str) -> str:
+    """Return a rate with three digits that count: "1240 updates/s", "0.0271 checkpoints/s".
+
+    Args:
+        per_second: None or 0 where it is not known yet.
+        unit: What is counted, in the plural.
+    """
+    if not per_second or not math.isfinite(per_second) or per_second < 0:
+        return f"{UNKNOWN} {unit}/s"
+    digits = max(0, 2 - math.floor(math.log10(per_second)))
+    return f"{per_second:.{min(digits, 9)}f} {unit}/s"
