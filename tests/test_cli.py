@@ -107,7 +107,10 @@ def test_status_shows_running_jobs(tmp_path):
     ("arguments", "message"),
     [
         (["inspect", "absent.h5"], "absent.h5: no such file"),
-        (["inspect", "README.md"], "README.md: damaged or not HDF5"),
+        (
+            ["inspect", "README.md"],
+            "README.md: looks like plain text, not a file of td-interference",
+        ),
         (["plan", "--scale", "huge"], "'huge' is not one of smoke, laptop, paper"),
         (["plan", "--directory", "/nowhere"], "config.yaml: no such file"),
         (

@@ -110,9 +110,14 @@ def test_registries_match_files():
 
 LAYERS = [  # a module may import from its own layer and those above it in this list
     {
+        "calls",
         "errors",
         "thread_variables",
         "preflight",
+        "expansion",
+        "job_records",
+        "quantities",
+        "recognition",
         "screen",
         "files",
         "table_files",
@@ -140,7 +145,7 @@ LAYERS = [  # a module may import from its own layer and those above it in this 
     {"tables", "planning", "constraints", "cluster"},
     {"figures"},
     {"targets"},
-    {"inspection", "jobs", "cli"},
+    {"inspection", "summaries", "jobs", "overwriting", "status", "terminal", "cli"},
 ]
 
 

@@ -69,15 +69,24 @@ def test_a_table_of_another_program_is_refused(path):
     refused(path, "Parquet without a seal")
 
 
-@pytest.mark.parametrize("content", [b"", b"PAR1", b"no parquet"])
-def test_what_is_no_table_is_named(path, content):
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "damaged or not a table"),
+        (b"PAR1", "Parquet without a seal"),
+        (b"no parquet", "looks like plain text"),
+        (b"\0\1\2" * 50, "damaged or not a table"),
+    ],
+)
+def test_what_is_no_table_is_named(path, content, reason):
     path.write_bytes(content)
-    refused(path, "Parquet without a seal" if content == b"PAR1" else "damaged or not a table")
+    refused(path, reason)
 
 
 def test_a_missing_table_is_named(path):
     path.unlink()
-    refused(path, "No such file")
+    with pytest.raises(UserError, match=r"t\.parquet: no such file$"):
+        read_table(path)
 
 
 def test_every_flipped_bit_is_refused(path):

@@ -66,7 +66,8 @@ def quoted(word: str) -> str:
     """Return a word as a shell reads it, on one line whatever is in it."""
     if word.isprintable():
         return shlex.quote(word)
-    return "$'" + "".join(c if c.isprintable() else ascii(c)[1:-1] for c in word) + "'"
+    escaped = word.replace("\\", r"\\").replace("'", r"\'")
+    return "$'" + "".join(c if c.isprintable() else ascii(c)[1:-1] for c in escaped) + "'"
 
 
 def remember_call(scale: str) -> None:
@@ -128,8 +129,10 @@ def _without_targets(words: list[str]) -> list[str]:
     def parsed(these: list[str]) -> dict[str, Any]:
         return dict(vars(parser.parse_known_args(these)[0]))
 
-    whole = parsed(options)
-    targets = [*map(str, whole.pop("targets", None) or ())]
+    whole, again = parsed(options), parsed(options)
+    settings = [key for key in whole if whole[key] == again[key]]  # others are made anew each time
+    targets = [*map(str, whole["targets"] or ())]
+    settings.remove("targets")
     for start in range(len(options) - len(targets), -1, -1):
         end = start + len(targets)
         if not targets or options[start:end] != targets:
@@ -138,7 +141,7 @@ def _without_targets(words: list[str]) -> list[str]:
         if left[start - 1 : start] == ["--"]:
             del left[start - 1]
         rest = parsed(left)
-        if not rest.pop("targets", None) and rest == whole:
+        if not rest["targets"] and all(rest[key] == whole[key] for key in settings):
             return [*program, *left]
     return [*program, *options]
 

@@ -61,7 +61,8 @@ def _replay_facts(
         "episode score": f"mean {score.mean():,.0f}, from {score.min():,.0f} to {score.max():,.0f}",
         "episode length": f"mean {length.mean():,.0f} agent steps, "
         f"from {length.min():,} to {length.max():,}",
-        "episode ends": f"{numbers('terminated').sum():,} terminated, {numbers('truncated').sum():,} truncated",
+        "episode ends": f"{numbers('terminated').sum():,} terminated, "
+        f"{numbers('truncated').sum():,} truncated",
         "rewards": f"{np.mean(numbers('reward') != 0):.1%} of the steps are rewarded",
         "Monte-Carlo return": range_of(monte_carlo),
         "max Q*": f"{range_of(expert_value)}; "

@@ -20,7 +20,12 @@ _PACKAGE = Path(__file__).parent
 PLUMBING = {
     "__init__.py": "holds the version, which every file names",
     "errors.py": "words for people",
+    "calls.py": "words for people",
     "files.py": "how a file appears",
+    "recognition.py": "which files are refused",
+    "expansion.py": "which files are refused",
+    "job_records.py": "how a job ended",
+    "quantities.py": "words for people",
     "storage/": "how numbers are kept; each kind of file has a schema version",
     "identity.py": "what a file says of its origin, which every reader compares",
     "jobs.py": "logs, signals, threads",

@@ -62,18 +62,29 @@ def test_equal_experts_are_equal_files(path: Path, tmp_path: Path) -> None:
         assert sha256(tmp_path / f"{n}.safetensors") == sha256(path)
 
 
-@pytest.mark.parametrize("kept", [0, 5, 1000, -1])
-def test_truncated(path: Path, kept: int) -> None:
+@pytest.mark.parametrize(
+    ("kept", "said"),
+    [
+        (0, "not an expert of td-interference .an empty file"),
+        (5, "not an expert"),
+        (1000, "not an expert of td-interference .a damaged safetensors file"),
+        (-1, "not a readable"),
+    ],
+)
+def test_truncated(path: Path, kept: int, said: str) -> None:
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(UserError, match=r"expert\.safetensors: not a readable"):
+    with pytest.raises(UserError, match=rf"expert\.safetensors: {said}"):
         expert_file.load_expert(path)
 
 
 def test_foreign(path: Path) -> None:
     path.write_text("P1 not weights at all, but long enough to be some other file")
-    with pytest.raises(UserError, match="not a readable safetensors file"):
+    with pytest.raises(UserError, match="not an expert of td-interference"):
         expert_file.load_expert(path)
     save_file({"weight": torch.zeros(3)}, path)
+    with pytest.raises(UserError, match=r"safetensors weights \(1 tensors\), not an expert"):
+        expert_file.load_expert(path)
+    save_file({"weight": torch.zeros(3)}, path, {expert_file.METADATA_KEY: "{}"})
     with pytest.raises(UserError, match="not an expert of version 2"):
         expert_file.load_expert(path)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from td_interference import figures, metrics, planning, sources, tables, targets
+from td_interference.calls import remember_call
 from td_interference.errors import UserError
 from td_interference.files import sha256
 from td_interference.instances import clear_stale_lock
@@ -28,6 +29,12 @@ except UserError as error:
 # What decides how a job runs but not what comes out (device, resume_interval) reaches scripts
 # through `config`, not through `params`, whose change would make results stale.
 config.update(PLAN.config)
+
+
+# So that advice on a bad result can repeat the call that makes it, with all its settings.
+onstart:
+    remember_call(PLAN.scale)
+
 
 FIGURE_STATES = targets.figure_states(PLAN)
 FIGURE_NAMES = targets.wanted_by_all(PLAN)

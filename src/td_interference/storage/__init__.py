@@ -8,7 +8,6 @@ from td_interference.storage.hdf5 import (
     create,
     numbers,
     numbers_into,
-    one_line_if_unreadable,
     opened,
     parse_attributes,
     read,
@@ -26,6 +25,7 @@ from td_interference.storage.tables import (
     REPLAY,
     TABLES,
 )
+from td_interference.storage.unreadable import one_line_if_unreadable
 
 __all__ = [
     "CHECKPOINTS",

@@ -27,6 +27,7 @@ from td_interference.storage.guard import Refused, check_heaps, check_objects
 from td_interference.storage.seal import read_sealed, write_sealed
 from td_interference.storage.table import Table
 from td_interference.storage.tables import TABLES
+from td_interference.storage.unreadable import UNREADABLE, unreadable
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -150,10 +151,6 @@ def write(
             writer.append(name, np.asarray(array).astype(table.fields[name].dtype, copy=False))
 
 
-# What the HDF5 library and its Python layer raise on content that is sealed but makes no sense.
-_UNREADABLE = (OSError, RuntimeError, LookupError, TypeError, ValueError, OverflowError)
-
-
 @contextmanager
 def opened(path: Path | str, table: Table | None = None) -> Iterator[h5py.File]:
     """Open a file for reading, checked: its seal, every object in it, and its table.
@@ -176,13 +173,13 @@ def opened(path: Path | str, table: Table | None = None) -> Iterator[h5py.File]:
         check_heaps(content)
         # From Python's memory: an image of the library's own would be two further copies.
         file = h5py.File(BytesIO(content), "r")
-    except (Refused, *_UNREADABLE) as error:
+    except (Refused, *UNREADABLE) as error:
         raise unreadable(path, error) from None
     with file:
         try:
             check_objects(file, len(content))
             check(file, path, table)
-        except (Refused, *_UNREADABLE) as error:
+        except (Refused, *UNREADABLE) as error:
             raise unreadable(path, error) from None
         try:
             yield file
@@ -190,28 +187,6 @@ def opened(path: Path | str, table: Table | None = None) -> Iterator[h5py.File]:
             if error.errno is not None:  # a disk's, not the HDF5 library's
                 raise
             raise unreadable(path, error) from None
-
-
-@contextmanager
-def one_line_if_unreadable(path: Path | str) -> Iterator[None]:
-    """Turn what content that makes no sense raises, however it is looked at, into one line.
-
-    Args:
-        path: The sealed file that the block looks into.
-
-    Raises:
-        UserError: Names the file and the reason.
-    """
-    try:
-        yield
-    except _UNREADABLE as error:
-        raise unreadable(path, error) from None
-
-
-def unreadable(path: Path | str, error: Exception) -> UserError:
-    """Return the line on a sealed file whose content makes no sense."""
-    reason = " ".join(str(error).split())
-    return UserError(f"{path}: refused, not as this program writes it ({reason}); {rebuild(path)}")
 
 
 def check(file: h5py.File, path: Path, table: Table | None = None) -> Table:
@@ -275,7 +250,7 @@ def numbers(path: Path | str, dataset: h5py.Dataset) -> NDArray[Any]:
     except MemoryError:
         size = f"{dataset.size * dataset.dtype.itemsize / 1e9:.1f} GB"
         raise UserError(f"{path}: '{dataset.name}' needs {size} of memory; take less") from None
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise unreadable(path, error) from None
 
 
@@ -291,7 +266,7 @@ def numbers_into(
     """
     try:
         dataset.read_direct(out, np.s_[first_row : first_row + len(out)])
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise unreadable(path, error) from None
 
 
