@@ -116,7 +116,7 @@ def asked_for(arguments: Sequence[str], known: Callable[[str], bool]) -> list[st
     words = [word for word in arguments if not word.startswith("-") and "=" not in word]
     if all(word.isdigit() or word == "all" or known(word) for word in words):
         return []
-    from snakemake.cli import get_argument_parser  # type: ignore[import-untyped]
+    from snakemake.cli import get_argument_parser
 
     given, explicit = list(arguments), []
     if "--" in given:  # what follows would be lost to the parser
