@@ -41,7 +41,7 @@ def random_arrays(plan, run, metric, generator) -> storage.Arrays:
     if steps:
         arrays["update_step"] = np.array(steps)
     if "offset" in arrays:
-        arrays["offset"] = np.arange(-3, 4)
+        arrays["offset"] = np.arange(SIZES["offset"]) - SIZES["offset"] // 2
     if "step_size" in arrays:
         arrays["step_size"] = np.array(run.step_sizes)
         arrays["relative_error"] = np.abs(arrays["relative_error"])

@@ -1,4 +1,4 @@
-"""What a job asks of a cluster: memory and run time, from its own settings.
+"""What a job asks of a cluster: memory (`job_memory`) and run time, from its own settings.
 
 Standard library only: the Snakefile reads this module. The figures below were measured on one core
 of a CPU (`docs/control.md`, `docs/expert.md`, benchmark files of the `laptop` scale); a request is
@@ -6,9 +6,10 @@ what follows from them with a margin, so that a change of settings changes it as
 """
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
+from td_interference import job_memory
 from td_interference.agents.control_settings import ControlSettings
 from td_interference.agents.masked_image_settings import DoubleDQNSettings
 from td_interference.agents.settings import ExpertSettings
@@ -26,12 +27,6 @@ _PRODUCT = 2e-10  # s: a multiplication of a sample's forward and backward pass,
 _UPDATE_ON_GPU = 0.008
 _EXPERT_UPDATE_ON_GPU = 0.02  # s: 0.008 to 0.017 there, with the step of one emulator
 _PRODUCT_ON_GPU = 4e-12  # s: a fiftieth of a core's, 19 to 34 measured where starting dominates
-
-_STEP_MB = 7069 / 1e6  # an agent step in memory: a frame and 13 bytes
-_COPIES = 1.5  # of the frames, while a file is read or grown
-_CUDA_MB = 3000  # of the host, for CUDA's libraries and context; assumed, not measured
-_TRAINING_MB = 1200  # at most 1040 measured at laptop scale, frames among them
-_MEASURING_MB = 2500  # at most 1090 measured at laptop scale; the paper's network is twice as wide
 
 _MARGIN = 2.0  # busy or older machines
 _START = 10.0  # minutes: Python and torch from a slow file system, reading D*
@@ -55,6 +50,10 @@ class Needs(NamedTuple):
         return self.minutes if self.resumes else self.minutes * attempt
 
 
+DATASET_NEEDS = Needs(math.ceil(job_memory.dataset()), minutes=60)  # with the download
+FIGURE_NEEDS = Needs(mem_mb=800, minutes=10)
+
+
 def expert_needs(expert: ExpertSettings, device: str = "cpu") -> Needs:
     """Return what training and evaluating an expert needs."""
     updates = expert.training_steps * expert.updates_per_step
@@ -62,39 +61,45 @@ def expert_needs(expert: ExpertSettings, device: str = "cpu") -> Needs:
     steps = expert.training_steps + 1000 * episodes  # of an episode: a few hundred, as a rule
     update = _EXPERT_UPDATE_ON_GPU if device == "cuda" else _EXPERT_UPDATE
     seconds = updates * update + steps * _STEP
-    return _needs(_TRAINING_MB, expert.replay_capacity, seconds, device, resumes=True)
+    return _needs(job_memory.expert(expert), seconds, device, resumes=True)
 
 
 def replay_needs(replay: ReplaySpec) -> Needs:
     """Return what recording a D* needs."""
-    return _needs(_TRAINING_MB, replay.transitions, replay.transitions * _RECORDED_STEP)
+    return _needs(job_memory.replay(replay), replay.transitions * _RECORDED_STEP)
 
 
 def run_needs(run: RunSpec, transitions: int, device: str = "cpu") -> Needs:
     """Return what training from a D* of `transitions` needs."""
     seconds = run.steps * _update(run.hidden, run.minibatch, device)
-    return _needs(_TRAINING_MB, transitions, seconds, device, resumes=True)
+    return _needs(job_memory.run(run, transitions), seconds, device, resumes=True)
 
 
 def control_needs(control: ControlSettings, device: str = "cpu") -> Needs:
     """Return what a control run needs; the paper's takes days."""
     steps = control.steps + control.random_fill
     seconds = steps * _STEP + control.updates * _update(control.hidden, control.minibatch, device)
-    return _needs(_TRAINING_MB, control.buffer_capacity, seconds, device, resumes=True)
+    return _needs(job_memory.control(control), seconds, device, resumes=True)
 
 
 def measurement_needs(
-    run: RunSpec, transitions: int, n_checkpoints: int, device: str = "cpu"
+    metric: str,
+    settings: Mapping[str, Any],
+    run: RunSpec,
+    transitions: int,
+    device: str = "cpu",
 ) -> Needs:
-    """Return what a metric of `n_checkpoints` checkpoints of a run on D* needs."""
+    """Return what a metric, with its settings, of a run on a D* of `transitions` needs."""
+    n_checkpoints = 1 if settings["checkpoints"] == "last" else len(run.checkpoints)
     seconds = n_checkpoints * _CHECKPOINT * _width(run.hidden) * 60
-    return _needs(_MEASURING_MB, transitions, seconds, device)
+    return _needs(job_memory.measurement(metric, settings, run, transitions), seconds, device)
 
 
 def study_needs(study: Study) -> Needs:
     """Return what a study of random networks needs."""
     networks = study.networks * (_width(study.hidden) if study.network == "q" else 0.01)
-    return _needs(_MEASURING_MB, 0, networks * _NETWORKS * (study.samples / 16) ** 2 * 60)
+    seconds = networks * _NETWORKS * (study.samples / 16) ** 2 * 60
+    return _needs(job_memory.study(study), seconds)
 
 
 def group_needs(cells: Sequence[CellSpec], device: str = "cpu") -> Needs:
@@ -105,7 +110,12 @@ def group_needs(cells: Sequence[CellSpec], device: str = "cpu") -> Needs:
         seconds = turns * _UPDATE_ON_GPU + products * _PRODUCT_ON_GPU
     else:
         seconds = products * _PRODUCT
-    return _needs(_MEASURING_MB, 0, seconds, device, resumes=True)
+    return _needs(job_memory.group(cells), seconds, device, resumes=True)
+
+
+def table_needs(measured: Iterable[tuple[str, Mapping[str, Any], int]]) -> Needs:
+    """Return what a table needs; for the argument see `job_memory.table`."""
+    return Needs(math.ceil(job_memory.table(measured)), minutes=20)
 
 
 def _turns(cell: CellSpec) -> float:
@@ -130,15 +140,8 @@ def _products(cell: CellSpec) -> float:
     return 19_600 * hidden + (11_392 + 14_400 * extra) * hidden**2
 
 
-def _needs(
-    base_mb: float,
-    steps_in_memory: int,
-    seconds: float,
-    device: str = "cpu",
-    *,
-    resumes: bool = False,
-) -> Needs:
-    mem_mb = base_mb + _COPIES * steps_in_memory * _STEP_MB + (_CUDA_MB if device == "cuda" else 0)
+def _needs(memory: float, seconds: float, device: str = "cpu", *, resumes: bool = False) -> Needs:
+    mem_mb = memory + (job_memory.CUDA if device == "cuda" else 0)
     return Needs(math.ceil(mem_mb), math.ceil(_START + _MARGIN * seconds / 60), resumes)
 
 

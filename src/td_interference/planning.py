@@ -13,6 +13,7 @@ from td_interference.environments.roms import check_game
 from td_interference.generalization.grid import CellGroup, expand_generalization
 from td_interference.grid import RunSpec, all_runs, expand_grid, replay_spec
 from td_interference.random_studies import Study, expand_studies
+from td_interference.screen import FRAMESKIP
 from td_interference.tables import Source
 
 # Experiments with keys of their own.
@@ -82,6 +83,17 @@ class Plan(NamedTuple):
             trained = [run for run in trained if run.optimizer in source.optimizers]
         return [*trained]
 
+    def measured_by(self, sources: Iterable[Source]) -> list[tuple[str, dict[str, Any], int]]:
+        """Return each run's metric, that metric's settings, and the number of checkpoints."""
+        measured = []
+        for source in sources:
+            settings = self.config["metrics"].get(source.metric, {})
+            last = settings.get("checkpoints") == "last"
+            for run in self.source_runs(source):
+                n = 1 if last else len(getattr(run, "checkpoints", ())) or 1
+                measured.append((source.metric, settings, n))
+        return measured
+
     def intermediates(self, run: Run) -> list[str]:
         """Return the files that a measurement of `run` came from, below the scale's directory."""
         if isinstance(run, Study):
@@ -113,6 +125,14 @@ class Plan(NamedTuple):
         if run_id in self.control_runs:
             return self.control_runs[run_id].run_spec
         return self.runs[run_id]
+
+    def transitions_measured_on(self, run_id: str) -> int:
+        """Return how many transitions a run is measured on, about: a D*, or a control's window."""
+        if run_id not in self.control_runs:
+            return self.config["replay"]["transitions"]
+        control = self.control_runs[run_id]
+        longest = min(control.restart_period, control.max_frames_per_episode // FRAMESKIP)
+        return control.window + control.n_environments * longest
 
     def metric_settings(self, metric: str) -> dict[str, Any]:
         """Return how much a metric looks at; with the game's rules where it plays."""

@@ -50,10 +50,10 @@ def control_needs(wildcards):
 
 def measurement_needs(wildcards):
     """Memory and time of one metric of one run."""
-    run, settings = PLAN.measured_run(wildcards.run_id), metric_settings(wildcards)
-    n_checkpoints = 1 if settings["checkpoints"] == "last" else len(run.checkpoints)
-    transitions = PLAN.config["replay"]["transitions"]
-    return cluster.measurement_needs(run, transitions, n_checkpoints, DEVICE)
+    run, metric = PLAN.measured_run(wildcards.run_id), wildcards.metric
+    settings = PLAN.metric_settings(metric)
+    transitions = PLAN.transitions_measured_on(wildcards.run_id)
+    return cluster.measurement_needs(metric, settings, run, transitions, DEVICE)
 
 
 def study_needs(wildcards):
@@ -62,13 +62,14 @@ def study_needs(wildcards):
 
 
 def table_needs(wildcards):
-    """Memory and time of a table: polars, a few small arrays of each run."""
-    return cluster.Needs(mem_mb=2000, minutes=20)
+    """Memory and time of a table, which reads all measurements of its runs."""
+    sources = tables.entry(wildcards.table).sources
+    return cluster.table_needs(PLAN.measured_by(sources))
 
 
 def figure_needs(wildcards):
     """Memory and time of a figure."""
-    return cluster.Needs(mem_mb=1000, minutes=10)
+    return cluster.FIGURE_NEEDS
 
 
 def group_needs(wildcards):
@@ -78,4 +79,4 @@ def group_needs(wildcards):
 
 def dataset_needs(wildcards):
     """Memory and time of a data set: its arrays a few times over, and the download."""
-    return cluster.Needs(mem_mb=4000, minutes=60)
+    return cluster.DATASET_NEEDS

@@ -1,0 +1,143 @@
+"""What jobs ask of a cluster is what they hold: enough, and not much more."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jobs_at_scale
+import numpy as np
+import pytest
+import torch
+from full_scale import write_play
+from jobs_at_scale import JOBS, needs_of, plan_of
+from peak_memory import peak_memory
+
+from td_interference import cluster, job_memory
+from td_interference.config import SCALES
+from td_interference.generalization.agent_runs import AgentsInTurn
+from td_interference.generalization.records import CellSpec
+from td_interference.replay import Replay
+
+PROGRAM = Path(jobs_at_scale.__file__)
+
+
+@pytest.fixture(scope="module")
+def plans():
+    return {scale: plan_of(scale) for scale in SCALES}
+
+
+@pytest.fixture(scope="module")
+def inputs(plans, tmp_path_factory):
+    """Files that the jobs of a scale start from; made on demand, some are 300 MB."""
+    made = {}
+
+    def of(scale):
+        if scale not in made:
+            made[scale] = tmp_path_factory.mktemp(scale)
+            jobs_at_scale.make_inputs(plans[scale], made[scale])
+        return made[scale]
+
+    return of
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("job", JOBS)
+def test_a_job_asks_for_what_it_holds(scale, job, plans, inputs, tmp_path):
+    available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e6
+    request = needs_of(plans[scale], job).mem_mb
+    if available < request:
+        pytest.skip(f"asks for {request} MB, and this machine has {available:.0f}")
+    done = subprocess.run(
+        [sys.executable, PROGRAM, scale, job, inputs(scale), tmp_path],
+        capture_output=True,
+        text=True,
+        timeout=1800,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    peak = float(done.stdout.split()[-1])
+    print(f"\n| {scale} | {job} | {peak:.0f} | {request} |")  # the table in docs/slurm.md
+    assert peak <= request <= 2.5 * peak + 500
+
+
+@pytest.mark.parametrize("n_transitions", [9000, 18_000])
+def test_a_request_follows_the_transitions(n_transitions, plans, tmp_path):
+    """What a larger D* takes in memory is what is asked for it beyond a smaller one."""
+    run = next(run for run in plans["smoke"].runs.values() if run.objective == "q_learning")
+    write_play(tmp_path / "d.h5", n_transitions)
+    with peak_memory() as peak:
+        Replay.load(tmp_path / "d.h5")
+    more = job_memory.run(run, n_transitions) - job_memory.run(run, 0)
+    assert peak.megabytes - 5 <= more <= 1.6 * peak.megabytes
+
+
+@pytest.mark.parametrize("hidden, extra_layers", [(16, 1), (24, 2)])
+def test_a_request_follows_width_and_depth(hidden, extra_layers, plans):
+    """What the measuring of a wide agent takes beyond one of width 1."""
+    groups = plans["paper"].groups.values()
+    wide = next(g.cells[0] for g in groups if g.cells[0].experiment == "reinforce")
+    size = {"hidden": hidden, "extra_layers": extra_layers, "n_train": 128, "seeds": (0,)}
+    wide = dataclasses.replace(wide, **size)
+    agents = AgentsInTurn([wide], noise_images())
+    with peak_memory() as peak:
+        agents.measure()
+    narrow = dataclasses.replace(wide, hidden=1, extra_layers=0)
+    more = job_memory.group([wide]) - job_memory.group([narrow])
+    assert 0.9 * peak.megabytes <= more <= 2.5 * peak.megabytes + 30
+
+
+def noise_images():
+    from td_interference.datasets.arrays import DatasetArrays, Split
+
+    generator = np.random.default_rng(0)
+
+    def split(n):
+        pixels = generator.integers(0, 256, (n, 3, 32, 32), dtype=np.uint8)
+        return Split(pixels, generator.integers(0, 10, n))
+
+    return DatasetArrays(split(130), split(130))
+
+
+def test_a_request_follows_everything_that_is_in_memory(plans):
+    """Each of these makes a job hold more."""
+    plan = plans["paper"]
+    run = next(iter(plan.runs.values()))
+    asked = cluster.run_needs(run, 100_000).mem_mb
+    for wider in (
+        dataclasses.replace(run, hidden=2 * run.hidden),
+        dataclasses.replace(run, checkpoints=tuple(range(1, 30))),
+    ):
+        assert cluster.run_needs(wider, 100_000).mem_mb > asked
+    assert cluster.run_needs(run, 100_000, "cuda").mem_mb == asked + job_memory.CUDA
+    settings = plan.metric_settings("stiffness")
+    of_metric = cluster.measurement_needs("stiffness", settings, run, 100_000).mem_mb
+    more = {**settings, "half_width": 20 * settings["half_width"]}
+    assert cluster.measurement_needs("stiffness", more, run, 100_000).mem_mb > of_metric
+    for group in plan.groups.values():
+        cell = group.cells[0]
+        wider = CellSpec.from_dict({**cell.to_dict(), "hidden": 2 * cell.hidden})
+        assert job_memory.group([wider]) > job_memory.group([cell])
+        if cell.experiment != "regression":
+            sampled = {"samples": 4 * cell.samples, "evaluation_samples": 4000}
+            assert job_memory.group([CellSpec.from_dict({**cell.to_dict(), **sampled})]) > (
+                job_memory.group([cell])
+            )
+
+
+def test_networks_are_as_large_as_the_requests_reckon():
+    from td_interference.image_networks import image_network
+    from td_interference.networks import q_network
+
+    for hidden in (8, 32, 64):
+        actual = sum(p.numel() for p in q_network(18, hidden).parameters()) * 4 / 1e6
+        assert actual <= job_memory._network(hidden) * 1.01 <= 1.15 * actual + 0.1
+        convolutions = [m for m in q_network(18, hidden) if isinstance(m, torch.nn.Conv2d)]
+        actual = sum(p.numel() for m in convolutions for p in m.parameters()) * 4 / 1e6
+        assert 0.95 * actual <= job_memory._convolutions(hidden) <= 1.15 * actual
+    network = image_network(3, 10, 64, 3)
+    written_out = sum(
+        p.numel() for m in network if isinstance(m, torch.nn.Conv2d) for p in m.parameters()
+    )
+    assert written_out == pytest.approx(100 * 64 + (90 + 144 * 3) * 64**2, rel=0.02)
