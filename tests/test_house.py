@@ -142,7 +142,7 @@ LAYERS = [  # a module may import from its own layer and those above it in this 
     {"updates"},
     {"collect", "training"},
     {"metrics", "random_networks", "generalization"},
-    {"tables", "planning", "constraints", "cluster"},
+    {"tables", "planning", "constraints", "job_memory", "cluster"},
     {"figures"},
     {"targets"},
     {"inspection", "summaries", "jobs", "overwriting", "status", "terminal", "cli"},

@@ -142,3 +142,43 @@ def test_snakemake_says_so_before_anything_runs(tmp_path):
     assert done.returncode == 1 and "Traceback" not in said
     assert "results/smoke/datasets/digits.h5: was modified in the future" in said
     assert dataset.read_text() == "x"
+
+
+@pytest.mark.parametrize("megabytes", [100, 1200, 3900])
+def test_too_little_address_space_for_torch_is_said(megabytes):
+    preflight.check_memory_limit()
+    preflight.check_memory_limit(4100)
+    with pytest.raises(UserError, match=f"{megabytes} MB of address space .* ulimit -v"):
+        preflight.check_memory_limit(megabytes)
+
+
+def test_snakemake_under_a_limit_says_so(tmp_path):
+    copy_tree(tmp_path)
+    command = f"ulimit -v 1200000; exec {SNAKEMAKE} -n --config scale=smoke -- results/fig1.pdf"
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == 1 and "Traceback" not in said
+    assert "1229 MB of address space" in said
+
+
+@pytest.mark.parametrize(
+    "allocate",
+    [
+        "import numpy; numpy.ones(10**13)",
+        "import torch; torch.ones(10**13)",
+        "b'x' * 10**14",
+        "raise OSError(12, 'Cannot allocate memory')",
+    ],
+)
+def test_memory_that_cannot_be_had_ends_a_job_in_one_line(allocate):
+    program = (
+        "from td_interference.errors import one_line_errors\n"
+        f"with one_line_errors():\n    {allocate}\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=100
+    )
+    assert done.returncode == 1 and done.stderr.startswith("error: not enough memory (")
+    assert done.stderr.count("\n") == 1

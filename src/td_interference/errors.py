@@ -109,11 +109,29 @@ def explained(error: BaseException) -> str | None:
         return printable(str(error))
     if (place := place_in_own_code(error.__traceback__)) is not None:
         return printable(f"{place}: {type(error).__name__}: {error}; mend your objective there")
+    if _is_of_memory(error):
+        return printable(
+            f"not enough memory ({error}); give the job more (on a cluster: mem_mb below "
+            "set-resources, see docs/slurm.md), run fewer at a time, or lift the limit (ulimit -v)"
+        )
     if isinstance(error, OSError) and error.errno is not None:
         names = [str(os.fsdecode(n)) for n in (error.filename, error.filename2) if _is_name(n)]
         reason = error.strerror or os.strerror(error.errno)
         return printable(": ".join([" -> ".join(names), reason] if names else [reason]))
     return None
+
+
+# torch has no exception of its own for its allocator on a CPU.
+_OF_MEMORY = ("can't allocate memory", "Cannot allocate memory", "out of memory", "bad_alloc")
+
+
+def _is_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory could not be had."""
+    if isinstance(error, MemoryError):
+        return True
+    return isinstance(error, RuntimeError | ImportError | OSError) and any(
+        words in str(error) for words in _OF_MEMORY
+    )
 
 
 def _is_name(name: object) -> bool:

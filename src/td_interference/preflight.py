@@ -4,8 +4,10 @@ Snakemake compares times and permissions when a job has ended, and then deletes 
 Standard library only: the Snakefile reads this module.
 """
 
+import math
 import os
 import pwd
+import resource
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -13,6 +15,8 @@ from pathlib import Path
 from td_interference.errors import UserError
 
 FUTURE = 60.0  # seconds; what is less passes while a job runs
+
+ADDRESS_SPACE = 4000.0  # MB; 3,630 with torch 2.15 for CUDA, before a job has read anything
 
 # Of a scale's directory. Logs and benchmarks are written anew in place, the rest is renamed there.
 _REWRITTEN = ("logs", "benchmarks")
@@ -54,6 +58,26 @@ def check(
     for path in inputs:
         if path.exists():
             _require_past(path, path.stat().st_mtime, now)
+
+
+def check_memory_limit(megabytes: float | None = None) -> None:
+    """See that a process may take as much address space as torch's libraries do.
+
+    Args:
+        megabytes: The limit of this process; its own, if left out.
+
+    Raises:
+        UserError: If it may not: loading torch would fail in the middle.
+    """
+    if megabytes is None:
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        megabytes = math.inf if limit == resource.RLIM_INFINITY else limit / 1e6
+    if megabytes < ADDRESS_SPACE:
+        raise UserError(
+            f"processes may take {megabytes:.0f} MB of address space here, and torch alone takes "
+            f"{ADDRESS_SPACE:.0f}, most of which is never in memory: lift the limit (ulimit -v "
+            "unlimited), and limit memory by mem_mb instead"
+        )
 
 
 def _nearest(path: Path) -> Path:

@@ -14,10 +14,11 @@ try:
 except KeyError:
     os.environ.setdefault("USER", f"uid{os.getuid()}")
 
-if workflow.is_main_process:
-    try:
+try:
+    preflight.check_memory_limit()
+    if workflow.is_main_process:
         preflight.check(
             Path(), Path("results", PLAN.scale), planning.files_of_the_user(PLAN.config)
         )
-    except UserError as error:
-        raise WorkflowError(str(error)) from None
+except UserError as error:
+    raise WorkflowError(str(error)) from None
