@@ -84,7 +84,8 @@ def _checked_images(name: str, split: Split) -> Split:
     images, labels = split
     if images.dtype != np.uint8 or images.shape[1:] != IMAGE_SHAPE or not len(images):
         raise ValueError(
-            f"{name} images are {images.dtype} {images.shape}, need uint8 (N, 3, 32, 32), N > 0"
+            f"{name} images are {images.dtype} {images.shape}, need uint8 (N, 3, 32, 32) or "
+            "(N, 32, 32, 3), N > 0"
         )
     if not np.issubdtype(labels.dtype, np.integer) or labels.shape != images.shape[:1]:
         raise ValueError(
