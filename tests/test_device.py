@@ -1,5 +1,9 @@
 """Devices by name, and float32 with all its bits."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -54,3 +58,40 @@ def test_full_precision_is_for_the_block_alone(as_before, fails):
             assert fails
         assert (matrix @ matrix).dtype == torch.bfloat16
     assert settings() == chosen
+
+
+IN_STEPS = """
+import {first}, {second}
+from td_interference.device import compute_exactly, full_precision
+compute_exactly()
+with full_precision(torch.device("cpu")):
+    torch.conv2d(torch.rand(2, 4, 8, 8), torch.rand(4, 4, 3, 3))
+"""
+
+
+@pytest.mark.parametrize(
+    ("variable", "mode", "torch_first"),
+    [
+        ("ONEDNN_DEFAULT_FPMATH_MODE", "BF16", False),
+        ("DNNL_DEFAULT_FPMATH_MODE", "any", False),
+        ("ONEDNN_DEFAULT_FPMATH_MODE", "BF16", True),
+        ("DNNL_DEFAULT_FPMATH_MODE", "BF16", True),
+        ("ONEDNN_DEFAULT_FPMATH_MODE", "strict", True),
+    ],
+)
+def test_the_environment_takes_no_bits_off_products(variable, mode, torch_first):
+    names = ("torch", "td_interference") if torch_first else ("td_interference", "torch")
+    code = IN_STEPS.format(first=names[0], second=names[1])
+    environment = {k: v for k, v in os.environ.items() if "FPMATH" not in k}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment | {variable: mode, "ONEDNN_VERBOSE": "1"},
+        capture_output=True,
+        text=True,
+    )
+    if torch_first and mode != "strict":
+        assert done.returncode != 0
+        assert f"{variable}={mode} was set when torch was imported" in done.stderr
+    else:
+        assert done.returncode == 0, done.stderr
+        assert "fpmath:bf16" not in done.stdout and "fpmath:any" not in done.stdout

@@ -3,11 +3,25 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from td_interference.errors import UserError
+
+
+def _rounding_mode() -> str | None:
+    """Return the environment's setting by which float32 products on a CPU may lose bits."""
+    for name in ("ONEDNN_DEFAULT_FPMATH_MODE", "DNNL_DEFAULT_FPMATH_MODE"):  # the first one counts
+        mode = os.environ.get(name, "")
+        if mode:
+            return None if mode.lower() == "strict" else f"{name}={mode}"
+    return None
+
+
+# As torch found it: this package sets it before torch is imported, unless that came first.
+_ROUNDING = _rounding_mode()
 
 _FULL = "ieee"  # torch's word for float32 with all its bits
 
@@ -32,7 +46,11 @@ def compute_exactly() -> None:
     """Make torch compute the same bits each time, and float32 with all its bits, on a GPU too.
 
     To be called before the first computation on a GPU: cuBLAS reads its setting when it starts.
+
+    Raises:
+        UserError: If products on a CPU may lose bits by a setting that came before torch.
     """
+    _refuse_rounding(torch.device("cpu"))
     # cuDNN would else choose among algorithms by their time.
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
     for operation in _operations():
@@ -53,17 +71,50 @@ def full_precision(device: torch.device) -> Iterator[None]:
     of the paper's network then are off by 1%, single cosines by 0.01.
 
     Args:
-        device: Where autocast is to be off.
+        device: Where autocast is to be off, besides the CPU.
+
+    Raises:
+        UserError: If products on a CPU may lose bits by a setting that came before torch.
     """
+    _refuse_rounding(device)
     before = [operation.fp32_precision for operation in _operations()]
     for operation in _operations():
         operation.fp32_precision = _FULL
     try:
-        with torch.autocast(device.type, enabled=False):
+        with torch.autocast(device.type, enabled=False), torch.autocast("cpu", enabled=False):
             yield
     finally:
         for operation, precision in zip(_operations(), before, strict=True):
             operation.fp32_precision = precision
+
+
+def check_room(n_bytes: int, device: torch.device) -> None:
+    """Refuse what does not fit into the memory that is free now.
+
+    Raises:
+        UserError: If it does not.
+    """
+    if device.type == "cuda":
+        free = torch.cuda.mem_get_info(device)[0]
+    else:
+        try:
+            lines = Path("/proc/meminfo").read_text().splitlines()
+        except OSError:  # not Linux
+            return
+        free = next(1024 * int(line.split()[1]) for line in lines if "MemAvailable" in line)
+    if n_bytes > free:
+        raise UserError(
+            f"these gradients written out take {n_bytes / 1e9:.1f} GB, {free / 1e9:.1f} GB are "
+            "free; take fewer samples at a time, or freeze parameters (requires_grad_(False))"
+        )
+
+
+def _refuse_rounding(device: torch.device) -> None:
+    if device.type == "cpu" and _ROUNDING:
+        raise UserError(
+            f"{_ROUNDING} was set when torch was imported, so that float32 products on a CPU may "
+            "lose bits: unset it, or import td_interference before torch"
+        )
 
 
 def _operations() -> tuple[Any, ...]:

@@ -17,11 +17,14 @@ class ScalePixels(nn.Module):
         """Return the scaled observation.
 
         Args:
-            observation: [N, C, H, W], uint8, or a floating dtype, which is kept.
+            observation: [..., C, H, W], uint8, or a floating dtype, which is kept.
         """
         dtype = observation.dtype if observation.is_floating_point() else torch.float32
-        pixels = observation.to(dtype, memory_format=torch.channels_last, copy=True)
-        return pixels.div_(255)
+        # Turned by hand, since `torch.channels_last` is refused under `torch.func.vmap`, where a
+        # tensor has one more dimension than it shows.
+        turned = observation.movedim(-3, -1)
+        pixels = turned.to(dtype, memory_format=torch.contiguous_format, copy=True)
+        return pixels.div_(255).movedim(-1, -3)
 
 
 def dqn_network(n_outputs: int, hidden: int = 32) -> nn.Sequential:

@@ -286,7 +286,7 @@ def batch_of_one(gradients: PerSampleGradients) -> PerSampleGradients:
                 layer.activation[None], layer.output_gradient[None], layer.bias
             )
         else:
-            layers[name] = DenseGradient(layer.gradient[None])
+            layers[name] = DenseGradient(layer.dense()[None])
     return PerSampleGradients(gradients.scale[None], layers)
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from td_interference.errors import UserError
+from td_interference.gradients.inputs import Batch
 
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 _INSTANCE_NORMS = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
@@ -21,6 +22,42 @@ _DROPOUTS = (
 
 # Largest relative deviation of two computations of one gradient by another order of summation.
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-8}
+
+# The same of outputs of samples in different company, relative to the largest output.
+ROUNDING = {torch.float32: 1e-5, torch.float64: 1e-10}
+
+
+def check_network(network: Any, value: Any) -> nn.Module:
+    """Return the network itself, without wrappers that do not change what it computes.
+
+    Raises:
+        UserError: If it is no module, `value` no function, or parameters have no values.
+    """
+    if not isinstance(network, nn.Module):
+        raise UserError(
+            f"the network must be a torch.nn.Module, whose parameters can be found, not "
+            f"{type(network).__name__}"
+        )
+    if not callable(value):
+        raise UserError(
+            f"value must be a function from outputs to one number per sample, not "
+            f"{type(value).__name__}"
+        )
+    if torch.is_inference_mode_enabled():
+        raise UserError("inference mode is on, in which there are no gradients; leave it")
+    while isinstance(network, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        network = network.module
+    for name, tensor in (*network.named_parameters(), *network.named_buffers()):
+        wrong = None
+        if nn.parameter.is_lazy(tensor):
+            wrong = "has no shape yet (a lazy module); run the network once"
+        elif tensor.device.type == "meta":
+            wrong = "is on the meta device and has no values; load them"
+        elif tensor.is_inference():
+            wrong = "was made in inference mode; make the network outside of it"
+        if wrong:
+            raise UserError(f"the network's {name!r} {wrong}")
+    return network
 
 
 def refuse_batch_modules(network: nn.Module) -> None:
@@ -40,52 +77,25 @@ def refuse_batch_modules(network: nn.Module) -> None:
             )
 
 
-def check_outputs(outputs: Any, inputs: Tensor) -> None:
+def check_outputs(outputs: Any, batch: Batch) -> None:
     """Refuse networks whose output is not one differentiable tensor with a row per sample."""
-    if not isinstance(outputs, Tensor) or outputs.shape[:1] != inputs.shape[:1] or not len(inputs):
+    if not isinstance(outputs, Tensor) or outputs.shape[:1] != (len(batch),):
         found = list(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
         raise UserError(
-            f"the network must map [N, ...] to one tensor [N, ...], N at least 1; it returned "
-            f"{found} for an input {list(inputs.shape)}"
+            f"the network must map [N, ...] to one tensor [N, ...] (wrap it in a module that "
+            f"returns one); it returned {found} for an input {batch.shapes}"
         )
+    if outputs.is_nested or outputs.layout is not torch.strided:
+        raise UserError("the network must return a dense tensor, not a nested or sparse one")
+    if outputs.numel() == 0:
+        raise UserError(f"the network returned no numbers: {list(outputs.shape)}")
     if outputs.dtype not in TOLERANCE:
-        raise UserError(f"the network must return float32 or float64, not {outputs.dtype}")
+        raise UserError(
+            f"the network must return float32 or float64, not {outputs.dtype}; with .float() "
+            "its gradients can be measured"
+        )
     if not outputs.requires_grad:
         raise UserError(
             "the network's output has no gradient: it depends on no trainable parameter, "
-            "or inference mode is on"
+            "or inference mode or no_grad is on inside"
         )
-
-
-def checked_rows(outputs: Tensor) -> Tensor:
-    """Return the samples that are computed twice, [K], int64: at most 8, spread over the batch."""
-    n_rows = min(len(outputs), 8)
-    return torch.linspace(0, len(outputs) - 1, n_rows, device=outputs.device).long()
-
-
-def outputs_alone(network: nn.Module, inputs: Tensor, outputs: Tensor) -> Tensor:
-    """Return the outputs of the checked rows, run without the other samples, [K, ...].
-
-    Raises:
-        UserError: If that fails, or they differ from the same samples' in the batch.
-    """
-    rows = checked_rows(outputs)
-    # A batch of no more than these is run in halves, so that no sample has its usual company.
-    chosen = rows.split(len(rows) if len(rows) < len(outputs) else (len(rows) + 1) // 2)
-    try:
-        alone = torch.cat([network(inputs[r]) for r in chosen])
-    except (RuntimeError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
-        raise UserError(
-            f"no per-sample gradients: the network cannot run on part of its batch: {reason}"
-        ) from error
-    expected = outputs[rows]
-    largest = outputs.nan_to_num(0, 0, 0).abs().amax()
-    close = (alone - expected).abs().amax() <= 10 * TOLERANCE[outputs.dtype] * largest
-    # Samples that diverged, to inf or NaN, cannot be compared.
-    if expected.isfinite().all() and not close:
-        raise UserError(
-            "no per-sample gradients: samples run without their batch give other outputs; "
-            "the network is random, overwrites its inputs, or mixes samples"
-        )
-    return alone

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from td_interference.device import full_precision
 from td_interference.errors import UserError
-from td_interference.gradients.layers import FactoredGradient
+from td_interference.gradients.embeddings import LookedUpGradient
+from td_interference.gradients.layers import FactoredGradient, LayerGradient
 from td_interference.gradients.per_sample import PerSampleGradients
 
 
@@ -24,12 +25,13 @@ def gram(a: PerSampleGradients, b: PerSampleGradients | None = None) -> Tensor:
     Raises:
         UserError: If the two come from different networks.
     """
-    b = a if b is None else b
+    a, b = checked(a), checked(a if b is None else b)
     return _unscaled_gram(a, b) * a.scale[:, None] * b.scale
 
 
 def squared_norms(a: PerSampleGradients) -> Tensor:
     """Return the squared length of each gradient, [N]: the diagonal of `gram(a)`."""
+    a = checked(a)
     return unscaled_squared_norms(a) * a.scale.square()
 
 
@@ -45,7 +47,7 @@ def cosines(a: PerSampleGradients, b: PerSampleGradients | None = None) -> Tenso
     Raises:
         UserError: If the two come from different networks.
     """
-    b = a if b is None else b
+    a, b = checked(a), checked(a if b is None else b)
     norm_a, norm_b = (unscaled_squared_norms(x).sqrt() for x in (a, b))
     # Two divisions, since the product of two small norms may vanish; 0 / 0 gives the NaN.
     return (_unscaled_gram(a, b) / norm_a[:, None] / norm_b).clamp(-1, 1)
@@ -71,21 +73,45 @@ def band(matrix: Tensor, rows: Tensor, half_width: int) -> Tensor:
     return entries.masked_fill(~inside, torch.nan)
 
 
+def checked(gradients: PerSampleGradients) -> PerSampleGradients:
+    """Return the gradients themselves.
+
+    Raises:
+        UserError: If they are something else.
+    """
+    if not isinstance(gradients, PerSampleGradients):
+        raise UserError(
+            "these are no gradients but a "
+            f"{type(gradients).__name__}: give what per_sample_gradients returned"
+        )
+    return gradients
+
+
 def _unscaled_gram(a: PerSampleGradients, b: PerSampleGradients) -> Tensor:
     if a.layers.keys() != b.layers.keys():
         raise UserError(
             "the two sets of gradients are of different networks: "
             f"{', '.join(sorted(a.layers.keys() ^ b.layers.keys()))} is in one of them only"
         )
+    for name, x in a.layers.items():
+        if x.n_parameters != b.layers[name].n_parameters:
+            raise UserError(
+                f"the two sets of gradients are of different networks: {name!r} has "
+                f"{x.n_parameters} parameters in one and {b.layers[name].n_parameters} in the other"
+            )
     total = torch.zeros((), dtype=a.scale.dtype, device=a.scale.device)
     with full_precision(total.device):  # as the gradients were taken
         for name, x in a.layers.items():
-            y = b.layers[name]
-            if isinstance(x, FactoredGradient) and isinstance(y, FactoredGradient):
-                total = total + x.gram(y)
-            else:
-                total = total + x.dense() @ y.dense().T
+            total = total + _layer_gram(x, b.layers[name])
     return total
+
+
+def _layer_gram(x: LayerGradient, y: LayerGradient) -> Tensor:
+    if isinstance(x, FactoredGradient) and isinstance(y, FactoredGradient):
+        return x.gram(y)
+    if isinstance(x, LookedUpGradient) and isinstance(y, LookedUpGradient):
+        return x.gram(y)
+    return x.dense() @ y.dense().T
 
 
 def unscaled_squared_norms(a: PerSampleGradients) -> Tensor:

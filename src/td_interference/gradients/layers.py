@@ -4,18 +4,24 @@ Index letters in shapes: n and m samples, i inputs, o outputs of a layer, d para
 gradients are of per-sample quantities; there is no 1/N.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from td_interference.device import check_room
+from td_interference.gradients.embeddings import LookedUpGradient, lookup_gradient
+from td_interference.gradients.unchanged import NetworkState
+from td_interference.gradients.values import backward
+
 # Unfolded patches made at a time: larger blocks fall out of the processor's cache and ran 2 to 3
 # times slower on the paper's convolutions (128 samples at once: 36 ms; blocks of 8: 14 ms).
 PATCH_BYTES = 4 * 2**20
 
 _PLAIN = {"weight", "bias"}
+_WITH_RULE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Embedding, nn.EmbeddingBag)
 
 
 class FactoredGradient(NamedTuple):
@@ -24,6 +30,11 @@ class FactoredGradient(NamedTuple):
     activation: Tensor  # [N, I], the layer's input; [N, 0] if its weight is frozen
     output_gradient: Tensor  # [N, O]
     bias: bool  # the gradient of a trainable bias, the output gradient itself, is part of it
+
+    @property
+    def n_parameters(self) -> int:
+        """D, the parameters whose gradients these are."""
+        return self.output_gradient.shape[-1] * (self.activation.shape[-1] + self.bias)
 
     def gram(self, other: "FactoredGradient") -> Tensor:
         """Return the inner products, [N, M]: (a_n · a_m + 1) (d_n · d_m), + 1 for a bias."""
@@ -67,6 +78,25 @@ class FactoredGradient(NamedTuple):
         sums = weight.unflatten(-2, outputs.shape[-2:]).flatten(-2)
         return torch.cat([sums, outputs.sum(-3)], -1) if self.bias else sums
 
+    def of_sample(self, n: int) -> Tensor:
+        """Return the gradient of one sample written out, [D]."""
+        weight = torch.outer(self.output_gradient[n], self.activation[n]).flatten()
+        return torch.cat([weight, self.output_gradient[n]]) if self.bias else weight
+
+    def along(self, direction: Sequence[Tensor]) -> Tensor:
+        """Return the inner product of each gradient with a direction, [N].
+
+        Args:
+            direction: One tensor per trainable parameter, the weight's first.
+        """
+        parts = list(direction)
+        moved = torch.zeros_like(self.output_gradient)
+        if self.activation.shape[1]:
+            moved = self.activation @ parts.pop(0).T
+        if self.bias:
+            moved = moved + parts.pop()
+        return (moved * self.output_gradient).sum(1)
+
     def dense(self) -> Tensor:
         """Return the gradients written out, [N, D], weight entries first, then bias."""
         weight = torch.einsum("no,ni->noi", self.output_gradient, self.activation).flatten(1)
@@ -77,6 +107,11 @@ class DenseGradient(NamedTuple):
     """Gradients of a layer written out."""
 
     gradient: Tensor  # [N, D], the layer's own parameters in their order, each flattened
+
+    @property
+    def n_parameters(self) -> int:
+        """D, the parameters whose gradients these are."""
+        return self.gradient.shape[-1]
 
     def squared_norms(self) -> Tensor:
         """Return the diagonal of `gram`, [N]."""
@@ -104,29 +139,45 @@ class DenseGradient(NamedTuple):
         """
         return weights @ self.gradient[..., rows, :]
 
+    def of_sample(self, n: int) -> Tensor:
+        """Return the gradient of one sample, [D]."""
+        return self.gradient[n]
+
+    def along(self, direction: Sequence[Tensor]) -> Tensor:
+        """Return the inner product of each gradient with a direction, [N].
+
+        Args:
+            direction: One tensor per trainable parameter.
+        """
+        return self.gradient @ torch.cat([part.flatten() for part in direction])
+
     def dense(self) -> Tensor:
         """Return the gradients, [N, D]."""
         return self.gradient
 
 
-LayerGradient = FactoredGradient | DenseGradient
+LayerGradient = FactoredGradient | DenseGradient | LookedUpGradient
 
 
-def layer_gradient(module: nn.Module, activation: Tensor, output_gradient: Tensor) -> LayerGradient:
+def layer_gradient(
+    module: nn.Module, activation: Tensor, output_gradient: Tensor, state: NetworkState
+) -> LayerGradient:
     """Return the gradients of a module's own trainable parameters (not of its children's).
 
-    Linear layers are kept as factors, zero-padded convolutions multiplied out by block; any other
-    module, and any use of these two that the rules do not cover, is run again sample by sample.
+    Linear layers are kept as factors, embeddings as what was looked up, zero-padded convolutions
+    multiplied out by block; any other module, and any use of these that the rules do not cover, is
+    run again sample by sample.
 
     Args:
         module: Called once with `activation` alone.
         activation: Its input, [N, ...], detached.
         output_gradient: Gradient of each sample's value with respect to its output, [N, ...].
+        state: To which the network returns after each run.
     """
     # Subclasses may compute something else; reparametrised layers (weight norm, pruning) keep
     # other parameters and derive their weight.
     names = {name for name, _ in module.named_parameters(recurse=False)}
-    plain = type(module) in (nn.Linear, nn.Conv1d, nn.Conv2d) and "weight" in names <= _PLAIN
+    plain = type(module) in _WITH_RULE and "weight" in names <= _PLAIN
     if plain and isinstance(module, nn.Linear) and activation.ndim == 2:
         return _linear(module, activation, output_gradient)
     if (
@@ -137,30 +188,48 @@ def layer_gradient(module: nn.Module, activation: Tensor, output_gradient: Tenso
         and activation.ndim == module.weight.ndim
     ):
         return _convolution(module, module.padding, activation, output_gradient)
+    looked_up = lookup_gradient(module, activation, output_gradient) if plain else None
+    if looked_up is not None:
+        return looked_up
+
+    def run(row: Tensor) -> Tensor:
+        try:
+            return module(activation[row])
+        finally:
+            state.restore()
+
     own = [p for p in module.parameters(recurse=False) if p.requires_grad]
-    return DenseGradient(one_by_one(module, activation, output_gradient, own))
+    return DenseGradient(one_by_one(run, output_gradient, own))
 
 
 def one_by_one(
-    module: nn.Module, inputs: Tensor, output_gradient: Tensor, parameters: Sequence[nn.Parameter]
+    run: Callable[[Tensor], Tensor], output_gradient: Tensor, parameters: Sequence[nn.Parameter]
 ) -> Tensor:
     """Return per-sample gradients by one forward and one backward pass per sample: always right.
 
     Args:
-        module: Maps [1, ...] to [1, ...]; grad mode must be on.
-        inputs: [N, ...].
+        run: Gives the output of a sample, [1, ...], from its number, [1]; grad mode must be on.
         output_gradient: Gradient of each sample's value with respect to its output, [N, ...].
         parameters: With respect to which; ones the output does not depend on get 0.
 
     Returns:
         [N, D], the parameters in the given order, each flattened.
+
+    Raises:
+        UserError: If that does not fit into memory.
     """
-    gradient = output_gradient.new_zeros(len(inputs), sum(p.numel() for p in parameters))
-    for n in range(len(inputs)):
-        output = module(inputs[n : n + 1])
+    n_samples, width = len(output_gradient), sum(p.numel() for p in parameters)
+    check_room(n_samples * width * parameters[0].element_size(), output_gradient.device)
+    gradient = parameters[0].new_zeros(n_samples, width)
+    for n in range(n_samples):
+        output = run(torch.tensor([n], device=output_gradient.device))
         if output.requires_grad:
-            per_parameter = torch.autograd.grad(
-                output, parameters, output_gradient[n : n + 1], materialize_grads=True
+            per_parameter = backward(
+                output,
+                list(parameters),
+                output_gradient[n : n + 1],
+                "the backward pass of a sample",
+                materialize_grads=True,
             )
             torch.cat([g.to_dense().flatten() for g in per_parameter], out=gradient[n])
     return gradient

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from td_interference.device import full_precision
 from td_interference.errors import UserError
-from td_interference.gradients.gram import unscaled_squared_norms
+from td_interference.gradients.gram import checked, unscaled_squared_norms
 from td_interference.gradients.per_sample import PerSampleGradients
 
 
@@ -45,7 +45,7 @@ def gradient_sums(
         rows: Which of the samples; all, if left out.
         chosen: Which of those, [R, N'] bool; all, if left out. The others must be finite.
     """
-    scale = gradients.scale[..., rows]
+    scale = checked(gradients).scale[..., rows]
     chosen = torch.ones_like(scale, dtype=torch.bool) if chosen is None else chosen
     squared_norms = unscaled_squared_norms(gradients)[..., rows]
     has_angle = chosen & (squared_norms != 0)

@@ -2,35 +2,53 @@
 
 For a layer called once, the gradient of sample n follows from the layer's input and the gradient
 with respect to its output, both of which one pass over the batch gives for every n. That this holds
-is checked, on the graph and on some samples. Networks of another structure (tied weights, a module
+is checked, on the graph and in numbers. Networks of another structure (tied weights, a module
 called twice, weights used outside their module) get the same numbers sample by sample, slowly;
 networks without per-sample gradients are refused. Gradients are of per-sample quantities: no 1/N.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
+from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from td_interference.device import full_precision
 from td_interference.errors import UserError
+from td_interference.gradients.alone import (
+    Pass,
+    Samples,
+    per_row,
+    row_wise,
+    run_alone,
+    run_singly,
+    run_some_alone,
+    uncompiled,
+)
 from td_interference.gradients.checks import (
     TOLERANCE,
+    check_network,
     check_outputs,
-    checked_rows,
-    outputs_alone,
     refuse_batch_modules,
 )
+from td_interference.gradients.confirm import (
+    check_company,
+    checked_rows,
+    confirmed,
+    confirmed_on_some,
+)
+from td_interference.gradients.inputs import Batch
 from td_interference.gradients.layers import (
     DenseGradient,
     LayerGradient,
     layer_gradient,
     one_by_one,
 )
+from td_interference.gradients.unchanged import NetworkState
+from td_interference.gradients.values import backward, distinct_weights, output_gradient, uses
+from td_interference.gradients.watch import Watch
 
 # Trainable parameters by the name of the module that owns them.
 Owners = dict[str, list[nn.Parameter]]
@@ -54,44 +72,87 @@ class _Call(NamedTuple):
 
 
 def per_sample_gradients(
-    network: nn.Module, inputs: Tensor, value: Callable[[Tensor], Tensor]
+    network: nn.Module, inputs: Any, value: Callable[[Tensor], Tensor]
 ) -> PerSampleGradients:
     """Return the gradient of each sample's value with respect to all trainable parameters.
 
-    Frozen parameters (`requires_grad` False) are left out. The network's mode, its `.grad` fields
-    and hooks, and the grad mode are as before, also after an error.
+    Frozen parameters (`requires_grad` False) are left out. The network's mode, buffers and
+    attributes, its `.grad` fields and hooks, the inputs, the grad mode and the global random
+    streams are as before, also after an error. An error that the network raises for the whole
+    batch, or `value`, is passed on.
 
     Args:
-        network: Maps [N, ...] to one tensor [N, ...]; parameters in float32 or float64.
-        inputs: [N, ...], N at least 1, any dtype the network takes.
+        network: Maps [N, ...] to one tensor [N, ...], float32 or float64; parameters in float32 or
+            float64.
+        inputs: [N, ...], N at least 1, any dtype the network takes; or tensors with N rows each in
+            dicts, lists and tuples (see `inputs.Batch`).
         value: Maps the outputs to one number per sample, [N], each from its sample's output alone:
             the function output for function interference (eq. 8), such as
             `lambda q: q.max(1).values`, or the loss for loss interference (eq. 7).
 
     Raises:
         UserError: If per-sample gradients do not exist (batch normalisation or dropout in training
-            mode, samples that depend on one another, a random network), or `value` does not fit.
+            mode, samples that depend on one another, a random network), or `value` does not fit;
+            docs/gradients.md lists what is refused.
     """
+    network = check_network(network, value)
     refuse_batch_modules(network)
     owners = _owners(network)
     parameters = [parameter for own in owners.values() for parameter in own]
-    with torch.enable_grad(), full_precision(inputs.device):
+    batch = Batch(network, inputs)
+    plain = row_wise(network)
+    with _measuring(network, batch, plain) as state:
         with _recorded_calls(network, owners) as calls:
-            outputs = network(inputs)
-        check_outputs(outputs, inputs)
-        output_gradient = _output_gradient(value, outputs)
-        scale = output_gradient.reshape(len(outputs), -1).abs().amax(1)
-        divisor = torch.where(scale > 0, scale, 1)
-        output_gradient = output_gradient / divisor.view(-1, *[1] * (outputs.ndim - 1))
-
-        alone = outputs_alone(network, inputs, outputs)
-        layers = _batched(network, owners, calls, outputs, output_gradient)
-        if layers is None or not _confirmed(layers, owners, alone, outputs, output_gradient):
-            dense = one_by_one(network, inputs, output_gradient, parameters)
-            sizes = [sum(parameter.numel() for parameter in own) for own in owners.values()]
-            parts = map(DenseGradient, dense.split(sizes, dim=1))
-            layers = dict(zip(owners, parts, strict=True))
+            outputs, single = (_run_plainly if plain else _run_watched)(network, batch, state)
+        check_outputs(outputs, batch)
+        seed = output_gradient(value, outputs)
+        state.check_streams("value")
+        scale = seed.reshape(len(outputs), -1).abs().amax(1)
+        seed = seed / per_row(torch.where(scale > 0, scale, 1), seed)
+        single |= torch.float32 in (outputs.dtype, parameters[0].dtype)
+        precision = torch.float32 if single else torch.float64
+        whole = Pass(batch, state, outputs, seed, parameters, precision)
+        layers = (_of_rows if plain else _of_any)(
+            network, owners, _usable(owners, calls, outputs), whole
+        )
     return PerSampleGradients(scale, layers)
+
+
+def _run_plainly(network: nn.Module, batch: Batch, state: NetworkState) -> tuple[Any, bool]:
+    """Return the outputs of a network all of whose modules are known."""
+    return batch.run(batch.whole()), False
+
+
+def _run_watched(network: nn.Module, batch: Batch, state: NetworkState) -> tuple[Any, bool]:
+    """Return the outputs, and whether anything was computed in float32.
+
+    Raises:
+        UserError: If an operation is none that gradients are exact with.
+    """
+    watch = Watch(network, {batch.device})
+    try:
+        with watch:
+            outputs = batch.run(batch.whole())
+    finally:
+        watch.check()  # also where the network hid the refusal in an error of its own
+    state.check_streams("the network")
+    state.restore()
+    return outputs, watch.single_precision
+
+
+@contextmanager
+def _measuring(network: nn.Module, batch: Batch, plain: bool) -> Iterator[NetworkState]:
+    """Compute exactly within the block, and leave network and streams as they were."""
+    state = NetworkState(network, {batch.device}, plain=plain)
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # of attention, which rounds otherwise
+    try:
+        with torch.enable_grad(), full_precision(batch.device), uncompiled():
+            yield state
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast_path)
+        state.restore()
+        state.restore_streams()
 
 
 def _owners(network: nn.Module) -> Owners:
@@ -106,8 +167,8 @@ def _owners(network: nn.Module) -> Owners:
     if len({p.dtype for p in seen}) != 1 or next(iter(seen)).dtype not in TOLERANCE:
         found = ", ".join(sorted({str(p.dtype) for p in seen})) or "none"
         raise UserError(
-            "per-sample gradients need trainable parameters of one dtype, float32 or float64; "
-            f"found {found}"
+            "per-sample gradients need trainable parameters of one dtype, float32 or float64 "
+            f"(.float(), requires_grad_()); found {found}"
         )
     return owners
 
@@ -127,12 +188,15 @@ def _recorded_calls(network: nn.Module, owners: Owners) -> Iterator[dict[str, li
 
         return record
 
-    handles = []
+    modules, handles = dict(network.named_modules()), []
     try:
         for name in owners:
-            module = network.get_submodule(name)
+            if isinstance(modules[name], torch.jit.ScriptModule):  # takes no hooks
+                continue
             # First in line, so that other hooks that replace the output come after.
-            handle = module.register_forward_hook(recorder(name), prepend=True, with_kwargs=True)
+            handle = modules[name].register_forward_hook(
+                recorder(name), prepend=True, with_kwargs=True
+            )
             handles.append(handle)
         yield calls
     finally:
@@ -140,113 +204,90 @@ def _recorded_calls(network: nn.Module, owners: Owners) -> Iterator[dict[str, li
             handle.remove()
 
 
-def _output_gradient(value: Callable[[Tensor], Tensor], outputs: Tensor) -> Tensor:
-    """Return ∂value_n/∂output_n, shaped as the outputs, and refuse values that mix samples."""
-    leaf = outputs.detach().requires_grad_()
-    values = value(leaf.clone())
-    if not isinstance(values, Tensor) or values.shape != outputs.shape[:1]:
-        found = list(values.shape) if isinstance(values, Tensor) else type(values).__name__
-        raise UserError(f"value must return one number per sample, [{len(outputs)}], not {found}")
-    sources = _uses(values).keys()
-    if leaf not in sources:
-        raise UserError("value does not depend on the network's outputs")
-    if len(sources) > 1:
-        raise UserError(
-            "value depends on other tensors with gradients than the network's outputs: "
-            "detach the targets"
-        )
-    # Powers of two scale exactly, so any difference beyond underflow is another sample's part.
-    weights = 2.0 ** (torch.arange(len(outputs), device=outputs.device) % 13).to(values.dtype)
-    gradient, weighted = (
-        torch.autograd.grad(values, leaf, seed, retain_graph=True)[0]
-        for seed in (torch.ones_like(values), weights)
-    )
-    expected = gradient * weights.to(leaf.dtype).view(-1, *[1] * (leaf.ndim - 1))
-    smallest = torch.finfo(leaf.dtype).tiny
-    if not torch.allclose(weighted, expected, rtol=1e-6, atol=smallest, equal_nan=True):
-        raise UserError("value mixes samples: entry n must depend on row n of the outputs alone")
-    return gradient
-
-
-def _uses(tensor: Tensor) -> Counter[Tensor]:
-    """Count how often each leaf enters the graph of a tensor."""
-    uses: Counter[Tensor] = Counter()
-    seen: set[Node] = set()
-    stack = [tensor.grad_fn] if tensor.grad_fn else []
-    while stack:
-        children = [child for child, _ in stack.pop().next_functions if child]
-        uses.update(child.variable for child in children if hasattr(child, "variable"))
-        unseen = {child for child in children if not hasattr(child, "variable")} - seen
-        seen |= unseen
-        stack.extend(unseen)
-    return uses
-
-
-def _batched(
-    network: nn.Module,
-    owners: Owners,
-    calls: dict[str, list[_Call | None]],
-    outputs: Tensor,
-    output_gradient: Tensor,
-) -> dict[str, LayerGradient] | None:
-    """Return the gradients by the layer rules, or None where these do not apply.
+def _usable(
+    owners: Owners, calls: dict[str, list[_Call | None]], outputs: Tensor
+) -> dict[str, _Call] | None:
+    """Return the one call of each owner, or None where the layer rules do not apply.
 
     They do if each parameter enters the graph once, through the one call of its own module.
     """
-    uses = _uses(outputs)
-    once = [name for name, own in owners.items() if all(uses[p] == 1 for p in own)]
+    found = uses(outputs)
+    once = [name for name, own in owners.items() if all(found[p] == 1 for p in own)]
     recorded = {name: calls[name][0] for name in once if len(calls[name]) == 1}
-    found = {name: call for name, call in recorded.items() if call is not None}
-    if found.keys() != owners.keys():
-        return None
-    gradients = torch.autograd.grad(
-        outputs,
-        [call.output for call in found.values()],
-        output_gradient,
-        retain_graph=True,  # for `_confirmed`
-        allow_unused=True,
-    )
-    layers = {}
-    for (name, call), gradient in zip(found.items(), gradients, strict=True):
-        if gradient is None or not len(outputs) == len(call.activation) == len(gradient):
-            return None
-        layers[name] = layer_gradient(network.get_submodule(name), call.activation, gradient)
+    usable = {name: call for name, call in recorded.items() if call is not None}
+    return usable if usable.keys() == owners.keys() else None
+
+
+def _of_rows(
+    network: nn.Module, owners: Owners, calls: dict[str, _Call] | None, whole: Pass
+) -> dict[str, LayerGradient]:
+    """Return the gradients of a network that is known to keep samples apart."""
+    rows = checked_rows(whole.outputs)
+    alone = run_some_alone(whole, rows)
+    layers = _by_rule(network, calls, whole)
+    if layers is not None and confirmed_on_some(layers, owners, rows, alone, whole):
+        return layers
+    return _written_out(owners, lambda rows: run_singly(whole, rows), whole)
+
+
+def _of_any(
+    network: nn.Module, owners: Owners, calls: dict[str, _Call] | None, whole: Pass
+) -> dict[str, LayerGradient]:
+    """Return the gradients of any network, each sample of which is compared with itself alone.
+
+    Raises:
+        UserError: If a sample's outputs or gradient depend on the others.
+    """
+    weights = distinct_weights(whole.outputs)
+    alone = run_alone(whole, weights)
+    finite = whole.outputs.detach().reshape(len(whole.outputs), -1).isfinite().all(1)
+    if finite.all():
+        weighted = whole.seed * per_row(weights, whole.seed)
+        reference = backward(
+            whole.outputs, whole.parameters, weighted, "its backward pass", materialize_grads=True
+        )
+        reference = [gradient.to_dense() for gradient in reference]  # embeddings give sparse ones
+        check_company(alone.gradient, reference, whole)
+    else:
+        reference = alone.gradient  # of the finite; what is not would spoil the sum of all
+    layers = _by_rule(network, calls, whole)
+    rows = finite.nonzero()[:, 0]
+    copies = [gradient.clone() for gradient in reference]
+    if layers is not None and confirmed(
+        layers, owners, rows, weights[rows], copies, whole.precision
+    ):
+        return layers
+    layers = _written_out(owners, alone.run, whole)
+    sums = torch.cat([weights[rows].to(x.dense()) @ x.dense()[rows] for x in layers.values()])
+    sizes = [parameter.numel() for parameter in whole.parameters]
+    found = [s.view_as(p) for s, p in zip(sums.split(sizes), whole.parameters, strict=True)]
+    check_company(found, reference, whole)
     return layers
 
 
-def _confirmed(
-    layers: dict[str, LayerGradient],
-    owners: Owners,
-    alone: Tensor,
-    outputs: Tensor,
-    output_gradient: Tensor,
-) -> bool:
-    """Compare the gradients of some samples with plain autograd's.
+def _by_rule(
+    network: nn.Module, calls: dict[str, _Call] | None, whole: Pass
+) -> dict[str, LayerGradient] | None:
+    """Return the gradients by the layer rules, or None where these do not apply."""
+    if calls is None:
+        return None
+    edges: list[Any] = [call.output for call in calls.values()]
+    deltas = backward(whole.outputs, edges, whole.seed, "its backward pass", allow_unused=True)
+    modules, layers = dict(network.named_modules()), {}
+    for (name, call), delta in zip(calls.items(), deltas, strict=True):
+        if delta is None or not len(whole.outputs) == len(call.activation) == len(delta):
+            return None
+        try:
+            layers[name] = layer_gradient(modules[name], call.activation, delta, whole.state)
+        except UserError:
+            raise
+        except Exception:  # the module cannot be run on a sample alone, as the network can
+            return None
+    return layers
 
-    All at once: the sum of the gradients, each scaled to a length between 1/2 and 1.
-    """
-    rows = checked_rows(outputs)
-    norms = torch.stack([layer.squared_norms()[rows] for layer in layers.values()]).sum(0).sqrt()
-    if not norms.isfinite().all():
-        return True  # diverged: inf or NaN by any method
-    # No two lengths are equal, so that samples with opposite gradients do not cancel.
-    weights = torch.linspace(1, 0.5, len(rows)).to(norms) / torch.where(norms > 0, norms, 1)
-    seed = output_gradient[rows] * weights.view(-1, *[1] * (outputs.ndim - 1))
-    # Alone is cheap, but rounding may put a unit on the other side of its kink there; the batch's
-    # own graph, as dear as the whole computation, is asked only if they differ.
-    in_batch = torch.zeros_like(outputs).index_add(0, rows, seed)
-    parameters = [parameter for own in owners.values() for parameter in own]
-    for graph, graph_seed in ((alone, seed), (outputs, in_batch)):
-        reference = torch.autograd.grad(
-            graph, parameters, graph_seed, retain_graph=True, materialize_grads=True
-        )
-        dense = [g.to_dense() for g in reference]  # embeddings may give sparse ones
-        length = torch.stack([torch.linalg.vector_norm(g) for g in dense]).norm()
-        unread = iter(dense)
-        distances = [
-            layers[name].distance(rows, weights, [next(unread) for _ in own])
-            for name, own in owners.items()
-        ]
-        if torch.stack(distances).norm() <= TOLERANCE[outputs.dtype] * length:
-            return True
-    return False
+
+def _written_out(owners: Owners, run: Samples, whole: Pass) -> dict[str, LayerGradient]:
+    """Return the gradients of the whole network, sample by sample."""
+    dense = one_by_one(run, whole.seed, whole.parameters)
+    sizes = [sum(parameter.numel() for parameter in own) for own in owners.values()]
+    return dict(zip(owners, map(DenseGradient, dense.split(sizes, dim=1)), strict=True))

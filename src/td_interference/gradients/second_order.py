@@ -21,7 +21,6 @@ from td_interference.device import full_precision
 from td_interference.errors import UserError
 from td_interference.gradients.checks import TOLERANCE
 from td_interference.gradients.gram import gram
-from td_interference.gradients.layers import FactoredGradient
 from td_interference.gradients.per_sample import PerSampleGradients, per_sample_gradients
 
 PRINTED_FACTOR = 2  # of r2, as eq. 16, 48 and 49 print it; the derivative has 1
@@ -249,12 +248,7 @@ class _Functions(NamedTuple):
         direction = {}
         for layer, rows in self.gradients.layers.items():
             own = self.names(layer)
-            if isinstance(rows, FactoredGradient):
-                weight = torch.outer(rows.output_gradient[n], rows.activation[n]).flatten()
-                flat = torch.cat([weight, rows.output_gradient[n]]) if rows.bias else weight
-            else:
-                flat = rows.gradient[n]
-            flat = flat * self.gradients.scale[n]
+            flat = rows.of_sample(n) * self.gradients.scale[n]
             parts = flat.split([self.parameters[name].numel() for name in own])
             for name, part in zip(own, parts, strict=True):
                 direction[name] = part.view(self.parameters[name].shape)
@@ -264,16 +258,7 @@ class _Functions(NamedTuple):
         """Return ∇f_n · direction for each sample, [N]."""
         total = torch.zeros_like(self.gradients.scale)
         for layer, rows in self.gradients.layers.items():
-            parts = [direction[name] for name in self.names(layer)]
-            if isinstance(rows, FactoredGradient):
-                moved = torch.zeros_like(rows.output_gradient)
-                if rows.activation.shape[1]:
-                    moved = rows.activation @ parts.pop(0).T
-                if rows.bias:
-                    moved = moved + parts.pop()
-                total += (moved * rows.output_gradient).sum(1)
-            else:
-                total += rows.gradient @ torch.cat([part.flatten() for part in parts])
+            total += rows.along([direction[name] for name in self.names(layer)])
         return total * self.gradients.scale
 
     def second_derivatives(self, direction: Direction) -> Tensor:

@@ -1,0 +1,114 @@
+"""Comparing per-sample gradients with plain autograd's: nothing leaves the engine unconfirmed."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from td_interference.errors import UserError
+from td_interference.gradients.alone import Pass, per_row
+from td_interference.gradients.checks import TOLERANCE
+from td_interference.gradients.layers import LayerGradient
+from td_interference.gradients.values import backward
+
+# Of sums of gradients with and without company, relative to a parameter's own. In float32 rounding
+# may put a few units on the other side of their kink; per-sample gradients that mix differ by more.
+_COMPANY = {torch.float32: 1e-2, torch.float64: 1e-6}
+_COMPANY_FLOOR = {torch.float32: 1e-5, torch.float64: 1e-10}  # relative to all parameters'
+
+
+def checked_rows(outputs: Tensor) -> Tensor:
+    """Return the samples that are computed twice, [K], int64: at most 8, spread over the batch."""
+    n_rows = min(len(outputs), 8)
+    last, dtype = len(outputs) - 1, torch.float64
+    return torch.linspace(0, last, n_rows, dtype=dtype, device=outputs.device).long()
+
+
+def confirmed_on_some(
+    layers: Mapping[str, LayerGradient],
+    owners: Mapping[str, list[nn.Parameter]],
+    rows: Tensor,
+    alone: Tensor,
+    whole: Pass,
+) -> bool:
+    """Compare the gradients of some samples with plain autograd's.
+
+    All at once: the sum of the gradients, each scaled to a length between 1/2 and 1.
+
+    Args:
+        layers: The gradients, by the name of the module.
+        owners: Parameters by the name of their module.
+        rows: Which samples, [K].
+        alone: Their outputs, run without the others, [K, ...].
+        whole: The pass of the batch.
+    """
+    outputs, seed = whole.outputs, whole.seed
+    norms = torch.stack([layer.squared_norms()[rows] for layer in layers.values()]).sum(0).sqrt()
+    if not norms.isfinite().all():
+        return True  # diverged: inf or NaN by any method
+    # No two lengths are equal, so that samples with opposite gradients do not cancel.
+    lengths = torch.linspace(1, 0.5, len(rows), dtype=norms.dtype, device=norms.device)
+    weights = lengths / torch.where(norms > 0, norms, 1)
+    part = seed[rows] * per_row(weights, seed)
+    # Alone is cheap, but rounding may put a unit on the other side of its kink there; the batch's
+    # own graph, as dear as the whole computation, is asked only if they differ.
+    in_batch = torch.zeros_like(outputs).index_add(0, rows, part)
+    for graph, graph_seed in ((alone, part), (outputs, in_batch)):
+        reference = backward(
+            graph, whole.parameters, graph_seed, "its backward pass", materialize_grads=True
+        )
+        if confirmed(layers, owners, rows, weights, reference, whole.precision):
+            return True
+    return False
+
+
+def confirmed(
+    layers: Mapping[str, LayerGradient],
+    owners: Mapping[str, list[nn.Parameter]],
+    rows: Tensor,
+    weights: Tensor,
+    reference: Iterable[Tensor],
+    precision: torch.dtype,
+) -> bool:
+    """Whether Σ_k weights[k] · gradient[rows[k]] of the layers is the reference.
+
+    Args:
+        layers: By the name of the module.
+        owners: Parameters by the name of their module.
+        rows: Samples, [K], int64.
+        weights: [K].
+        reference: One tensor per parameter, in the order of the owners; overwritten.
+        precision: What all was computed in.
+    """
+    dense = [gradient.to_dense() for gradient in reference]  # embeddings may give sparse ones
+    length = torch.stack([torch.linalg.vector_norm(gradient) for gradient in dense]).norm()
+    unread = iter(dense)
+    distances = [
+        layers[name].distance(rows, weights.to(dense[0]), [next(unread) for _ in own])
+        for name, own in owners.items()
+    ]
+    return bool(torch.stack(distances).norm() <= TOLERANCE[precision] * length)
+
+
+def check_company(alone: Sequence[Tensor], in_batch: Sequence[Tensor], whole: Pass) -> None:
+    """Refuse networks in which a sample's gradient depends on the others, though no output does.
+
+    So do layers that normalise over the batch and are scaled by 0 as yet.
+
+    Args:
+        alone: Sums of the samples' gradients, each run without the others, one per parameter.
+        in_batch: The same from the whole batch's graph.
+        whole: The pass of the batch.
+
+    Raises:
+        UserError: If they differ.
+    """
+    lengths = [torch.linalg.vector_norm(gradient) for gradient in in_batch]
+    floor = _COMPANY_FLOOR[whole.precision] * torch.stack(lengths).norm()
+    for own, other, length in zip(alone, in_batch, lengths, strict=True):
+        distance = torch.linalg.vector_norm(own - other)
+        if distance > _COMPANY[whole.precision] * length + floor:
+            raise UserError(
+                "no per-sample gradients: samples run without their batch give other gradients; "
+                "the network mixes samples, or its backward pass is not linear"
+            )
