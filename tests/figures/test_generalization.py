@@ -256,3 +256,27 @@ def test_a_missing_table_raises(four, name):
     for missing in figures.entry(name).tables:
         with pytest.raises(KeyError, match=missing):
             figures.load(name).plot({t: four[t] for t in four if t != missing}, "")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_of_one_experiment_alone_is_cut_off(made, monkeypatch, name):
+    drawn = []
+    plot = figures.load(name).plot
+
+    def keep(frames, title):
+        drawn.append(plot(frames, title))
+        return drawn[-1]
+
+    monkeypatch.setattr(figures.load(name), "plot", keep)
+    made(name, made_up(measured_groups(["table"])))
+    (figure,) = drawn
+    with pictures.style():
+        figure.draw_without_rendering()
+        box = figure._suptitle.get_window_extent()
+        (axes,) = figure.axes
+        legend = axes.get_legend().get_window_extent()
+    assert box.x1 <= figure.bbox.width and box.y1 <= figure.bbox.height
+    assert legend.x1 <= figure.bbox.width and legend.y1 <= box.y0
+    circles = [c for c in axes.collections if type(c).__name__ == "PathCollection"]
+    assert bool(circles) == (name in {"fig2", "fig8"})
+    assert not any(c.get_clip_on() for c in circles)
