@@ -51,7 +51,7 @@ def test_cells_and_seeds_may_correlate_differently(between, within):
     assert 0.92 <= coverage(samples, 0.8 * between + 0.2 * within, 0.95) <= 0.98
 
 
-@pytest.mark.parametrize(("levels", "cells"), [(3, 4), (5, 6)])
+@pytest.mark.parametrize(("levels", "cells"), [(3, 2), (5, 6)])
 @pytest.mark.parametrize("share", [0.0, 0.9])
 def test_cells_within_strata_of_a_fixed_factor_are_covered(levels, cells, share):
     """The factor moves both numbers; its levels are the same in every sample."""
@@ -81,6 +81,31 @@ def test_r_is_scipys_and_the_interval_a_slow_jackknifes():
     # Its scale does not matter.
     scaled = pearson(1e-9 * x, 1e9 * y, confidence=0.9, cells=cells)
     assert scaled == pytest.approx(found)
+
+
+def test_a_stratum_keeps_its_weight_when_it_loses_a_cell():
+    """Against the stratified jackknife, cell by cell, with Satterthwaite's degrees of freedom."""
+    generator = np.random.default_rng(0)
+    sizes = {20: 2, 50: 3, 90: 4}  # cells of each stratum, two runs each
+    strata = np.repeat(list(sizes), [2 * n for n in sizes.values()])
+    cells = np.repeat(np.arange(9), 2)
+    x = np.log(strata) + generator.normal(size=18)
+    y = x + np.repeat(generator.normal(size=9), 2)
+    found = pearson(x, y, confidence=0.9, cells=cells, strata=strata)
+    variances = []
+    for stratum, n in sizes.items():
+        z = []
+        for cell in np.unique(cells[strata == stratum]):
+            weights = np.where(strata == stratum, n / (n - 1), 1.0) * (cells != cell)
+            covariance = np.cov(x, y, aweights=weights)
+            z.append(np.arctanh(covariance[0, 1] / np.sqrt(covariance[0, 0] * covariance[1, 1])))
+        variances.append((n - 1) / n * np.sum((z - np.mean(z)) ** 2))
+    free = np.array(list(sizes.values())) - 1
+    degrees = np.sum(variances) ** 2 / np.sum(np.square(variances) / free)
+    reach = stats.t.ppf(0.95, degrees) * np.sqrt(np.sum(variances))
+    r = stats.pearsonr(x, y).statistic
+    expected = np.tanh(np.arctanh(r) + reach * np.array([-1, 1]))
+    assert found == pytest.approx((r, *expected, 18, 9))
 
 
 def test_many_independent_pairs_have_fishers_interval():

@@ -75,6 +75,17 @@ def test_gain_is_loss_before_minus_after_the_step(subject):
         )
 
 
+def test_losses_that_overflow_are_infinite_gains_not_missing_ones(subject, monkeypatch):
+    """Infinity minus infinity is NaN, which is for what lies beyond an episode's end."""
+    monkeypatch.setattr(
+        gain, "_losses", lambda objective, index, target: torch.full((len(index),), torch.inf)
+    )
+    measured = metrics.load("gain")(subject, SETTINGS)
+    assert np.isinf(measured["gain_unrelated"]).all()
+    beyond = np.isnan(measured["gain"])
+    assert beyond.any() and not beyond[:, :, 4].any() and np.isinf(measured["gain"][~beyond]).all()
+
+
 def test_a_step_lowers_the_loss_it_was_taken_on(subject):
     """Not that of a network that bootstraps from itself, whose TD loss moves otherwise."""
     if not subject.objective.td_target_moves:
