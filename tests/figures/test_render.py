@@ -137,7 +137,7 @@ def test_titles_say_scale_runs_and_what_intervals_resample(titled, name, n, titl
 def test_a_damaged_table_is_named(tmp_path):
     (tmp_path / "t.parquet").write_bytes(b"no parquet")
     outputs = [tmp_path / f"x.{kind}" for kind in ("pdf", "png", "csv")]
-    with pytest.raises(UserError, match=r"t\.parquet: damaged or not a table"):
+    with pytest.raises(UserError, match=r"t\.parquet: .*not a table"):
         make_figure(
             "fig5", {"stiffness_by_lambda": tmp_path / "t.parquet"}, "smoke", 0.95, *outputs
         )
