@@ -60,6 +60,34 @@ def test_full_precision_is_for_the_block_alone(as_before, fails):
     assert settings() == chosen
 
 
+def test_what_follows_the_common_setting_goes_on_following_it(as_before):
+    on_cpu = OPERATIONS[3:]
+    try:
+        for operation in on_cpu:
+            operation.fp32_precision = "none"
+        on_cpu[0].fp32_precision = "ieee"
+        torch.backends.fp32_precision = "bf16"
+        with full_precision(torch.device("cpu")):
+            assert settings() == ["ieee"] * 6
+        assert [operation.fp32_precision for operation in on_cpu] == ["ieee", "bf16", "bf16"]
+        torch.backends.fp32_precision = "ieee"
+        assert [operation.fp32_precision for operation in on_cpu] == ["ieee"] * 3
+    finally:
+        torch.backends.fp32_precision = "none"
+
+
+@pytest.mark.parametrize("precision", ["medium", "high"])
+def test_torchs_precision_of_products_does_not_matter(as_before, precision):
+    a, b = torch.rand(64, 512), torch.rand(512, 64)
+    exact = (a.double() @ b.double()).float()
+    try:
+        torch.set_float32_matmul_precision(precision)
+        with full_precision(torch.device("cpu")):
+            assert ((a @ b - exact).abs().max() / exact.max()).item() < 2e-6
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
 IN_STEPS = """
 import {first}, {second}
 from td_interference.device import compute_exactly, full_precision

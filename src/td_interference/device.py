@@ -77,7 +77,7 @@ def full_precision(device: torch.device) -> Iterator[None]:
         UserError: If products on a CPU may lose bits by a setting that came before torch.
     """
     _refuse_rounding(device)
-    before = [operation.fp32_precision for operation in _operations()]
+    before = [_own_precision(operation) for operation in _operations()]
     for operation in _operations():
         operation.fp32_precision = _FULL
     try:
@@ -107,6 +107,18 @@ def check_room(n_bytes: int, device: torch.device) -> None:
             f"these gradients written out take {n_bytes / 1e9:.1f} GB, {free / 1e9:.1f} GB are "
             "free; take fewer samples at a time, or freeze parameters (requires_grad_(False))"
         )
+
+
+def _own_precision(operation: Any) -> str:
+    """Return what an operation was set to, "none" if it follows `torch.backends.fp32_precision`.
+
+    Torch shows the two alike; one that follows must go on doing so afterwards.
+    """
+    shown = operation.fp32_precision
+    operation.fp32_precision = "none"
+    follows = operation.fp32_precision == shown
+    operation.fp32_precision = shown
+    return "none" if follows else shown
 
 
 def _refuse_rounding(device: torch.device) -> None:
