@@ -41,7 +41,7 @@ def test_every_product_is_there_and_good(project):
         assert published
         assert published == (results / "smoke" / "figures" / f"fig5.{kind}").read_bytes()
     figure = pl.read_csv(results / "fig5.csv")
-    assert figure.columns == ["game", "lambda", "offset", "mean", "low", "high", "n"]
+    assert figure.columns == ["game", "lambda", "variant", "offset", "mean", "low", "high", "n"]
     assert figure["offset"].unique().sort().to_list() == list(range(-30, 31))
     assert figure["n"].unique().to_list() == [2]
     smoke = results / "smoke"

@@ -133,3 +133,18 @@ def test_names_stand_where_lines_end():
     empty = Figure().subplots()
     style.label_ends(empty, [np.nan, np.nan], ["a", "b"], ["k", "r"])
     assert not empty.texts
+
+
+def test_wide_bands_leave_the_lines_their_scale():
+    with pictures.style():
+        _, (axes,) = style.new_figure()
+        axes.axhline(0)
+        axes.plot([0, 1, 2], [0.2, 0.5, np.nan])
+        axes.fill_between([0, 1], [-6, -6], [7, 7])
+        style.frame_lines(axes, [0.2, 0.5, np.nan])
+        assert axes.get_ylim() == pytest.approx((-0.5, 1.0))
+        _, (narrow,) = style.new_figure()
+        narrow.plot([0, 1], [0.2, 0.5])
+        before = narrow.get_ylim()
+        style.frame_lines(narrow, [0.2, 0.5])
+        assert narrow.get_ylim() == before

@@ -54,7 +54,7 @@ def test_every_product_is_there_and_good(made):
             published = (results / f"{figure}.{kind}").read_bytes()
             assert published == (results / "smoke" / "figures" / f"{figure}.{kind}").read_bytes()
     figure = pl.read_csv(results / "fig5.csv")
-    assert figure.columns == ["game", "lambda", "offset", "mean", "low", "high", "n"]
+    assert figure.columns == ["game", "lambda", "variant", "offset", "mean", "low", "high", "n"]
     assert figure["offset"].unique().sort().to_list() == list(range(-30, 31))
     assert figure["n"].unique().to_list() == [2]
     smoke = results / "smoke"

@@ -67,6 +67,8 @@ def _draw(title: str, curve: Sequence[TrainingEpisode], evaluation: Evaluation) 
     learned = [row for row in curve if row.loss is not None]
     losses.plot([row.update_step for row in learned], [row.loss for row in learned])
     losses.set(xlabel="updates", ylabel="KL divergence (nats)", title="loss")
+    for axes in (returns, losses):
+        axes.locator_params(axis="x", nbins=4)
     for place, (episodes, mean) in enumerate(
         (
             (evaluation.random, evaluation.random_mean),
@@ -86,6 +88,6 @@ def _draw(title: str, curve: Sequence[TrainingEpisode], evaluation: Evaluation) 
             f"expert, n = {len(evaluation.expert)}",
         ],
         ylabel="score",
-        title="evaluation: episodes, mean and 95% interval",
+        title="episodes; mean, 95% interval",
     )
     return figure

@@ -12,7 +12,7 @@ _OF_A_MEAN = (
     "interval of that mean over runs: Student's t, which from ten runs on a bootstrap widens where "
     "runs are skewed; one run has none"
 )
-_LINES = f"Lines: mean over runs. Shaded: {_OF_A_MEAN}."
+_LINES = f"Lines: mean over runs. Shaded: {_OF_A_MEAN}; it may run off the axes."
 _OF_R = (
     "its interval is over cells, each with all its seeds (Fisher's z, jackknife), and there is "
     "none where there are too few of them"

@@ -47,6 +47,8 @@ def plot_gain(table: pl.DataFrame, title: str) -> Figure:
         axes.axvline(0, color="0.4", lw=0.6, ls=":", zorder=0)
         for side in _unbroken(panel):
             draw_experiments(axes, side, "offset", colour)
+        if axes.get_yscale() == "linear":
+            style.frame_lines(axes, panel["mean"])
     offsets = table["offset"].to_numpy()
     panels[0].set_xlim(offsets.min(), offsets.max())
     panels[-1].set_xlabel("offset x (agent steps)")

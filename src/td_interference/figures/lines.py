@@ -63,6 +63,8 @@ def _plot_part(axes: Axes, table: pl.DataFrame, axis: str, by: str, labels: str)
         lines.append(line)
     positions = table[axis].to_numpy()
     axes.set_xlim(positions.min(), positions.max())
+    if axes.get_yscale() == "linear":
+        style.frame_lines(axes, table["mean"])
     if labels == "ends":
         style.label_ends(axes, [_last(line["mean"]) for line in lines], names, colours)
         return

@@ -232,6 +232,23 @@ def symlog(axes: Axes, values: Iterable[float], decades: int = 3) -> str:
     return f"linear within ±10$^{{{exponent}}}$"
 
 
+def frame_lines(axes: Axes, means: Iterable[float]) -> None:
+    """Let the vertical axis reach as far beyond the lines, and 0, as these reach, and no further.
+
+    The interval of two runs is a dozen times as wide as they are apart; it may run off the axes,
+    for on its own scale the lines would be flat.
+
+    Args:
+        axes: Linear, with all its lines and bands.
+        means: All that the lines are through.
+    """
+    known = np.array([0.0, *means], dtype=np.float64)
+    known = known[np.isfinite(known)]
+    room = np.ptp(known) or 1.0
+    low, high = axes.get_ylim()
+    axes.set_ylim(max(low, known.min() - room), min(high, known.max() + room))
+
+
 def label_ends(
     axes: Axes, ends: Sequence[float], names: Sequence[str], colours: Sequence[Any]
 ) -> None:
