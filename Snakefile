@@ -19,10 +19,12 @@ include: "workflow/rules/datasets.smk"
 include: "workflow/rules/generalization.smk"
 include: "workflow/rules/statistics.smk"
 include: "workflow/rules/figures.smk"
-include: "workflow/rules/targets.smk"
 
 
 rule all:
     default_target: True
     input:
         expand("results/{figure}.pdf", figure=FIGURE_NAMES),
+
+
+include: "workflow/rules/targets.smk"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import identities
 import pytest
 import torch
 from problems import replay_arrays, run_spec
@@ -33,8 +34,8 @@ def replay(arrays) -> Replay:
 @pytest.fixture(scope="session")
 def replay_path(arrays, tmp_path_factory):
     path = tmp_path_factory.mktemp("replay") / "ms_pacman-seed0.h5"
-    attributes = {"game": "ms_pacman", "seed": 0, "settings": {"epsilon": 0.05}}
-    storage.write(path, storage.REPLAY, arrays, attributes)
+    attributes = {"settings": {"epsilon": 0.05}}
+    storage.write(path, storage.REPLAY, arrays, identities.of_replay(), attributes)
     return path
 
 

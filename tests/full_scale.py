@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import identities
 import numpy as np
 
 from td_interference import storage
+from td_interference.identity import of_dataset
 
 LONGEST_EPISODE = 27_000  # agent steps, 108,000 emulator frames
 _EPISODE = 600  # agent steps
@@ -15,7 +17,7 @@ def write_play(path: Path, n_transitions: int, n_actions: int = 9) -> None:
     generator = np.random.default_rng(0)
     screen = generator.integers(0, 255, (84, 84)).astype(np.uint8)
     start, length = 0, min(LONGEST_EPISODE, n_transitions // 10)
-    with storage.create(path, storage.REPLAY, {"game": "ms_pacman", "seed": 0}) as writer:
+    with storage.create(path, storage.REPLAY, identities.of_replay()) as writer:
         while start < n_transitions:
             for name, values in episode(generator, screen, start, length, n_actions).items():
                 writer.append(name, values)
@@ -52,7 +54,7 @@ def images(path: Path, n_train: int, n_test: int) -> None:
     for name, n in (("train", n_train), ("test", n_test)):
         arrays[f"{name}_images"] = generator.integers(0, 256, (n, 3, 32, 32), dtype=np.uint8)
         arrays[f"{name}_labels"] = generator.integers(0, 10, n)
-    storage.write(path, storage.IMAGES, arrays, {"dataset": "noise"})
+    storage.write(path, storage.IMAGES, arrays, of_dataset("noise"))
 
 
 def regression(path: Path, n_train: int, n_test: int) -> None:
@@ -62,4 +64,4 @@ def regression(path: Path, n_train: int, n_test: int) -> None:
     for name, n in (("train", n_train), ("test", n_test)):
         arrays[f"{name}_features"] = generator.normal(size=(n, 21)).astype(np.float32)
         arrays[f"{name}_targets"] = generator.normal(size=(n, 7)).astype(np.float32)
-    storage.write(path, storage.REGRESSION, arrays, {"dataset": "noise"})
+    storage.write(path, storage.REGRESSION, arrays, of_dataset("noise"))

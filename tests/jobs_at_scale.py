@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import identities
 import numpy as np
 from full_scale import images, regression, write_play
 
@@ -18,6 +19,7 @@ from td_interference import cluster, metrics, tables
 from td_interference.agents.settings import ExpertSettings
 from td_interference.cluster import Needs
 from td_interference.grid import ReplaySpec, RunSpec
+from td_interference.identity import of_replay
 from td_interference.planning import Plan, make_plan
 
 ROOT = Path(__file__).parents[1]
@@ -223,6 +225,7 @@ def _collect(plan: Plan, kind: str, inputs: Path, directory: Path) -> None:
         spec,
         inputs / "expert.safetensors",
         directory / "replay.h5",
+        identity=of_replay(plan.replay(GAME, 0), plan.expert(GAME)),
         n_threads=1,
         device=torch.device("cpu"),
     )
@@ -240,12 +243,14 @@ def _train(
     Objective._next_values = lambda self: np.zeros(len(self.replay), dtype=np.float32)
     run = run or (longest_run(plan) if kind == "checkpoints" else widest_run(plan))
     updates = len(run.checkpoints)
+    run = dataclasses.replace(run, steps=updates, checkpoints=tuple(range(1, updates + 1)))
     train(
-        dataclasses.replace(run, steps=updates, checkpoints=tuple(range(1, updates + 1))),
+        run,
         inputs / "replay.h5",
         directory / "checkpoints.h5",
         directory / "curve.csv",
         directory / "state",
+        identity=identities.of_run(run),
         device=torch.device("cpu"),
         resume_interval=0.1,
     )
@@ -283,6 +288,7 @@ def _measure(plan: Plan, kind: str, inputs: Path, directory: Path) -> None:
         inputs / "replay.h5",
         directory / "checkpoints.h5",
         directory / "measurement.h5",
+        wanted=None,
         device=torch.device("cpu"),
     )
 
@@ -309,6 +315,7 @@ def _group(plan: Plan, kind: str, inputs: Path, directory: Path) -> None:
     cells = [
         dataclasses.replace(
             cell,
+            dataset="noise",
             steps=steps,
             measure_every=steps,
             agent=agent,

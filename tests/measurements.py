@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 
 from td_interference import metrics, storage, tables
+from td_interference.lineage import Lineage
 from td_interference.planning import Plan, make_plan
 from td_interference.tables.reduce import compute_table
 
@@ -70,15 +71,15 @@ def write_table(
         for run in plan.source_runs(source):
             path = directory / source.experiment / source.metric / f"{run.run_id}.h5"
             arrays = change(run, source, random_arrays(plan, run, source.metric, generator))
-            storage.write(path, schema_of(source.metric), arrays, {})
+            identity = Lineage(plan, WORKFLOW / "scripts").measurement(run, source.metric)
+            storage.write(path, schema_of(source.metric), arrays, identity)
             paths.append(path)
             runs.append(
                 {
                     "experiment": source.experiment,
                     "metric": source.metric,
                     "checkpoints": plan.checkpoints(source.experiment),
-                    "record": type(run).__name__,
-                    "run": run.to_dict(),
+                    "identity": identity,
                 }
             )
     parquet, csv = directory / f"{name}.parquet", directory / f"{name}.csv"

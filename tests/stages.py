@@ -7,6 +7,7 @@ everything is imported.
 
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from td_interference.datasets.prepare import prepare_dataset
 from td_interference.files import sha256
 from td_interference.generalization.group_job import GroupOutputs, train_group
 from td_interference.grid import ReplaySpec, RunSpec
+from td_interference.identity import of_replay, of_run
 from td_interference.jobs import job
 from td_interference.metrics.measuring import measure_run
 from td_interference.random_networks import measure_study
@@ -86,6 +88,9 @@ REPLAY = ReplaySpec(
     environments=3,
 )
 
+PLAYER = ExpertSettings(game="ms_pacman", hidden=8)  # it has learned nothing
+REPLAY_IDENTITY = of_replay(asdict(REPLAY), asdict(PLAYER))
+
 RUN = run_spec(steps=400, frozen_period=90, checkpoints=tuple(range(20, 401, 20)))
 METRIC = {"checkpoints": "all", "minibatches": 3, "half_width": 5, "unrelated": 8}
 IMAGES = {
@@ -143,10 +148,9 @@ def control_outputs(directory: Path) -> ControlOutputs:
 
 def make_inputs(directory: Path) -> None:
     """Write what the stages start from: an expert that has learned nothing, a made-up D*."""
-    settings = ExpertSettings(game="ms_pacman", hidden=8)
-    network = new_network(settings, torch.Generator().manual_seed(0))
-    save_expert(directory / "expert.safetensors", network, settings)
-    storage.write(directory / "replay.h5", storage.REPLAY, replay_arrays(), {})
+    network = new_network(PLAYER, torch.Generator().manual_seed(0))
+    save_expert(directory / "expert.safetensors", network, PLAYER)
+    storage.write(directory / "replay.h5", storage.REPLAY, replay_arrays(), REPLAY_IDENTITY)
     for name in ("digits", "diabetes"):
         prepare_dataset(name, {}, directory / f"{name}.h5")
     run(RUN, directory, directory / "run", 60.0)
@@ -162,6 +166,7 @@ def run(
         root / "outputs" / "checkpoints.h5",
         root / "outputs" / "learning_curve.csv",
         root / "state",
+        identity=of_run(spec, asdict(REPLAY), asdict(PLAYER)),
         device=torch.device(device),
         resume_interval=interval,
         **over,
@@ -187,6 +192,7 @@ def _collection(inputs: Path, root: Path, interval: float, device: str) -> None:
         REPLAY,
         inputs / "expert.safetensors",
         root / "outputs" / "replay.h5",
+        identity=REPLAY_IDENTITY,
         n_threads=1,
         device=torch.device(device),
         resume=ResumeState(root / "state", {}, interval),
@@ -201,6 +207,7 @@ def _measurement(inputs: Path, root: Path, interval: float, device: str) -> None
         inputs / "replay.h5",
         inputs / "run" / "outputs" / "checkpoints.h5",
         root / "outputs" / "measurement.h5",
+        wanted=of_run(RUN, asdict(REPLAY), asdict(PLAYER)),
         device=torch.device(device),
         state_directory=root / "state",
         resume_interval=interval,

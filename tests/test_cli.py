@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import identities
 import numpy as np
 import pytest
 from measured_groups import measured_groups
@@ -129,13 +130,18 @@ def test_bad_input_gives_one_line(arguments, message):
     assert errors.startswith("error: ") and errors.count("\n") == 1
 
 
+def measured_by_hand(checkpoints, *arguments):
+    """The error of `measure gain` of a file of checkpoints."""
+    files = ["--checkpoints", str(checkpoints), "--replay", "r.h5", "--output", "o.h5"]
+    return RUNNER.invoke(app, ["measure", "gain", *files, *arguments]).exception
+
+
 def test_checkpoints_that_do_not_know_their_run_are_refused(tmp_path):
     path = tmp_path / "checkpoints.h5"
-    for attributes in ({}, {"run": {"game": "ms_pacman"}}, {"run": "{not json"}):
-        storage.write(path, storage.CHECKPOINTS, {"update_step": np.array([], int)}, attributes)
+    for identity in ({}, {"run": {"game": "ms_pacman"}}, {"run": "{not json"}, {"control": 3}):
+        storage.write(path, storage.CHECKPOINTS, {"update_step": np.array([], int)}, identity)
         assert RUNNER.invoke(app, ["inspect", str(path)]).exit_code == 0
-        arguments = ["--checkpoints", str(path), "--replay", "r.h5", "--output", "o.h5"]
-        error = RUNNER.invoke(app, ["measure", "gain", *arguments]).exception
+        error = measured_by_hand(path)
         assert isinstance(error, UserError) and "does not say which run" in str(error)
 
 
@@ -143,12 +149,14 @@ def test_a_checkpoint_cannot_have_code_run(tmp_path, run):
     """Only whoever measures may name a Python file, not a file from anywhere."""
     bait = tmp_path / "bait.py"
     bait.write_text(f"open({str(tmp_path / 'caught')!r}, 'w')")
-    foreign = dataclasses.replace(
-        run, objective="bait", lambda_=None, objective_file=str(bait)
-    ).to_dict()
-    path = tmp_path / "checkpoints.h5"
-    storage.write(path, storage.CHECKPOINTS, {"update_step": np.array([], int)}, {"run": foreign})
-    arguments = ["--checkpoints", str(path), "--replay", "r.h5", "--output", "o.h5"]
-    error = RUNNER.invoke(app, ["measure", "gain", *arguments]).exception
-    assert isinstance(error, UserError) and "name that file with --objective" in str(error)
+    foreign = dataclasses.replace(run, objective="bait", lambda_=None, objective_file=str(bait))
+    identity = identities.of_run(foreign)
+    path, others = tmp_path / "checkpoints.h5", tmp_path / "others.py"
+    others.write_text(bait.read_text() + "\n")
+    for said in (identity, {**identity, "run": foreign.to_dict()}):
+        storage.write(path, storage.CHECKPOINTS, {"update_step": np.array([], int)}, said)
+        error = measured_by_hand(path)
+        assert isinstance(error, UserError) and "name that file with --objective" in str(error)
+        error = measured_by_hand(path, "--objective", str(others))
+        assert isinstance(error, UserError) and "others.py: its SHA-256 is" in str(error)
     assert not (tmp_path / "caught").exists()

@@ -1,5 +1,7 @@
 """D* from real play: what is stored is what the expert saw, in whole episodes."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 import torch
@@ -16,6 +18,7 @@ from td_interference.collect import Recording, collect_replay
 from td_interference.environments.atari import AtariEnvironments, AtariSettings
 from td_interference.errors import UserError
 from td_interference.grid import ReplaySpec
+from td_interference.identity import of_replay
 from td_interference.replay import Replay
 from td_interference.resume import ResumeState
 from td_interference.returns import monte_carlo_return
@@ -33,19 +36,27 @@ SPEC = ReplaySpec(
 )
 
 
+EXPERT = ExpertSettings(game="ms_pacman", hidden=8)  # it has learned nothing, and is quick
+
+
+def collect(spec, expert_path, path, n_threads=1, **over):
+    """Record a D* by the expert, as the workflow does."""
+    identity = of_replay(asdict(spec), asdict(EXPERT))
+    options = {"n_threads": n_threads, "device": torch.device("cpu"), **over}
+    collect_replay(spec, expert_path, path, identity=identity, **options)
+
+
 @pytest.fixture(scope="module")
 def expert_path(tmp_path_factory):
-    """An expert that has learned nothing, small and quick."""
     path = tmp_path_factory.mktemp("expert") / "expert.safetensors"
-    settings = ExpertSettings(game="ms_pacman", hidden=8)
-    save_expert(path, new_network(settings, torch.Generator().manual_seed(0)), settings)
+    save_expert(path, new_network(EXPERT, torch.Generator().manual_seed(0)), EXPERT)
     return path
 
 
 @pytest.fixture(scope="module")
 def recorded(expert_path, tmp_path_factory):
     path = tmp_path_factory.mktemp("replay") / "ms_pacman-seed0.h5"
-    collect_replay(SPEC, expert_path, path, n_threads=1, device=torch.device("cpu"))
+    collect(SPEC, expert_path, path)
     return path
 
 
@@ -77,7 +88,7 @@ def test_rebuilt_observations_are_what_the_expert_saw(recorded, expert_path):
     A state stored one frame late, a stack across a reset or a step kept after an episode's end
     would all show here.
     """
-    network, _ = load_expert(expert_path)
+    network = load_expert(expert_path).network
     replay = Replay.load(recorded)
     arrays = storage.read(recorded, storage.REPLAY)
     environments = AtariEnvironments(
@@ -106,15 +117,13 @@ def test_rebuilt_observations_are_what_the_expert_saw(recorded, expert_path):
 def test_same_seed_same_bytes_other_seed_other_play(recorded, expert_path, tmp_path):
     for seed in (0, 1):
         spec = ReplaySpec(**{**vars(SPEC), "seed": seed})
-        collect_replay(
-            spec, expert_path, tmp_path / f"{seed}.h5", n_threads=2, device=torch.device("cpu")
-        )
+        collect(spec, expert_path, tmp_path / f"{seed}.h5", n_threads=2)
     assert (tmp_path / "0.h5").read_bytes() == recorded.read_bytes()
     assert (tmp_path / "1.h5").read_bytes() != recorded.read_bytes()
 
 
 def test_episodes_come_in_the_order_of_their_starts(expert_path):
-    network, _ = load_expert(expert_path)
+    network = load_expert(expert_path).network
     spec = ReplaySpec(
         **{**vars(SPEC), "environments": 4, "epsilon": 1.0, "max_frames_per_episode": 108_000}
     )
@@ -127,7 +136,7 @@ def test_episodes_come_in_the_order_of_their_starts(expert_path):
 
 def test_a_state_brings_back_every_bit(expert_path, tmp_path):
     """Also the episodes under way, and the draws and frames to come; without the network."""
-    network, _ = load_expert(expert_path)
+    network = load_expert(expert_path).network
 
     def recording(network=network):
         return Recording(network, SPEC, n_threads=1, device=torch.device("cpu"))
@@ -152,11 +161,5 @@ def test_a_state_brings_back_every_bit(expert_path, tmp_path):
 def test_a_bad_expert_is_named_and_nothing_is_written(tmp_path):
     (tmp_path / "expert.safetensors").write_bytes(b"nothing of the kind")
     with pytest.raises(UserError, match=r"expert\.safetensors"):
-        collect_replay(
-            SPEC,
-            tmp_path / "expert.safetensors",
-            tmp_path / "r.h5",
-            n_threads=1,
-            device=torch.device("cpu"),
-        )
+        collect(SPEC, tmp_path / "expert.safetensors", tmp_path / "r.h5")
     assert not (tmp_path / "r.h5").exists()

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 
+import identities
 import polars as pl
 import pytest
 import torch
@@ -17,6 +18,7 @@ from td_interference.agents.train_expert import ExpertTraining
 from td_interference.divergence import Diverged, all_finite
 from td_interference.errors import UserError
 from td_interference.figures import fig05_stiffness_by_lambda, render
+from td_interference.identity import of_control, of_measurement
 from td_interference.metrics.measuring import measure_run
 from td_interference.resume import ResumeState
 from td_interference.storage.checkpoints import checkpoint_steps, read_checkpoint
@@ -29,13 +31,14 @@ ABSURD = {"learning_rate": 1e30, "optimizer": "sgd", "loss": "squared"}
 STIFFNESS = {"checkpoints": "last", "anchors": 10, "anchors_per_segment": 5, "half_width": 5}
 
 
-def trained(run, replay_path, directory, on_divergence="stop", interval=60.0):
+def trained(run, replay_path, directory, on_divergence="stop", interval=60.0, described=None):
     train(
         run,
         replay_path,
         directory / "checkpoints.h5",
         directory / "learning_curve.csv",
         directory / "state",
+        identity=described or identities.of_run(run),
         device=CPU,
         resume_interval=interval,
         on_divergence=on_divergence,
@@ -130,10 +133,11 @@ def test_control_that_reached_nothing_can_be_measured(tmp_path):
         measure_run(
             metric,
             {**settings_of_metric, "checkpoints": "all"},
-            settings.run_spec,
+            settings,
             outputs.windows,
             outputs.checkpoints,
             path,
+            wanted=of_control(settings),
             device=CPU,
         )
         assert len(storage.read(path, storage.MEASUREMENTS[metric])["update_step"]) == 0
@@ -152,22 +156,29 @@ def measured(replay_path, tmp_path_factory):
             for seed in range(3):
                 absurd = (lambda_, seed) in diverging
                 run = run_spec(lambda_=lambda_, seed=seed, **(ABSURD if absurd else {}))
+                # But for what happened to it, it is a run as the others of its line.
+                described = identities.of_run(run_spec(lambda_=lambda_, seed=seed))
                 path = made.get(run)
                 if path is None:
                     own = directory / run.run_id
-                    checkpoints = trained(run, replay_path, own, "leave_out")
+                    checkpoints = trained(run, replay_path, own, "leave_out", described=described)
                     path = made[run] = own / "stiffness.h5"
                     measure_run(
-                        "stiffness", STIFFNESS, run, replay_path, checkpoints, path, device=CPU
+                        "stiffness",
+                        STIFFNESS,
+                        run,
+                        replay_path,
+                        checkpoints,
+                        path,
+                        wanted=described,
+                        device=CPU,
                     )
                 items.append(
                     {
                         "experiment": "td_lambda",
                         "metric": "stiffness",
                         "checkpoints": list(run.checkpoints),
-                        "record": "RunSpec",
-                        # But for what happened to it, it is a run as the others of its line.
-                        "run": run_spec(lambda_=lambda_, seed=seed).to_dict(),
+                        "identity": of_measurement("stiffness", STIFFNESS, "", described),
                     }
                 )
                 paths.append(path)
@@ -239,9 +250,9 @@ def test_a_correlation_does_without_them(tmp_path):
     )
     write = files.write
 
-    def mark(path, table, arrays, attributes):
+    def mark(path, table, arrays, identity):
         diverged = "lr0.01-" in str(path)
-        write(path, table, arrays, {"diverged_at": 3} if diverged else attributes)
+        write(path, table, arrays, identity, {"diverged_at": 3} if diverged else {})
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(files, "write", mark)

@@ -45,7 +45,7 @@ def test_every_product_is_there_and_good(project):
     assert figure["offset"].unique().sort().to_list() == list(range(-30, 31))
     assert figure["n"].unique().to_list() == [2]
     smoke = results / "smoke"
-    _, settings = load_expert(smoke / "experts" / "ms_pacman" / "expert.safetensors")
+    _, settings, _ = load_expert(smoke / "experts" / "ms_pacman" / "expert.safetensors")
     assert settings.game == "ms_pacman"
     assert pl.read_csv(smoke / "experts" / "ms_pacman" / "evaluation.csv")["agent"].n_unique() == 2
     for seed in (0, 1):
@@ -113,6 +113,43 @@ def test_a_damaged_replay_stops_its_job_with_one_line_and_loses_nothing(project,
     finally:
         shutil.copy2(tmp_path / replay.name, replay)
         shutil.copy2(tmp_path / measurement.name, measurement)
+
+
+@pytest.fixture
+def moved(project, tmp_path):
+    """The results alone in another clone, without what Snakemake knows of them; no table."""
+    directory = copy_tree(tmp_path)
+    shutil.copytree(project / "results", directory / "results")
+    shutil.rmtree(directory / "results" / "smoke" / "tables")
+    return directory
+
+
+RUN = "ms_pacman-td_lambda{}-adam-lr0.0001-h8-seed{}"
+
+
+@pytest.mark.parametrize(
+    ("others", "over", "words"),
+    [
+        (RUN.format(1, 0), "", ("run.lambda_ 1.0", "run.lambda_ 0.0")),
+        (RUN.format(0, 1), "", ("run.seed 1", "run.seed 0")),
+        (None, "environment={gamma: 0.5}", ("run.gamma 0.99", "run.gamma 0.5")),
+        (None, "training={steps: 400}", ("run.steps 200", "run.steps 400")),
+    ],
+)
+def test_exchanged_and_moved_results_are_refused(moved, others, over, words):
+    """In one line that names the file, what it is of, what is wanted, and the way out."""
+    own = f"results/smoke/metrics/stiffness/{RUN.format(0, 0)}.h5"
+    if others is not None:
+        shutil.copy(moved / f"results/smoke/metrics/stiffness/{others}.h5", moved / own)
+    table = "results/smoke/tables/stiffness_by_lambda.parquet"
+    settings = ["--config", "scale=smoke", *([over] if over else [])]
+    done = call(["snakemake", table, "--cores", "1", *settings], moved)
+    said = done.stdout + done.stderr
+    assert done.returncode != 0 and "Traceback" not in said
+    (line,) = set(re.findall(r"^error: .*", said, flags=re.MULTILINE))
+    assert f"{own}: is of stiffness of the run " in line and f"rm -r {own} && snakemake" in line
+    assert all(word in line for word in words)
+    assert not (moved / table).exists()
 
 
 _started: list[subprocess.Popen] = []

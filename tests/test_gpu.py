@@ -142,6 +142,7 @@ def test_metrics_are_those_of_the_cpu(metric, inputs, tmp_path):
             inputs / "replay.h5",
             inputs / "run" / "outputs" / "checkpoints.h5",
             path,
+            wanted=None,
             device=torch.device(device),
         )
         measured.append(storage.read(path, storage.MEASUREMENTS[metrics.entry(metric).module]))

@@ -113,9 +113,8 @@ def test_the_file_of_a_study(tmp_path):
         problem = draw(replace(study, samples=3), number)
         expected = check_step_sizes(problem, study.step_sizes).relative_error
         np.testing.assert_array_equal(errors, expected)
-    attributes = storage.read_attributes(tmp_path / "study.h5")
-    assert Study.from_dict(attributes["study"]) == study
-    assert attributes["run_id"] == study.run_id
+    identity = storage.read_attributes(tmp_path / "study.h5")["identity"]
+    assert Study.from_dict(identity["study"]) == study and study.run_id in identity["name"]
     assert not (tmp_path / "state").exists()
 
 

@@ -1,10 +1,12 @@
 """Tables on disk: what was written is what is read, and no damage passes."""
 
 import hashlib
+import re
 
 import polars as pl
 import pytest
 
+from td_interference import identity
 from td_interference.errors import UserError
 from td_interference.table_files import read_table, write_table
 
@@ -18,13 +20,14 @@ TABLE = pl.DataFrame(
         "left_out": [None, "", "two\nlines"],
     }
 )
+IDENTITY = identity.of_table("t", {"confidence": 0.95}, "c0de", [])
 
 
 @pytest.fixture
 def path(tmp_path):
     """A good table where the workflow has its own."""
     place = tmp_path / "results" / "smoke" / "tables" / "t.parquet"
-    write_table(TABLE, place, place.with_suffix(".csv"))
+    write_table(TABLE, place, place.with_suffix(".csv"), IDENTITY)
     return place
 
 
@@ -36,13 +39,14 @@ def test_a_table_comes_back_as_it_was(path):
 
 def test_the_same_rows_give_the_same_bytes(path):
     before = path.read_bytes()
-    write_table(TABLE, path, path.with_suffix(".csv"))
+    write_table(TABLE, path, path.with_suffix(".csv"), IDENTITY)
     assert path.read_bytes() == before
 
 
 def test_the_seal_can_be_computed_by_hand(path):
     """As docs/integrity.md says."""
-    (seal,) = (v for k, v in pl.read_parquet_metadata(path).items() if "SHA-256" in k)
+    (said,) = (v for k, v in pl.read_parquet_metadata(path).items() if "SHA-256" in k)
+    seal = said.removeprefix("sha256:").partition(" ")[0]
     zeros = path.read_bytes().replace(seal.encode(), b"0" * 64)
     assert hashlib.sha256(zeros).hexdigest() == seal
 
@@ -98,6 +102,23 @@ def test_every_flipped_bit_is_refused(path):
         path.write_bytes(flipped)
         with pytest.raises(UserError):
             read_table(path)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "differs"),
+    [
+        (identity.of_table("u", {"confidence": 0.95}, "c0de", []), 'table "t"'),
+        (identity.of_table("t", {"confidence": 0.9}, "c0de", []), "statistics.confidence 0.95"),
+        (identity.of_table("t", {"confidence": 0.95}, "0ther", []), 'code "c0de"'),
+        (identity.of_table("t", {"confidence": 0.95}, "c0de", [{"run": 1}]), "measurements"),
+    ],
+)
+def test_a_table_of_something_else_is_refused(path, wanted, differs):
+    assert read_table(path, IDENTITY).equals(TABLE)
+    with pytest.raises(UserError, match=re.escape(differs)) as error:
+        read_table(path, wanted)
+    said = str(error.value)
+    assert "the table t (" in said and f"but {wanted['name']} (" in said and "rm -r" in said
 
 
 def test_every_truncation_is_refused(path):

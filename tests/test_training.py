@@ -2,6 +2,7 @@
 
 import itertools
 
+import identities
 import numpy as np
 import polars as pl
 import pytest
@@ -166,6 +167,7 @@ def run_training(run, replay_path, directory, interval=1e9):
         directory / "checkpoints.h5",
         directory / "learning_curve.csv",
         directory / "state",
+        identity=identities.of_run(run),
         device=torch.device("cpu"),
         resume_interval=interval,
     )

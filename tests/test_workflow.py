@@ -58,7 +58,7 @@ def test_every_product_is_there_and_good(made):
     assert figure["offset"].unique().sort().to_list() == list(range(-30, 31))
     assert figure["n"].unique().to_list() == [2]
     smoke = results / "smoke"
-    _, settings = load_expert(smoke / "experts" / "ms_pacman" / "expert.safetensors")
+    _, settings, _ = load_expert(smoke / "experts" / "ms_pacman" / "expert.safetensors")
     assert settings.game == "ms_pacman"
     assert pl.read_csv(smoke / "experts" / "ms_pacman" / "evaluation.csv")["agent"].n_unique() == 2
     for seed in (0, 1):

@@ -9,9 +9,14 @@ import typer
 
 from td_interference import config as configuration
 from td_interference import metrics, planning, storage, thread_variables
-from td_interference.errors import UserError, one_line_errors
+from td_interference.agents.control_settings import ControlSettings
+from td_interference.errors import UserError, one_line_errors, rebuild
+from td_interference.files import sha256
 from td_interference.grid import RunSpec
+from td_interference.lineage import Lineage
+from td_interference.objectives import OBJECTIVES
 from td_interference.overwriting import check_output
+from td_interference.runs import run_of
 from td_interference.status import COLUMNS, jobs_in, scales_in
 from td_interference.terminal import say, show_facts, show_table
 
@@ -117,7 +122,9 @@ def measure(
         Path | None,
         typer.Option(help="Python file of the run's objective, where it is your own; it is run."),
     ] = None,
-    scale: Annotated[str, typer.Option(help="Whose metric settings to use.")] = "laptop",
+    scale: Annotated[
+        str, typer.Option(help="Whose metric settings to use; default: config.yaml's.")
+    ] = "",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     directory: Annotated[Path, typer.Option(help="The project's directory.")] = Path(),
     force: Force = False,
@@ -132,31 +139,61 @@ def measure(
     from td_interference.metrics.measuring import measure_run
 
     compute_exactly()
-    user = {"scale": scale, "device": device}
-    settings = planning.make_plan(user, directory / "workflow").metric_settings(metric)
-    attributes = storage.read_attributes(checkpoints, storage.CHECKPOINTS)
-    try:
-        run = RunSpec.from_dict(attributes["run"])
-    except (KeyError, TypeError):
-        raise UserError(
-            f"{checkpoints}: does not say which run it is of, or another version of this program "
-            "wrote it (attribute 'run'); delete it and run snakemake again"
-        ) from None
-    # A file's word is not enough to run code: whoever measures names the objective's file.
-    if run.objective_file is not None and objective is None:
-        raise UserError(
-            f"{checkpoints}: was trained towards the objective {run.objective} of "
-            f"{run.objective_file}; if you trust it, name that file with --objective"
-        )
-    if objective is not None:
-        run = dataclasses.replace(run, objective_file=str(objective))
+    user = configuration.read_yaml(directory / "config.yaml") | {"device": device}
+    if scale:
+        user["scale"] = scale
+    the_plan = planning.make_plan(user, directory / "workflow")
+    run = _measured_run(checkpoints, objective)
     measure_run(
         metric,
-        settings,
+        the_plan.metric_settings(metric),
         run,
         replay,
         checkpoints,
         output,
+        wanted=None,
+        code=Lineage(the_plan, directory / "workflow" / "scripts").metric_code(metric, run),
         device=resolve_device(device),
     )
     say(f"wrote {output}")
+
+
+def _measured_run(checkpoints: Path, objective: Path | None) -> RunSpec | ControlSettings:
+    """Return the run that a file of checkpoints says it is of, with the file of its own objective.
+
+    A file's word is not enough to run code: whoever measures names the objective's file.
+
+    Raises:
+        UserError: If it does not say, or the objective's file is not named, or another one.
+    """
+    with storage.opened(checkpoints, storage.CHECKPOINTS) as file:
+        identity = storage.identity_of(file)
+    try:
+        run = run_of(identity)
+        described = run.run_spec if isinstance(run, ControlSettings) else run
+        objective_name, trained_towards = described.objective, identity.get("objective_sha256")
+    except (KeyError, TypeError, ValueError):
+        raise UserError(
+            f"{checkpoints}: does not say which run it is of (attribute 'identity'); "
+            f"{rebuild(checkpoints)}"
+        ) from None
+    if objective_name in OBJECTIVES:
+        if objective is not None:
+            raise UserError(
+                f"{checkpoints}: was trained towards {objective_name} of this program; leave "
+                "--objective out"
+            )
+        return run
+    if objective is None:
+        raise UserError(
+            f"{checkpoints}: was trained towards your own objective {objective_name} (SHA-256 "
+            f"{trained_towards}); if you trust it, name that file with --objective"
+        )
+    given = sha256(objective) if objective.is_file() else "of no file"
+    if given != trained_towards:
+        raise UserError(
+            f"{objective}: its SHA-256 is {given}, but {checkpoints} was trained towards that of "
+            f"{trained_towards}; name the file as it was then"
+        )
+    assert isinstance(run, RunSpec), "control learns towards an objective of the package"
+    return dataclasses.replace(run, objective_file=str(objective))

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,8 @@ from td_interference import storage
 from td_interference.agents.expert_file import expected_q, load_expert
 from td_interference.agents.rainbow_network import RainbowNetwork
 from td_interference.environments.atari import AtariEnvironments, AtariSettings, AtariStep
-from td_interference.files import sha256
 from td_interference.grid import ReplaySpec
+from td_interference.identity import Identity, made_from, of_expert
 from td_interference.progress import Progress
 from td_interference.resume import ResumeState
 from td_interference.returns import monte_carlo_return
@@ -142,6 +142,7 @@ def collect_replay(
     expert_path: Path | str,
     replay_path: Path | str,
     *,
+    identity: Identity,
     n_threads: int,
     device: torch.device,
     resume: ResumeState | None = None,
@@ -156,27 +157,21 @@ def collect_replay(
         spec: How to play, and how much.
         expert_path: The expert's weights.
         replay_path: HDF5 to write, of the table `storage.REPLAY`.
+        identity: Of the recording, see `identity.of_replay`; the expert must be the one it names.
         n_threads: Of the emulator.
         device: Where the expert runs.
         resume: Where to go on from and to save to; None to do neither.
         progress_directory: For the heartbeat file.
 
     Raises:
-        UserError: If the expert's file is bad, or the game is unknown.
+        UserError: If the expert's file is bad or of another expert, or the game is unknown.
     """
-    network, expert_settings = load_expert(expert_path)
-    network.to(device)
-    attributes = {
-        "settings": asdict(spec),
-        "game": spec.game,
-        "seed": spec.seed,
-        "expert_sha256": sha256(expert_path),
-        "expert_settings": asdict(expert_settings),
-    }
+    expert = load_expert(expert_path, device, of_expert(identity["expert"]))
+    identity = made_from(identity, expert=expert.sha256)
     name = f"collect_replay {spec.game}-seed{spec.seed}"
-    recording = Recording(network, spec, n_threads=n_threads, device=device)
+    recording = Recording(expert.network, spec, n_threads=n_threads, device=device)
     with (
-        storage.create(replay_path, storage.REPLAY, attributes) as writer,
+        storage.create(replay_path, storage.REPLAY, identity) as writer,
         Progress(name, spec.transitions, "transitions", progress_directory) as progress,
     ):
         n_transitions = 0

@@ -22,30 +22,31 @@ def summarise(path: Path | str) -> tuple[str, Facts]:
         UserError: If the file is not good.
     """
     with storage.opened(path) as file, storage.one_line_if_unreadable(path):
-        attributes = storage.parse_attributes(file)
+        attributes, identity = storage.parse_attributes(file), storage.identity_of(file)
         size = Path(path).stat().st_size
         facts = {"size": f"{quantities.size(size)} on disk"}
         if attributes["schema"] == storage.REPLAY.name:
             if not len(file["episode_length"]):
                 raise UserError(f"{path}: has no episodes; {rebuild(path)}")
-            facts |= _replay_facts(path, file, attributes, size)
+            facts |= _replay_facts(path, file, size)
         elif attributes["schema"] == storage.CHECKPOINTS.name:
             facts |= _checkpoint_facts(path, file)
         else:
             facts |= _measurement_facts(path, file)
-        for name in ("run_id", "expert_sha256", "replay", "checkpoints"):
-            if name in attributes:
-                facts[name] = str(attributes[name])
-        for name in ("settings", "library_versions"):
-            values = attributes.get(name)
+        if "name" in identity:
+            facts = {"is of": str(identity["name"]), **facts}
+        described = {
+            **{name: identity.get(name) for name in ("run", "control", "replay", "settings")},
+            "made from": identity.get("made_from"),
+            "library_versions": attributes.get("library_versions"),
+        }
+        for name, values in described.items():
             if isinstance(values, dict):
                 facts[name] = ", ".join(f"{key} {value}" for key, value in values.items())
         return str(attributes.get("title", "")), facts
 
 
-def _replay_facts(
-    path: Path | str, file: h5py.File, attributes: dict[str, Any], size: int
-) -> Facts:
+def _replay_facts(path: Path | str, file: h5py.File, size: int) -> Facts:
     def numbers(name: str) -> NDArray[Any]:
         return storage.numbers(path, file[name])
 
@@ -55,7 +56,6 @@ def _replay_facts(
     monte_carlo = numbers("monte_carlo_return")
     actions = np.bincount(numbers("action"), minlength=file["expert_q"].shape[1]) / n
     return {
-        "game": f"{attributes.get('game')}, seed {attributes.get('seed')}",
         "transitions": f"{n:,} in {len(score):,} episodes ({size / n:,.0f} bytes each)",
         "frames": f"{len(file['frames']):,}, each stored once",
         "episode score": f"mean {score.mean():,.0f}, from {score.min():,.0f} to {score.max():,.0f}",

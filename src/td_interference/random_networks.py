@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from td_interference import storage
 from td_interference.gradients import gram, per_sample_gradients
 from td_interference.gradients.second_order import Value, pair_products, regression_terms
+from td_interference.identity import of_study
 from td_interference.networks import NEGATIVE_SLOPE, initialise, q_network, value_network
 from td_interference.progress import Progress
 from td_interference.random_studies import Study
@@ -172,6 +173,7 @@ def measure_study(
     study: Study,
     measurement_path: Path | str,
     *,
+    code: str = "",
     resume: ResumeState | None = None,
     progress_directory: Path | None = None,
 ) -> None:
@@ -180,6 +182,7 @@ def measure_study(
     Args:
         study: What to draw.
         measurement_path: HDF5 to write, of the table `storage.RANDOM_NETWORKS`.
+        code: Digest of the code that measures; part of the file's identity.
         resume: Where to go on from and to save to; None to do neither.
         progress_directory: For the heartbeat file.
     """
@@ -218,7 +221,7 @@ def measure_study(
             "step_size": np.array(study.step_sizes),
             "relative_error": np.stack(errors),
         },
-        {"study": study.to_dict(), "run_id": study.run_id, "seed": study.seed},
+        of_study(study, code),
     )
     if resume is not None:
         resume.remove()

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from td_interference import storage
 from td_interference.errors import UserError, rebuild
+from td_interference.identity import Identity
 from td_interference.screen import FRAME_SIZE, STACK
 
 
@@ -88,13 +89,23 @@ class Replay:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
 
     @classmethod
-    def load(cls, path: Path | str, device: torch.device | str = "cpu") -> Self:
+    def load(
+        cls,
+        path: Path | str,
+        device: torch.device | str = "cpu",
+        wanted: Identity | None = None,
+    ) -> Self:
         """Read a D* file.
 
+        Args:
+            path: The file.
+            device: Where the tensors live.
+            wanted: What it must be of; None to take any.
+
         Raises:
-            UserError: If the file is not a good one.
+            UserError: If the file is not a good one, or of something else.
         """
-        with storage.opened(path, storage.REPLAY) as file:
+        with storage.opened(path, storage.REPLAY, wanted) as file:
             arrays = {
                 name: storage.numbers(path, file[name])
                 for name in storage.REPLAY.fields

@@ -59,7 +59,7 @@ def _on_disk(path: Path) -> Facts:
 def _expert(path: Path) -> tuple[str, Facts]:
     from td_interference.agents.expert_file import load_expert  # torch takes seconds
 
-    network, settings = load_expert(path)
+    network, settings, _ = load_expert(path)
     n_parameters = sum(parameter.numel() for parameter in network.parameters())
     return "Expert: the weights of a Rainbow agent", {
         **_on_disk(path),

@@ -1,12 +1,14 @@
 """Tables on disk: sealed Parquet, and the same rows as CSV.
 
 The seal is the SHA-256 of the Parquet file, in the file's own metadata, taken while zeros stand in
-its place. It is compared before polars sees a byte: one flipped bit can make polars end the whole
-process, or pass for another number. Other tools read the file as any Parquet.
+its place; the table's identity follows it. The seal is compared before polars sees a byte: one
+flipped bit can make polars end the whole process, or pass for another number. Other tools read the
+file as any Parquet.
 """
 
 import hashlib
 import io
+import json
 import os
 import re
 import sys
@@ -18,24 +20,28 @@ import polars as pl
 
 from td_interference.errors import UserError, rebuild
 from td_interference.files import atomic_path
+from td_interference.identity import Identity, check
 from td_interference.recognition import PARQUET_SEAL, read_whole, refusal
 
 _ZEROS = "0" * 64
-# Parquet keeps its metadata uncompressed at the end: key, two bytes of structure, value.
-_SEAL = re.compile(re.escape(PARQUET_SEAL.encode()) + rb"..([0-9a-f]{64})", re.DOTALL)
+# Parquet keeps its metadata uncompressed at the end: key, some bytes of structure, value.
+_SEAL = re.compile(re.escape(PARQUET_SEAL.encode()) + rb".{1,8}?sha256:([0-9a-f]{64}) ", re.DOTALL)
 _DAMAGED = "damaged: its bytes have not the SHA-256 that was written with them"
 
 
-def write_table(table: pl.DataFrame, parquet_path: Path | str, csv_path: Path | str) -> None:
+def write_table(
+    table: pl.DataFrame, parquet_path: Path | str, csv_path: Path | str, identity: Identity
+) -> None:
     """Write a table as sealed Parquet and as CSV, each atomically.
 
     Args:
         table: Of numbers, booleans and text.
         parquet_path: File to write.
         csv_path: File to write.
+        identity: What the table is of.
     """
-    encoded = io.BytesIO()
-    table.write_parquet(encoded, metadata={PARQUET_SEAL: _ZEROS})
+    encoded, said = io.BytesIO(), json.dumps(identity, sort_keys=True)
+    table.write_parquet(encoded, metadata={PARQUET_SEAL: f"sha256:{_ZEROS} {said}"})
     content = bytearray(encoded.getbuffer())
     (seal,) = _SEAL.finditer(content)
     start, end = seal.span(1)
@@ -46,11 +52,15 @@ def write_table(table: pl.DataFrame, parquet_path: Path | str, csv_path: Path | 
         table.write_csv(temporary)
 
 
-def read_table(path: Path | str) -> pl.DataFrame:
+def read_table(path: Path | str, wanted: Identity | None = None) -> pl.DataFrame:
     """Return the table in a Parquet file of `write_table`, once its seal is right.
 
+    Args:
+        path: The file.
+        wanted: What the table must be of; None to take any.
+
     Raises:
-        UserError: If there is no such file, or it is not as it was written.
+        UserError: If there is no such file, it is not as it was written, or of something else.
     """
     content = read_whole(path)
     if not _is_sealed(content):
@@ -59,12 +69,16 @@ def read_table(path: Path | str) -> pl.DataFrame:
         raise UserError(f"{path}: {_DAMAGED}; {rebuild(path)}")
     try:
         with _without_stderr():
-            return pl.read_parquet(io.BytesIO(content))
+            said = pl.read_parquet_metadata(io.BytesIO(content))[PARQUET_SEAL].partition(" ")[2]
+            found, table = json.loads(said), pl.read_parquet(io.BytesIO(content))
     except (Exception, pl.exceptions.PanicException) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
             f"{path}: refused, not as this program writes it ({reason[:200]}); {rebuild(path)}"
         ) from None
+    if wanted is not None:
+        check(path, found, wanted)
+    return table
 
 
 @contextmanager

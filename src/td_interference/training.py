@@ -10,13 +10,15 @@ import torch
 
 from td_interference import objectives
 from td_interference.divergence import Diverged, all_finite, left_out
-from td_interference.files import atomic_path, sha256
+from td_interference.files import atomic_path
 from td_interference.grid import RunSpec
+from td_interference.identity import Identity, made_from, of_replay
 from td_interference.objectives.base import BaseObjective
 from td_interference.progress import Progress
 from td_interference.replay import Replay
 from td_interference.resume import ResumeState
 from td_interference.seeds import numpy_generator
+from td_interference.storage import sealed_digest
 from td_interference.storage.checkpoints import (
     Checkpoint,
     merge_checkpoints,
@@ -146,6 +148,7 @@ def train(
     curve_path: Path,
     state_directory: Path,
     *,
+    identity: Identity,
     device: torch.device,
     resume_interval: float,
     on_divergence: str = "stop",
@@ -164,42 +167,43 @@ def train(
         curve_path: CSV to write: update_step, and loss, prediction and target, each the mean over
             the minibatches since the row before.
         state_directory: For the resume state and the checkpoints on the way; removed at the end.
+        identity: Of the run, see `identity.of_run`; D* must be the one that it names.
         device: Where to train.
         resume_interval: Seconds between two resume states.
         on_divergence: "stop" or "leave_out".
 
     Raises:
-        UserError: If D* is bad.
+        UserError: If D* is bad, or another one.
         Diverged: If training diverges and is not to be left out; the last good state is kept.
     """
-    replay = Replay.load(replay_path, device)
+    replay = Replay.load(replay_path, device, of_replay(identity["replay"], identity["expert"]))
     trainer = Trainer(run, replay)
-    description = {"run": run.to_dict(), "run_id": run.run_id, "replay": sha256(replay_path)}
-    resume = ResumeState(state_directory, description, resume_interval)
+    identity = made_from(identity, replay=sealed_digest(replay_path))
+    resume = ResumeState(state_directory, identity, resume_interval)
     if (state := resume.load()) is not None:
         trainer.load_state_dict(state)
 
     def part(step: int) -> Path:
         return state_directory / f"checkpoint-{step}.h5"
 
-    attributes = dict(description)
+    attributes = {}
     job = f"train_run {run.run_id}"
     try:
         with Progress(job, run.steps, "updates", state_directory, trainer.update_step) as progress:
             while trainer.update_step < run.steps:
                 trainer.advance()
                 if trainer.update_step in run.checkpoints:
-                    write_checkpoint(part(trainer.update_step), trainer.checkpoint(), description)
+                    write_checkpoint(part(trainer.update_step), trainer.checkpoint(), identity)
                 if resume.due():
                     resume.save(trainer.state_dict())
                 progress.advance()
     except Diverged as error:
         reached = run.checkpoints_before(error.update_step)
         kept = resume.last_good or (part(reached[-1]) if reached else None)
-        attributes |= left_out(error, kept, "learning_rates", on_divergence)
+        attributes = left_out(error, kept, "learning_rates", on_divergence)
     else:
         reached = run.checkpoints
-    merge_checkpoints(checkpoints_path, map(part, reached), attributes)
+    merge_checkpoints(checkpoints_path, map(part, reached), identity, attributes)
     with atomic_path(curve_path) as temporary:
         pl.DataFrame(trainer.curve, schema=_CURVE_SCHEMA).write_csv(temporary)
     resume.remove()

@@ -17,6 +17,7 @@ from td_interference import storage
 from td_interference.agents.control import ControlTraining, td_error, train_control
 from td_interference.agents.control_settings import ControlSettings, window_name
 from td_interference.errors import UserError
+from td_interference.identity import of_control, of_window
 from td_interference.losses import capped
 from td_interference.replay import Replay, TransitionBatch
 from td_interference.resume import ResumeState
@@ -174,9 +175,8 @@ def test_window_is_the_newest_play(reference: Path, update_step: int) -> None:
     path = reference / "windows" / window_name(update_step)
     window, attributes = Replay.load(path), storage.read_attributes(path)
     agent_step = attributes["agent_step"]
-    assert attributes["update_step"] == update_step
+    assert attributes["identity"] == of_window(of_control(SETTINGS), update_step)
     assert SETTINGS.updates_by(agent_step) < update_step <= SETTINGS.updates_by(agent_step + 2)
-    assert ControlSettings.from_dict(attributes["settings"]) == SETTINGS
     training = ControlTraining(
         dataclasses.replace(SETTINGS, evaluation_episodes=1), reference.parent / "again", "cpu", 1
     )

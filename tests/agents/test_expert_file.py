@@ -30,7 +30,7 @@ def observations(n: int) -> torch.Tensor:
 
 
 def test_round_trip(path: Path) -> None:
-    network, settings = expert_file.load_expert(path)
+    network, settings, _ = expert_file.load_expert(path)
     assert settings == SETTINGS
     original = expert_file.new_network(SETTINGS, torch.Generator().manual_seed(0))
     for (name, a), b in zip(
@@ -41,7 +41,7 @@ def test_round_trip(path: Path) -> None:
 
 
 def test_expected_q(path: Path) -> None:
-    network, _ = expert_file.load_expert(path)
+    network, _, _ = expert_file.load_expert(path)
     x = observations(5)
     q = expert_file.expected_q(network, x, minibatch=2)
     assert q.shape == (5, 18) and q.dtype == torch.float32
@@ -56,7 +56,7 @@ def test_missing(tmp_path: Path) -> None:
 
 
 def test_equal_experts_are_equal_files(path: Path, tmp_path: Path) -> None:
-    network, settings = expert_file.load_expert(path)
+    network, settings, _ = expert_file.load_expert(path)
     for n in range(5):
         expert_file.save_expert(tmp_path / f"{n}.safetensors", network, settings)
         assert sha256(tmp_path / f"{n}.safetensors") == sha256(path)
@@ -113,7 +113,7 @@ def test_settings_that_do_not_fit(path: Path, change: dict, message: str) -> Non
 def test_flipped_bits_are_found(path: Path) -> None:
     """Each of 2,000 flips is refused, or (in the padding of the header) changes nothing."""
     content = path.read_bytes()
-    original, settings = expert_file.load_expert(path)
+    original, settings, _ = expert_file.load_expert(path)
     header = 8 + int.from_bytes(content[:8], "little")
     moments = random.Random(0)
     offsets = [moments.randrange(header) for _ in range(1000)]
@@ -124,7 +124,7 @@ def test_flipped_bits_are_found(path: Path) -> None:
         flipped[offset] ^= 1 << moments.randrange(8)
         path.write_bytes(flipped)
         try:
-            network, read = expert_file.load_expert(path)
+            network, read, _ = expert_file.load_expert(path)
         except UserError as error:
             assert str(path) in str(error) and "\n" not in str(error)
             refused += 1

@@ -34,7 +34,7 @@ def test_outputs(reference: Path) -> None:
         "expert.png",
         "expert.pdf",
     }
-    network, settings = load_expert(reference / "expert.safetensors")
+    network, settings, _ = load_expert(reference / "expert.safetensors")
     assert settings == SETTINGS and network.n_actions == 9
     curve = polars.read_csv(reference / "learning_curve.csv")
     assert curve["agent_step"].is_sorted() and curve["agent_step"].max() <= 900

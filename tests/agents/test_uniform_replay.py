@@ -172,5 +172,5 @@ def test_a_window_says_what_it_is(tmp_path) -> None:
     _, memory = played(40, capacity=60, n=1)
     write_window(tmp_path / "w.h5", memory, 10, GAMMA, brightness, {"update_step": 7})
     attributes = storage.read_attributes(tmp_path / "w.h5", storage.REPLAY)
-    assert attributes["update_step"] == 7
+    assert attributes["identity"] == {"update_step": 7}
     assert "agent" in attributes["expert_q"] and "agent under training" in attributes["title"]

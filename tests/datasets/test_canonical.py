@@ -145,7 +145,7 @@ def test_provenance_and_the_same_bytes_from_another_place(tmp_path, name):
         prepare_dataset(name, {"path": tmp_path / place}, outputs[-1], forms=forms)
     assert outputs[0].read_bytes() == outputs[1].read_bytes()
     attributes = storage.read_attributes(outputs[0])
-    assert attributes["source"] == "local copy" and attributes["dataset"] == name
+    assert attributes["source"] == "local copy" and attributes["identity"]["dataset"] == name
     found = {file["name"]: file["checksum"] for file in attributes["files"]}
     assert found == {file.name: file.checksum for file in forms[0]}
     data = read_dataset(outputs[0], datasets.entry(name).kind)

@@ -171,7 +171,7 @@ def made(tmp_path, monkeypatch):
     def make(name, frames):
         paths = {table: tmp_path / f"{table}.parquet" for table in figures.entry(name).tables}
         for table, path in paths.items():
-            write_table(frames[table], path, path.with_suffix(".csv"))
+            write_table(frames[table], path, path.with_suffix(".csv"), {})
         outputs = [tmp_path / f"{name}.{kind}" for kind in ("pdf", "png", "csv")]
         make_figure(name, paths, "smoke", 0.9, *outputs)
         return [path.read_bytes() for path in outputs]

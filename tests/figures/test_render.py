@@ -37,7 +37,7 @@ def made(tables, tmp_path, monkeypatch):
     def make(name, tables=tables):
         paths = {table: tmp_path / f"{table}.parquet" for table in figures.entry(name).tables}
         for table, path in paths.items():
-            write_table(tables[table], path, path.with_suffix(".csv"))
+            write_table(tables[table], path, path.with_suffix(".csv"), {})
         outputs = [tmp_path / f"{name}.{kind}" for kind in ("pdf", "png", "csv")]
         make_figure(name, paths, "smoke", 0.95, *outputs)
         return [path.read_bytes() for path in outputs]

@@ -1,20 +1,28 @@
 """Metrics against slow twins, such as one autograd call per sample; and the files of all."""
 
 import copy
+import dataclasses
 import itertools
 
+import identities
 import numpy as np
 import pytest
 import torch
 from problems import replay_arrays, run_spec
 
 from td_interference import metrics, storage
-from td_interference.agents.control_settings import window_name
+from td_interference.agents.control_settings import ControlSettings, window_name
 from td_interference.errors import UserError
 from td_interference.grid import RunSpec
+from td_interference.identity import made_from, of_control, of_measurement, of_window
 from td_interference.metrics.measuring import measure_run
 from td_interference.metrics.subject import Subject
 from td_interference.resume import ResumeState
+from td_interference.storage.checkpoints import (
+    merge_checkpoints,
+    read_checkpoint,
+    write_checkpoint,
+)
 from td_interference.training import Trainer, train
 
 SETTINGS = {
@@ -156,6 +164,7 @@ def trained(subject, replay_path, tmp_path_factory):
         directory / "checkpoints.h5",
         directory / "curve.csv",
         directory / "state",
+        identity=identities.of_run(spec),
         device=torch.device("cpu"),
         resume_interval=60,
     )
@@ -174,38 +183,54 @@ def test_every_metric_writes_its_table(trained, replay_path, tmp_path, metric, w
         replay_path,
         checkpoints,
         tmp_path / "m.h5",
+        wanted=identities.of_run(spec),
+        code="c0de",
         device=torch.device("cpu"),
     )
     read = storage.read(tmp_path / "m.h5", storage.MEASUREMENTS[metric])
     assert read["update_step"].tolist() == ([2, 4] if which == "all" else [4])
-    attributes = storage.read_attributes(tmp_path / "m.h5")
-    assert attributes["run"] == spec.to_dict() and attributes["settings"] == settings
+    with storage.opened(tmp_path / "m.h5") as file:
+        found = storage.identity_of(file)
+    expected = of_measurement(metric, settings, "c0de", identities.of_run(spec))
+    inputs = storage.sealed_digest(checkpoints), storage.sealed_digest(replay_path)
+    expected = made_from(expected, checkpoints=inputs[0], replay=inputs[1])
+    assert found == expected and found["name"] == f"{metric} of the run {spec.run_id}"
 
 
 def test_control_is_measured_on_the_window_of_each_checkpoint(trained, arrays, tmp_path):
+    """As a run from a D* that is this window."""
     spec, checkpoints = trained
-    windows = tmp_path / "windows"
+    settings = {**SETTINGS["function_interference"], "checkpoints": "all"}
+    control = ControlSettings("ms_pacman", hidden=spec.hidden, optimizer=spec.optimizer)
     play = {step: replay_arrays(seed=step) for step in (2, 4)}
+
+    def measured(run, path, checkpoints):
+        arguments = settings, run, path, checkpoints, tmp_path / "m.h5"
+        measure_run("function_interference", *arguments, wanted=None, device=torch.device("cpu"))
+        return storage.read(tmp_path / "m.h5", storage.MEASUREMENTS["function_interference"])
+
+    windows, digests = tmp_path / "windows", {}
     for step, values in play.items():
-        storage.write(windows / window_name(step), storage.REPLAY, values, {})
-
-    def measured(path, name):
-        measure_run(
-            "function_interference",
-            {**SETTINGS["function_interference"], "checkpoints": "all"},
-            spec,
-            path,
-            checkpoints,
-            tmp_path / name,
-            device=torch.device("cpu"),
-        )
-        return storage.read(tmp_path / name, storage.MEASUREMENTS["function_interference"])
-
-    own = measured(windows, "own.h5")["function_interference"]
+        path = windows / window_name(step)
+        storage.write(path, storage.REPLAY, values, of_window(of_control(control), step))
+        digests[str(step)] = storage.sealed_digest(path)
+    parts = []
+    for step in play:
+        parts.append(tmp_path / f"part-{step}.h5")
+        write_checkpoint(parts[-1], read_checkpoint(checkpoints, step), of_control(control))
+    merged = tmp_path / "control.h5"
+    merge_checkpoints(merged, parts, of_control(control), {"windows": digests})
+    own = measured(control, windows, merged)["function_interference"]
     for place, step in enumerate((2, 4)):
-        alone = measured(windows / window_name(step), f"{step}.h5")["function_interference"]
-        np.testing.assert_array_equal(own[place], alone[place])
-        assert not np.array_equal(own[place], alone[1 - place])
+        replay = tmp_path / f"{step}.h5"
+        storage.write(replay, storage.REPLAY, play[step], identities.of_replay())
+        identity = made_from(identities.of_run(spec), replay=storage.sealed_digest(replay))
+        alone = tmp_path / f"alone-{step}.h5"
+        write_checkpoint(alone, read_checkpoint(checkpoints, step), identity)
+        spec = dataclasses.replace(control.run_spec, seed=control.seed)
+        expected = measured(spec, replay, alone)["function_interference"]
+        np.testing.assert_array_equal(own[place], expected[0])
+        assert not np.array_equal(own[1 - place], expected[0])
 
 
 @pytest.mark.parametrize("saves", [1, 2, 3])
@@ -214,7 +239,14 @@ def test_a_killed_measurement_goes_on_at_the_next_checkpoint(
 ):
     spec, checkpoints = run_spec(steps=3, checkpoints=(1, 2, 3)), tmp_path / "checkpoints.h5"
     paths = checkpoints, tmp_path / "curve.csv", tmp_path / "training"
-    train(spec, replay_path, *paths, device=torch.device("cpu"), resume_interval=60)
+    train(
+        spec,
+        replay_path,
+        *paths,
+        identity=identities.of_run(spec),
+        device=torch.device("cpu"),
+        resume_interval=60,
+    )
     looked_at = []
 
     def measured(name):
@@ -226,6 +258,7 @@ def test_a_killed_measurement_goes_on_at_the_next_checkpoint(
             replay_path,
             checkpoints,
             tmp_path / name,
+            wanted=identities.of_run(spec),
             device=torch.device("cpu"),
             state_directory=tmp_path / "state",
             resume_interval=0,
@@ -267,6 +300,7 @@ def test_checkpoints_of_another_network_are_refused(trained, replay_path, tmp_pa
             replay_path,
             checkpoints,
             tmp_path / "m.h5",
+            wanted=None,
             device=torch.device("cpu"),
         )
     assert not (tmp_path / "m.h5").exists()

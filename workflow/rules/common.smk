@@ -12,11 +12,11 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from td_interference import figures, metrics, planning, sources, tables, targets
+from td_interference import figures, metrics, planning, tables, targets
 from td_interference.calls import remember_call
 from td_interference.errors import UserError
-from td_interference.files import sha256
 from td_interference.instances import clear_stale_lock
+from td_interference.lineage import Lineage
 
 # After `kill -9` the same command goes on, without `snakemake --unlock`.
 clear_stale_lock()
@@ -25,6 +25,9 @@ try:
     PLAN = planning.make_plan(config, Path(workflow.basedir) / "workflow")
 except UserError as error:
     raise WorkflowError(str(error)) from None
+
+# What each file must say that it is of; see td_interference.identity.
+LINEAGE = Lineage(PLAN, Path(workflow.basedir) / "workflow" / "scripts")
 
 # What decides how a job runs but not what comes out (device, resume_interval) reaches scripts
 # through `config`, not through `params`, whose change would make results stale.
@@ -57,10 +60,3 @@ wildcard_constraints:
     metric="|".join(METRIC_NAMES),
     table="|".join(TABLE_NAMES),
     figure="|".join(name for name, reason in FIGURE_STATES.items() if not reason),
-
-
-def code_of(script, *modules):
-    """Digest of the statements that a script and some modules of the package depend on."""
-    return sources.digest(
-        Path(workflow.basedir) / "workflow" / "scripts" / script, *modules
-    )

@@ -20,7 +20,7 @@ rule make_figure:
         mem_mb=memory(figure_needs),
         runtime=run_time(figure_needs),
     params:
-        tables=figure_table_names,
+        tables=figure_table_identities,
         caption=figure_caption,
         words=figure_words,
         code=figure_code,

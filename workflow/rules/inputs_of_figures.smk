@@ -17,11 +17,16 @@ def table_runs(wildcards):
             "experiment": part.experiment,
             "metric": part.metric,
             "checkpoints": PLAN.checkpoints(part.experiment),
-            "record": type(run).__name__,
-            "run": run.to_dict(),
+            "identity": LINEAGE.measurement(run, part.metric),
+            **labels(run),
         }
         for run, part in measured_runs(wildcards.table)
     ]
+
+
+def labels(run):
+    """What tables call a group of cells and its data."""
+    return {name: getattr(run, name) for name in ("name", "data") if hasattr(run, name)}
 
 
 def table_measurements(wildcards):
@@ -34,9 +39,7 @@ def table_measurements(wildcards):
 
 def table_code(wildcards):
     """Digest of the code whose change makes a table stale."""
-    return code_of(
-        "compute_table.py", f"tables/{tables.entry(wildcards.table).module}.py"
-    )
+    return LINEAGE.table_code(wildcards.table)
 
 
 def table_statistics(wildcards):
@@ -53,16 +56,16 @@ def figure_tables(wildcards):
     )
 
 
-def figure_table_names(wildcards):
-    """Names of the tables that a figure draws, in the order of `figure_tables`."""
-    return list(figures.entry(wildcards.figure).tables)
+def figure_table_identities(wildcards):
+    """What each table that a figure draws must be of, by name, in the order of `figure_tables`."""
+    return {
+        name: LINEAGE.table(name) for name in figures.entry(wildcards.figure).tables
+    }
 
 
 def figure_code(wildcards):
     """Digest of the code whose change makes a figure stale."""
-    return code_of(
-        "make_figure.py", f"figures/{figures.entry(wildcards.figure).module}.py"
-    )
+    return LINEAGE.figure_code(wildcards.figure)
 
 
 def figure_caption(wildcards):

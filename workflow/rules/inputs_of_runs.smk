@@ -6,9 +6,9 @@ def expert_settings(wildcards):
     return PLAN.expert(wildcards.game)
 
 
-def replay_settings(wildcards):
-    """Everything that decides a D* file but the expert."""
-    return PLAN.replay(wildcards.game, int(wildcards.seed))
+def replay_identity(wildcards):
+    """Everything that decides a D* file."""
+    return LINEAGE.replay(wildcards.game, int(wildcards.seed))
 
 
 def replay_of_run(wildcards):
@@ -17,15 +17,9 @@ def replay_of_run(wildcards):
     return f"results/{wildcards.scale}/replay/{run.game}-seed{run.seed}.h5"
 
 
-def own_objective(wildcards):
-    """Digest of the user's own objective that a run is trained towards, if it is."""
-    file = PLAN.runs[wildcards.run_id].objective_file
-    return None if file is None else sha256(file)
-
-
-def run_settings(wildcards):
-    """Everything that decides a run but its D*."""
-    return PLAN.runs[wildcards.run_id].to_dict()
+def run_identity(wildcards):
+    """Everything that decides a run from D*."""
+    return LINEAGE.run(PLAN.runs[wildcards.run_id])
 
 
 def control_settings(wildcards):
@@ -40,30 +34,16 @@ def play_to_measure_on(wildcards):
     return replay_of_run(wildcards)
 
 
-def measured_run(wildcards):
-    """What measuring needs to know of a run."""
-    return PLAN.measured_run(wildcards.run_id).to_dict()
-
-
-def metric_settings(wildcards):
-    """How much a metric looks at."""
-    return PLAN.metric_settings(wildcards.metric)
-
-
-def metric_code(wildcards):
-    """Digest of the code whose change makes a measurement stale, the run's objective included."""
-    run = PLAN.measured_run(wildcards.run_id)
-    objective = run.objective_file and Path(run.objective_file)
-    return code_of(
-        "measure_run.py",
-        f"metrics/{metrics.entry(wildcards.metric).module}.py",
-        objective or f"objectives/{run.objective}.py",
-    )
+def measured_identity(wildcards):
+    """Everything that decides what is measured of a run: run, metric, its settings and code."""
+    run_id = wildcards.run_id
+    run = PLAN.control_runs.get(run_id) or PLAN.runs[run_id]
+    return LINEAGE.measurement(run, wildcards.metric)
 
 
 def study_code(wildcards):
     """Digest of the code whose change makes a study of random networks stale."""
-    return code_of("measure_random_networks.py")
+    return LINEAGE.study_code()
 
 
 def study_settings(wildcards):

@@ -16,9 +16,7 @@ rule measure_run:
         runtime=run_time(measurement_needs),
         gpu=GPUS,
     params:
-        run=measured_run,
-        settings=metric_settings,
-        code=metric_code,
+        measured=measured_identity,
         state="results/{scale}/state/measure_run/{metric}/{run_id}",
     script:
         "../scripts/measure_run.py"

@@ -14,7 +14,7 @@ rule collect_replay:
         mem_mb=memory(replay_needs),
         runtime=run_time(replay_needs),
     params:
-        replay=replay_settings,
+        replay=replay_identity,
         state="results/{scale}/state/collect_replay/{game}-seed{seed}",
     script:
         "../scripts/collect_replay.py"

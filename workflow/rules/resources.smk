@@ -34,7 +34,7 @@ def expert_needs(wildcards):
 
 def replay_needs(wildcards):
     """Memory and time of recording a D*."""
-    return cluster.replay_needs(ReplaySpec(**replay_settings(wildcards)))
+    return cluster.replay_needs(ReplaySpec(**replay_identity(wildcards)["replay"]))
 
 
 def run_needs(wildcards):

@@ -18,8 +18,7 @@ rule train_run:
         runtime=run_time(run_needs),
         gpu=GPUS,
     params:
-        run=run_settings,
-        objective=own_objective,
+        run=run_identity,
         state="results/{scale}/state/train_run/{run_id}",
     script:
         "../scripts/train_run.py"

@@ -13,15 +13,16 @@ from td_interference.resume import ResumeState
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-settings, state = snakemake.params.replay, Path(snakemake.params.state)
-identity = {"replay": settings, "expert": sha256(snakemake.input.expert)}
+identity, state = snakemake.params.replay, Path(snakemake.params.state)
+decides = {**identity, "expert_file": sha256(snakemake.input.expert)}
 with job(snakemake.log[0], snakemake.threads):
     collect_replay(
-        ReplaySpec(**settings),
+        ReplaySpec(**identity["replay"]),
         snakemake.input.expert,
         snakemake.output.replay,
+        identity=identity,
         n_threads=snakemake.threads,
         device=resolve_device("cpu"),  # the emulators take the time; a GPU would stand idle
-        resume=ResumeState(state, identity, snakemake.config["resume_interval"]),
+        resume=ResumeState(state, decides, snakemake.config["resume_interval"]),
         progress_directory=state,
     )

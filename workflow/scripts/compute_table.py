@@ -17,4 +17,5 @@ with job(snakemake.log[0]):
         snakemake.output.parquet,
         snakemake.output.csv,
         snakemake.params.on_divergence,
+        snakemake.params.code,
     )

@@ -17,4 +17,5 @@ with job(snakemake.log[0]):
         snakemake.output.pdf,
         snakemake.output.png,
         snakemake.output.csv,
+        snakemake.params.tables,
     )

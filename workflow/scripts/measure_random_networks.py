@@ -17,6 +17,7 @@ with job(snakemake.log[0], snakemake.threads):
     measure_study(
         Study.from_dict(study),
         snakemake.output.measurement,
+        code=snakemake.params.code,
         resume=ResumeState(state, identity, snakemake.config["resume_interval"]),
         progress_directory=state,
     )

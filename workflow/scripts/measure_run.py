@@ -4,23 +4,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from td_interference.device import resolve_device
-from td_interference.grid import RunSpec
+from td_interference.identity import of_measured
 from td_interference.jobs import job
 from td_interference.metrics.measuring import measure_run
+from td_interference.runs import run_of
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
+wanted = snakemake.params.measured
 with job(snakemake.log[0], snakemake.threads):
     measure_run(
-        snakemake.wildcards.metric,
-        snakemake.params.settings,
-        RunSpec.from_dict(snakemake.params.run),
+        wanted["metric"],
+        wanted["settings"],
+        run_of(wanted, snakemake.config["own_objectives"]),
         snakemake.input.play,
         snakemake.input.checkpoints,
         snakemake.output.measurement,
+        wanted=of_measured(wanted),
         device=resolve_device(snakemake.config["device"]),
-        code=snakemake.params.code,
+        code=wanted["code"],
         state_directory=Path(snakemake.params.state),
         resume_interval=snakemake.config["resume_interval"],
     )

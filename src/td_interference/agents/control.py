@@ -22,6 +22,7 @@ from td_interference.agents.training_loop import run_until, torch_threads
 from td_interference.agents.uniform_replay import UniformReplay, write_window
 from td_interference.divergence import Diverged, all_finite, left_out
 from td_interference.environments.atari import AtariEnvironments, AtariSettings
+from td_interference.identity import of_control, of_window
 from td_interference.losses import pointwise_loss
 from td_interference.networks import initialise, q_network
 from td_interference.optimizers import make_optimizer
@@ -78,9 +79,14 @@ def train_control(
             newest = resume.directory / checkpoint_name(reached[-1]) if reached else None
             kept = resume.last_good or newest
             diverged = left_out(error, kept, "control.learning_rates", on_divergence)
-    attributes = {**settings.attributes(), **diverged}
     write_outputs(
-        outputs, resume.directory, reached, training.curve.rows, training.evaluation, attributes
+        outputs,
+        resume.directory,
+        reached,
+        training.curve.rows,
+        training.evaluation,
+        of_control(settings),
+        diverged,
     )
     resume.remove()
 
@@ -263,11 +269,12 @@ class ControlTraining:
     def _keep_checkpoint(self) -> None:
         self.check_finite()
         settings, step = self.settings, self.update_step
-        attributes = {**settings.attributes(), "update_step": step, "agent_step": self.agent_step}
+        identity = of_control(settings)
         checkpoint = Checkpoint.of(step, self.network, self.frozen_network, self.optimizer)
-        write_checkpoint(self._parts / checkpoint_name(step), checkpoint, attributes)
+        write_checkpoint(self._parts / checkpoint_name(step), checkpoint, identity)
         part, steps = self._parts / window_name(step), settings.window_per_environment
-        write_window(part, self.memory, steps, settings.gamma, self._q_values, attributes)
+        play, said = of_window(identity, step), {"agent_step": self.agent_step}
+        write_window(part, self.memory, steps, settings.gamma, self._q_values, play, said)
         # The same emulators and draws at every checkpoint: what differs is what was learned.
         stream, n = settings.random_stream, settings.evaluation_environments
         draws = numpy_generator(stream, "evaluation_policy")

@@ -10,6 +10,8 @@ import polars
 from td_interference.agents.control_settings import ControlOutputs, window_name
 from td_interference.agents.learning_curve import TrainingEpisode, write_learning_curve
 from td_interference.files import atomic_path
+from td_interference.identity import Identity
+from td_interference.storage import sealed_digest
 from td_interference.storage.checkpoints import merge_checkpoints
 
 _EVALUATION_SCHEMA = {
@@ -32,6 +34,7 @@ def write_outputs(
     steps: Sequence[int],
     curve: Sequence[TrainingEpisode],
     evaluation: Sequence[Mapping[str, Any]],
+    identity: Identity,
     attributes: Mapping[str, Any],
 ) -> None:
     """Write all files of a run.
@@ -42,18 +45,24 @@ def write_outputs(
         steps: Update steps of the checkpoints that the run reached.
         curve: An episode of training each.
         evaluation: An episode of a checkpoint's evaluation each, by column.
-        attributes: Of the file of checkpoints.
+        identity: Of the run.
+        attributes: What else the file of checkpoints says of itself, beside the digests of the
+            windows.
 
     Raises:
-        UserError: If a part is not good.
+        UserError: If a part is not good, or of another run.
     """
     outputs.windows.mkdir(parents=True, exist_ok=True)  # also where there is none
     for step in steps:
         # Not moved: a job killed on the way must find them again.
         with atomic_path(outputs.windows / window_name(step)) as temporary:
             shutil.copyfile(parts / window_name(step), temporary)
+    windows = {str(step): sealed_digest(outputs.windows / window_name(step)) for step in steps}
     merge_checkpoints(
-        outputs.checkpoints, [parts / checkpoint_name(step) for step in steps], attributes
+        outputs.checkpoints,
+        [parts / checkpoint_name(step) for step in steps],
+        identity,
+        {"windows": windows, **attributes},
     )
     write_learning_curve(outputs.learning_curve, curve)
     with atomic_path(outputs.evaluation) as temporary:

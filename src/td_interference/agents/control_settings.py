@@ -226,16 +226,6 @@ class ControlSettings:
         learned = min(max(0, agent_step - self.random_fill), self.steps)
         return math.floor(learned * self.updates_per_step)
 
-    def attributes(self) -> dict[str, Any]:
-        """Return what the attributes of the run's files say of it."""
-        return {
-            "settings": self.to_dict(),
-            "run": self.run_spec.to_dict(),
-            "run_id": self.run_id,
-            "game": self.game,
-            "seed": self.seed,
-        }
-
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain values, for Snakemake's params and for file attributes."""
         return {**dataclasses.asdict(self), "checkpoints": list(self.checkpoints)}

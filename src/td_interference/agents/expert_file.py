@@ -5,7 +5,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -17,6 +17,7 @@ from td_interference.agents.settings import ExpertSettings
 from td_interference.environments.atari import n_actions
 from td_interference.errors import UserError, rebuild
 from td_interference.files import atomic_path
+from td_interference.identity import Identity, check, of_expert
 from td_interference.recognition import EXPERT_KEY, look, refusal
 from td_interference.seeds import torch_generator
 
@@ -59,20 +60,27 @@ def _digest(settings: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
+class Expert(NamedTuple):
+    """An expert as it was read."""
+
+    network: RainbowNetwork  # without gradients
+    settings: ExpertSettings  # that it was trained with
+    sha256: str  # of settings and weights
+
+
 def load_expert(
-    path: Path | str, device: str | torch.device = "cpu"
-) -> tuple[RainbowNetwork, ExpertSettings]:
+    path: Path | str, device: str | torch.device = "cpu", wanted: Identity | None = None
+) -> Expert:
     """Read an expert.
 
     Args:
         path: From `save_expert`.
         device: Where the network goes.
-
-    Returns:
-        The network, without gradients, and the settings that it was trained with.
+        wanted: Whose it must be, see `identity.of_expert`; None to take any.
 
     Raises:
-        UserError: There is no such file, it is damaged, or it is not an expert of this version.
+        UserError: There is no such file, it is damaged, or it is not an expert of this version, or
+            another one than is wanted.
     """
     if look(path).own != "expert":
         raise refusal(path, "an expert")
@@ -95,6 +103,8 @@ def load_expert(
         )
     try:
         settings = ExpertSettings(**fields)
+        if wanted is not None:
+            check(path, of_expert(fields), wanted)
         _check_widths(settings, tensors)
         network = new_network(settings, torch_generator("load_expert", "overwritten"))
         network.load_state_dict(tensors)
@@ -103,7 +113,8 @@ def load_expert(
         raise UserError(
             f"{path}: settings and weights do not fit ({reason}); {rebuild(path)}"
         ) from error
-    return network.to(device).requires_grad_(False).eval(), settings
+    network = network.to(device).requires_grad_(False).eval()
+    return Expert(network, settings, description["sha256"])
 
 
 def _check_widths(settings: ExpertSettings, tensors: Mapping[str, Tensor]) -> None:

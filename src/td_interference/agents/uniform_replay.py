@@ -13,6 +13,7 @@ from torch import Tensor
 
 from td_interference import storage
 from td_interference.agents.frame_ring import FrameRing
+from td_interference.identity import Identity
 from td_interference.replay import TransitionBatch
 from td_interference.returns import monte_carlo_return
 from td_interference.screen import STACK
@@ -148,7 +149,8 @@ def write_window(
     n_transitions: int,
     gamma: float,
     q_values: Callable[[Tensor], Tensor],
-    attributes: Mapping[str, Any],
+    identity: Identity,
+    attributes: Mapping[str, Any] | None = None,
 ) -> None:
     """Write recent play in the format of D*, so that `Replay.load` reads it.
 
@@ -159,16 +161,17 @@ def write_window(
         gamma: Discount per agent step, of the Monte-Carlo return.
         q_values: The agent's Q(s, ·): uint8 [B, 4, 84, 84] to float32 [B, A]; stored in the place
             of an expert's.
-        attributes: Of the file.
+        identity: What the play is of.
+        attributes: What else the file says of itself.
     """
     described = {
         "title": "Recent play of an agent under training, in the format of D*",
         "expert_q": "Q(s, .) of the agent itself at this checkpoint; there is no expert",
         "monte_carlo_return": "of the rewards seen; an episode under way ends truncated",
-        **attributes,
+        **(attributes or {}),
     }
     start = 0
-    with storage.create(path, storage.REPLAY, described) as writer:
+    with storage.create(path, storage.REPLAY, identity, described) as writer:
         for rows in memory.recent_episodes(n_transitions):
             numbers = np.arange(rows.first, rows.first + rows.length)
             parts = np.split(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from td_interference import storage
 from td_interference.datasets import DatasetEntry
 from td_interference.errors import UserError
+from td_interference.identity import Identity, made_from, of_dataset
 from td_interference.seeds import numpy_generator
 
 N_CLASSES = 10  # of every image data set, and so of the networks' class outputs
@@ -124,12 +125,13 @@ def write_dataset(
         path: The file to create or replace.
         entry: What the data set is.
         data: As `checked` returns it.
-        provenance: Further attributes: where the data come from.
+        provenance: Further attributes: where the data come from, "files" with their "sha256".
     """
     images = entry.kind == "images"
     inputs, targets = ("images", "labels") if images else ("features", "targets")
+    files = {file["name"]: file["sha256"] for file in provenance.get("files", ())}
+    identity = made_from(of_dataset(entry.name), **files)
     attributes = {
-        "dataset": entry.name,
         "dataset_title": entry.title,
         "split": entry.split,
         "counts": {"train": len(data.train.inputs), "test": len(data.test.inputs)},
@@ -141,21 +143,23 @@ def write_dataset(
         f"test_{inputs}": data.test.inputs,
         f"test_{targets}": data.test.targets,
     }
-    storage.write(path, storage.IMAGES if images else storage.REGRESSION, arrays, attributes)
+    kind = storage.IMAGES if images else storage.REGRESSION
+    storage.write(path, kind, arrays, identity, attributes)
 
 
-def read_dataset(path: Path | str, kind: str) -> DatasetArrays:
+def read_dataset(path: Path | str, kind: str, wanted: Identity | None = None) -> DatasetArrays:
     """Read a file of `write_dataset`.
 
     Args:
         path: The file.
         kind: "images" or "regression": what the reader can work with.
+        wanted: What it must be of; None to take any.
 
     Raises:
-        UserError: If the file is not good, or of the other kind.
+        UserError: If the file is not good, of the other kind, or of something else.
     """
     images = kind == "images"
-    arrays = storage.read(path, storage.IMAGES if images else storage.REGRESSION)
+    arrays = storage.read(path, storage.IMAGES if images else storage.REGRESSION, wanted)
     inputs, targets = ("images", "labels") if images else ("features", "targets")
     return DatasetArrays(
         Split(arrays[f"train_{inputs}"], arrays[f"train_{targets}"]),

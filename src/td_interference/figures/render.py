@@ -8,6 +8,7 @@ import polars as pl
 from td_interference import figures, pictures
 from td_interference.figures import FigureEntry, style
 from td_interference.files import atomic_path
+from td_interference.identity import Identity
 from td_interference.statistics import interval_note
 from td_interference.table_files import read_table
 
@@ -20,6 +21,7 @@ def make_figure(
     pdf_path: Path | str,
     png_path: Path | str,
     csv_path: Path | str,
+    wanted: Mapping[str, Identity] | None = None,
 ) -> None:
     """Draw one figure; the CSV holds the plotted numbers.
 
@@ -31,12 +33,16 @@ def make_figure(
         pdf_path: File to write.
         png_path: File to write.
         csv_path: File to write.
+        wanted: What each table must be of; None to take any.
 
     Raises:
-        UserError: If a table cannot be read.
+        UserError: If a table cannot be read, or is of something else.
     """
     # A figure knows its tables by the registry's names, whichever experiment they are of.
-    tables = {table.partition("-")[0]: read_table(path) for table, path in table_paths.items()}
+    tables = {
+        table.partition("-")[0]: read_table(path, None if wanted is None else wanted[table])
+        for table, path in table_paths.items()
+    }
     module, entry = figures.load(name), figures.entry(name)
     note = ""
     if "{left_out}" not in entry.title:  # else the figure counts what it leaves out itself

@@ -12,6 +12,7 @@ from td_interference.datasets.arrays import N_CLASSES, read_dataset
 from td_interference.generalization.records import CellSpec
 from td_interference.generalization.tasks import Split, Task, make_task
 from td_interference.generalization.training import NetworkFactory
+from td_interference.identity import of_dataset
 from td_interference.image_networks import image_network, mlp
 from td_interference.networks import initialise
 
@@ -31,16 +32,17 @@ def read_task(cells: Sequence[CellSpec], path: Path | str, device: torch.device)
         device: To learn on.
 
     Raises:
-        UserError: If the file is not good, or its data do not fit the experiment.
+        UserError: If the file is not good or of another data set, or its data do not fit the
+            experiment.
     """
-    experiment = cells[0].experiment
+    experiment, wanted = cells[0].experiment, of_dataset(cells[0].dataset)
     if experiment == "classification":
-        train, test = read_dataset(path, "images")
+        train, test = read_dataset(path, "images", wanted)
         # The rest of the images would only take memory.
         train = train.first(max(cell.n_train for cell in cells))
         inputs = [torch.from_numpy(split.inputs) / _BRIGHTEST for split in (train, test)]
     else:
-        train, test = read_dataset(path, "regression")
+        train, test = read_dataset(path, "regression", wanted)
         inputs = standardised(train.inputs, test.inputs)
     targets = [torch.from_numpy(split.targets) for split in (train, test)]
     splits = [Split(*pair).to(device) for pair in zip(inputs, targets, strict=True)]

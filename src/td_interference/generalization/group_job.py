@@ -17,13 +17,14 @@ from torch import nn
 
 from td_interference import storage
 from td_interference.datasets.arrays import read_dataset
-from td_interference.files import sha256
 from td_interference.generalization.agent_runs import AgentsInTurn
 from td_interference.generalization.data import network_factory, read_task
 from td_interference.generalization.records import CellSpec, RunMeasurement
 from td_interference.generalization.training import TrainingTogether
+from td_interference.identity import made_from, of_dataset, of_group
 from td_interference.progress import Progress
 from td_interference.resume import ResumeState
+from td_interference.storage import sealed_digest
 from td_interference.storage.checkpoints import Checkpoint, merge_checkpoints, write_checkpoint
 
 _STEPS_AT_ONCE = 20  # between two looks at the clock
@@ -78,7 +79,8 @@ def make_training(cells: Sequence[CellSpec], data_path: Path, device: torch.devi
         UserError: If the data are not good, or too few.
     """
     if cells[0].agent is not None:
-        return AgentsInTurn(cells, read_dataset(data_path, "images"), device)
+        data = read_dataset(data_path, "images", of_dataset(cells[0].dataset))
+        return AgentsInTurn(cells, data, device)
     task = read_task(cells, data_path, device)
     return TrainingTogether(cells, task, network_factory(cells[0], task))
 
@@ -113,14 +115,15 @@ def train_group(
     """
     training, shared = make_training(cells, data_path, device), cells[0]
     run_ids = [run_id for cell in cells for run_id in cell.run_ids]
-    description = {
-        "cells": [cell.to_dict() for cell in cells],
+    identity = made_from(
+        of_group(name, [cell.to_dict() for cell in cells]), dataset=sealed_digest(data_path)
+    )
+    attributes = {
         "run_ids": run_ids,
-        "data_sha256": sha256(data_path),
         "n_parameters": sum(tensor.numel() for tensor in training.networks[0].parameters()),
     }
     resume = ResumeState(
-        state_directory, {**description, "keeps": outputs.parameters is not None}, resume_interval
+        state_directory, {**identity, "keeps": outputs.parameters is not None}, resume_interval
     )
     rows: list[dict[str, Any]] = []
     if (state := resume.load()) is not None:
@@ -140,14 +143,14 @@ def train_group(
                 rows += [dataclasses.asdict(row) for row in training.measure()]
                 if outputs.parameters is not None:
                     checkpoint = _checkpoint(training.steps_done, training.networks)
-                    write_checkpoint(part(training.steps_done), checkpoint, description)
+                    write_checkpoint(part(training.steps_done), checkpoint, identity)
             if resume.due():
                 resume.save({"training": training.state_dict(), "rows": rows})
             progress.advance(steps)
     if outputs.parameters is not None:
         measured = range(shared.measure_every, shared.steps + 1, shared.measure_every)
-        merge_checkpoints(outputs.parameters, map(part, measured), description)
-    storage.write(outputs.measurement, storage.GENERALIZATION, _columns(rows), description)
+        merge_checkpoints(outputs.parameters, map(part, measured), identity, attributes)
+    storage.write(outputs.measurement, storage.GENERALIZATION, _columns(rows), identity, attributes)
     resume.remove()
 
 

@@ -2,33 +2,40 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from td_interference import metrics, objectives, storage
-from td_interference.agents.control_settings import window_name
+from td_interference.agents.control_settings import ControlSettings, window_name
 from td_interference.divergence import ATTRIBUTES as DIVERGENCE
-from td_interference.files import sha256
+from td_interference.errors import UserError, rebuild
 from td_interference.grid import RunSpec
+from td_interference.identity import Identity, made_from, of_measurement, of_replay, of_window
 from td_interference.metrics.subject import Subject
 from td_interference.objectives.base import BaseObjective
 from td_interference.progress import Progress
 from td_interference.replay import Replay
 from td_interference.resume import ResumeState
-from td_interference.storage.checkpoints import check_parameters, open_checkpoints
+from td_interference.storage import sealed_digest
+from td_interference.storage.checkpoints import (
+    CheckpointFile,
+    check_parameters,
+    open_checkpoints,
+)
 
 
 def measure_run(
     metric: str,
     settings: Mapping[str, Any],
-    run: RunSpec,
+    run: RunSpec | ControlSettings,
     play_path: Path | str,
     checkpoints_path: Path | str,
     measurement_path: Path | str,
     *,
+    wanted: Identity | None,
     device: torch.device,
     code: str = "",
     state_directory: Path | None = None,
@@ -49,39 +56,42 @@ def measure_run(
             windows of its own play, one for each checkpoint.
         checkpoints_path: Its checkpoints.
         measurement_path: HDF5 to write, of the table `storage.MEASUREMENTS` has for the metric.
+        wanted: What the checkpoints must be of, see `identity.of_run` and `identity.of_control`;
+            None to take what they say.
         device: Where to measure.
         code: Digest of the code that measures: a job killed before an edit begins anew.
         state_directory: For the resume state and the heartbeat file; None to keep neither.
         resume_interval: Seconds between two resume states.
 
     Raises:
-        UserError: If a file is bad, or the checkpoints are of another network.
+        UserError: If a file is bad, the checkpoints are of another run or network, or the play is
+            not what they were trained on.
     """
     measure, table = metrics.load(metric), storage.MEASUREMENTS[metrics.entry(metric).module]
-    with open_checkpoints(checkpoints_path) as checkpoints:
+    described = run.run_spec if isinstance(run, ControlSettings) else run
+    with open_checkpoints(checkpoints_path, wanted) as checkpoints:
         steps = checkpoints.steps
         if settings["checkpoints"] == "last":
             steps = steps[-1:]
         trained = checkpoints.attributes
-        description = {
-            "run": run.to_dict(),
-            "run_id": run.run_id,
-            "settings": dict(settings),
-            "checkpoints": sha256(checkpoints_path),
-        }
-        identity = {**description, "metric": metric, "code": code}
+        plays = _plays(Path(play_path), checkpoints, steps)
+        identity = made_from(
+            of_measurement(metric, settings, code, checkpoints.identity),
+            checkpoints=sealed_digest(checkpoints_path),
+            **_digests(plays),
+        )
         resume = None
         if state_directory is not None:
             resume = ResumeState(state_directory, identity, resume_interval)
         measured = _resumed(resume)
         job = f"measure_run {metric} {run.run_id}"
         with Progress(job, len(steps), "checkpoints", state_directory, len(measured)) as progress:
-            left = steps[len(measured) :]
-            for step, objective in _objectives(run, Path(play_path), left, device):
+            left = plays[len(measured) :]
+            for step, objective in _objectives(described, left, device):
                 checkpoint = checkpoints.read(step)
                 check_parameters(checkpoints_path, objective.network, checkpoint.parameters)
                 objective.restore(checkpoint.parameters, checkpoint.frozen_parameters)
-                measured.append(measure(Subject(run, objective, checkpoint), settings))
+                measured.append(measure(Subject(described, objective, checkpoint), settings))
                 if resume is not None and resume.due():
                     resume.save(_state(measured))
                 progress.advance()
@@ -90,7 +100,7 @@ def measure_run(
         if name != "update_step":
             arrays[name] = _over_checkpoints(field, [each[name] for each in measured])
     diverged = {name: trained[name] for name in DIVERGENCE if name in trained}
-    storage.write(measurement_path, table, arrays, {**description, **diverged})
+    storage.write(measurement_path, table, arrays, identity, diverged)
     if resume is not None:
         resume.remove()
 
@@ -119,15 +129,57 @@ def _over_checkpoints(field: storage.Field, values: Sequence[NDArray]) -> NDArra
     return np.stack(values) if field.dimensions[0] == "checkpoint" else values[0]
 
 
+class _Play(NamedTuple):
+    """The play that a checkpoint is measured on."""
+
+    update_step: int  # of the checkpoint
+    path: Path
+    wanted: Identity  # what the file must be of, its digest included
+
+
+def _plays(path: Path, checkpoints: CheckpointFile, steps: Sequence[int]) -> list[_Play]:
+    """Return the play of each checkpoint: that which the run learned from, as it was then.
+
+    Raises:
+        UserError: If the checkpoints do not say which that is.
+    """
+    trained = checkpoints.identity
+    try:
+        if "control" in trained:
+            windows = checkpoints.attributes["windows"]
+            return [
+                _Play(
+                    step,
+                    path / window_name(step),
+                    {**of_window(trained, step), "sha256": windows[str(step)]},
+                )
+                for step in steps
+            ]
+        replay = of_replay(trained["replay"], trained["expert"])
+        wanted = {**replay, "sha256": trained["made_from"]["replay"]}
+    except (KeyError, TypeError):
+        raise UserError(
+            f"{checkpoints.path}: does not say which play it was trained on (attributes 'identity' "
+            f"and 'windows'); {rebuild(checkpoints.path)}"
+        ) from None
+    return [_Play(step, path, wanted) for step in steps]
+
+
+def _digests(plays: Sequence[_Play]) -> dict[str, Any]:
+    """Return the digests of the play that was measured on, by what it is."""
+    windows = {str(play.update_step): play.wanted["sha256"] for play in plays}
+    if any("control" in play.wanted for play in plays):
+        return {"windows": windows}
+    return {"replay": plays[0].wanted["sha256"]} if plays else {}
+
+
 def _objectives(
-    run: RunSpec, play_path: Path, steps: Sequence[int], device: torch.device
+    run: RunSpec, plays: Sequence[_Play], device: torch.device
 ) -> Iterator[tuple[int, BaseObjective]]:
     """Yield each update step with the run's objective on the play it is measured on."""
     make = objectives.load(run.objective, run.objective_file)
-    if play_path.is_dir():
-        for step in steps:
-            yield step, make(run, Replay.load(play_path / window_name(step), device))
-        return
-    objective = make(run, Replay.load(play_path, device))
-    for step in steps:
-        yield step, objective
+    loaded: tuple[Path, BaseObjective] | None = None
+    for step, path, wanted in plays:
+        if loaded is None or loaded[0] != path:
+            loaded = path, make(run, Replay.load(path, device, wanted))
+        yield step, loaded[1]

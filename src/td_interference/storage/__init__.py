@@ -3,17 +3,19 @@
 Checkpoints, which need torch, are in `storage.checkpoints`, imported by name.
 """
 
+from td_interference.storage.attributes import identity_of, parse_attributes
 from td_interference.storage.hdf5 import (
     Arrays,
+    arrays_of,
     create,
     numbers,
     numbers_into,
     opened,
-    parse_attributes,
     read,
     read_attributes,
     write,
 )
+from td_interference.storage.seal import sealed_digest
 from td_interference.storage.table import Field, Table
 from td_interference.storage.tables import (
     CHECKPOINTS,
@@ -39,7 +41,9 @@ __all__ = [
     "Arrays",
     "Field",
     "Table",
+    "arrays_of",
     "create",
+    "identity_of",
     "numbers",
     "numbers_into",
     "one_line_if_unreadable",
@@ -47,5 +51,6 @@ __all__ = [
     "parse_attributes",
     "read",
     "read_attributes",
+    "sealed_digest",
     "write",
 ]

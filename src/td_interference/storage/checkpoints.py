@@ -14,7 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from td_interference.errors import UserError, rebuild
-from td_interference.storage.hdf5 import Writer, create, numbers, opened, parse_attributes
+from td_interference.identity import Identity
+from td_interference.storage.attributes import identity_of, parse_attributes
+from td_interference.storage.hdf5 import (
+    Writer,
+    create,
+    numbers,
+    opened,
+)
 from td_interference.storage.tables import CHECKPOINTS
 
 Tensors = dict[str, Tensor]
@@ -51,10 +58,13 @@ def _group_name(update_step: int) -> str:
 
 
 def write_checkpoint(
-    path: Path | str, checkpoint: Checkpoint, attributes: Mapping[str, Any]
+    path: Path | str,
+    checkpoint: Checkpoint,
+    identity: Identity,
+    attributes: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a file with one checkpoint."""
-    with create(path, CHECKPOINTS, attributes) as writer:
+    """Write a file with one checkpoint of what `identity` says."""
+    with create(path, CHECKPOINTS, identity, attributes) as writer:
         writer.append("update_step", np.array([checkpoint.update_step]))
         _write_tensors(writer, checkpoint)
 
@@ -94,6 +104,16 @@ class CheckpointFile:
         """The file's attributes, JSON ones parsed."""
         return parse_attributes(self._file)
 
+    @property
+    def path(self) -> Path:
+        """Where the file is."""
+        return self._path
+
+    @property
+    def identity(self) -> Identity:
+        """What the file says it is of."""
+        return identity_of(self._file)
+
     def read(self, update_step: int) -> Checkpoint:
         """Return the checkpoint taken after `update_step` updates.
 
@@ -122,28 +142,35 @@ class CheckpointFile:
 
 
 @contextmanager
-def open_checkpoints(path: Path | str) -> Iterator[CheckpointFile]:
+def open_checkpoints(path: Path | str, wanted: Identity | None = None) -> Iterator[CheckpointFile]:
     """Open a file of checkpoints, which is in memory until the block ends.
 
+    Args:
+        path: The file.
+        wanted: What it must be of; None to take any.
+
     Raises:
-        UserError: If the file is not good.
+        UserError: If the file is not good, or of something else.
     """
-    with opened(path, CHECKPOINTS) as file:
+    with opened(path, CHECKPOINTS, wanted) as file:
         yield CheckpointFile(Path(path), file)
 
 
 def merge_checkpoints(
-    path: Path | str, parts: Iterable[Path | str], attributes: Mapping[str, Any]
+    path: Path | str,
+    parts: Iterable[Path | str],
+    identity: Identity,
+    attributes: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write one file that holds the checkpoints of `parts`, in their order.
+    """Write one file that holds the checkpoints of `parts`, in their order, all of one identity.
 
     Raises:
-        UserError: If a part is not good.
+        UserError: If a part is not good, or of something else.
     """
     steps = []
-    with create(path, CHECKPOINTS, attributes) as writer:
+    with create(path, CHECKPOINTS, identity, attributes) as writer:
         for part in parts:
-            with open_checkpoints(part) as checkpoints:
+            with open_checkpoints(part, identity) as checkpoints:
                 for step in checkpoints.steps:
                     _write_tensors(writer, checkpoints.read(step))
                     steps.append(step)

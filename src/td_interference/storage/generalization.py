@@ -31,7 +31,7 @@ def _pair_means() -> dict[str, Field]:
 
 GENERALIZATION = Table(
     "generalization",
-    1,
+    2,
     "Runs of one group of cells at their measured steps, a row for each (paper, section 4)",
     {
         "run_id": _rows(_LONGEST_NAME, "", "of the run and its random streams"),

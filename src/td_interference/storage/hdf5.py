@@ -8,11 +8,8 @@ checksums for the tools that do not know the seal.
 """
 
 import json
-import platform
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -23,8 +20,11 @@ from numpy.typing import NDArray
 
 from td_interference.errors import UserError, rebuild
 from td_interference.expansion import TooLarge, check_memory
+from td_interference.identity import Identity
+from td_interference.identity import check as check_identity
+from td_interference.storage.attributes import identity_of, library_versions, parse_attributes
 from td_interference.storage.guard import Refused, check_heaps, check_objects
-from td_interference.storage.seal import read_sealed, write_sealed
+from td_interference.storage.seal import digest_in, read_sealed, write_sealed
 from td_interference.storage.table import Table
 from td_interference.storage.tables import TABLES
 from td_interference.storage.unreadable import UNREADABLE, unreadable
@@ -33,18 +33,6 @@ Arrays = dict[str, NDArray[Any]]
 
 _CHUNK_BYTES = 1 << 18  # about 32 frames: 1-10 ms for a random read, good compression
 _COMPRESSED = {"compression": "gzip", "compression_opts": 4, "fletcher32": True}
-
-
-@cache
-def library_versions() -> dict[str, str]:
-    """Return the versions of what decides a result's bits."""
-    versions = {"python": platform.python_version()}
-    for package in ("td-interference", "torch", "numpy", "ale-py", "h5py"):
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = "unknown"
-    return versions
 
 
 class Writer:
@@ -104,13 +92,19 @@ class Writer:
 
 
 @contextmanager
-def create(path: Path | str, table: Table, attributes: Mapping[str, Any]) -> Iterator[Writer]:
+def create(
+    path: Path | str,
+    table: Table,
+    identity: Identity,
+    attributes: Mapping[str, Any] | None = None,
+) -> Iterator[Writer]:
     """Write a file of `table` that appears under `path` when the block ends well.
 
     Args:
         path: The file to create or replace.
         table: Its kind.
-        attributes: Provenance: settings, seed, digests; the schema and versions are added.
+        identity: What it is of; see `td_interference.identity`.
+        attributes: What else it says of itself; schema and versions are added.
 
     Yields:
         A writer for the data sets.
@@ -127,7 +121,8 @@ def create(path: Path | str, table: Table, attributes: Mapping[str, Any]) -> Ite
             "schema_version": table.version,
             "title": table.title,
             "library_versions": library_versions(),
-            **attributes,
+            "identity": dict(identity),
+            **(attributes or {}),
         }.items():
             writer.attribute(name, value)
         yield writer
@@ -143,29 +138,35 @@ def write(
     path: Path | str,
     table: Table,
     arrays: Mapping[str, NDArray[Any]],
-    attributes: Mapping[str, Any],
+    identity: Identity,
+    attributes: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a whole file of `table`; arrays are cast to the table's dtypes."""
-    with create(path, table, attributes) as writer:
+    """Write a whole file of `table`, see `create`; arrays are cast to the table's dtypes."""
+    with create(path, table, identity, attributes) as writer:
         for name, array in arrays.items():
             writer.append(name, np.asarray(array).astype(table.fields[name].dtype, copy=False))
 
 
 @contextmanager
-def opened(path: Path | str, table: Table | None = None) -> Iterator[h5py.File]:
-    """Open a file for reading, checked: its seal, every object in it, and its table.
+def opened(
+    path: Path | str, table: Table | None = None, wanted: Identity | None = None
+) -> Iterator[h5py.File]:
+    """Open a file for reading, checked: its seal, every object in it, its table, its identity.
 
     The file is in memory, so that nothing the block raises can come from its disk.
 
     Args:
         path: The file.
         table: The kind it must be of; None for any kind of this project.
+        wanted: The identity it must have, "sha256" of its content included where it is known;
+            None to take any.
 
     Yields:
         The open file.
 
     Raises:
-        UserError: If it is missing, damaged, foreign, of another kind or schema version.
+        UserError: If it is missing, damaged, foreign, of another kind or schema version, or of
+            something else than is wanted.
     """
     path = Path(path)
     content = read_sealed(path)
@@ -181,6 +182,8 @@ def opened(path: Path | str, table: Table | None = None) -> Iterator[h5py.File]:
             check(file, path, table)
         except (Refused, *UNREADABLE) as error:
             raise unreadable(path, error) from None
+        if wanted is not None:
+            check_identity(path, {**identity_of(file), "sha256": digest_in(content)}, wanted)
         try:
             yield file
         except OSError as error:
@@ -226,14 +229,24 @@ def check(file: h5py.File, path: Path, table: Table | None = None) -> Table:
     return found
 
 
-def read(path: Path | str, table: Table) -> Arrays:
-    """Return every data set of a file of `table`, in memory.
+def read(path: Path | str, table: Table, wanted: Identity | None = None) -> Arrays:
+    """Return every data set of a file of `table`, in memory; see `opened`.
 
     Raises:
-        UserError: If the file is not good.
+        UserError: If the file is not good, or of something else than is wanted.
     """
-    with opened(path, table) as file:
-        return {name: numbers(path, file[name]) for name in table.fields}
+    with opened(path, table, wanted) as file:
+        return arrays_of(path, file)
+
+
+def arrays_of(path: Path | str, file: h5py.File) -> Arrays:
+    """Return every data set of the open file `path`, in memory.
+
+    Raises:
+        UserError: As `numbers`.
+    """
+    fields = TABLES[file.attrs["schema"]].fields
+    return {name: numbers(path, file[name]) for name in fields}
 
 
 def numbers(path: Path | str, dataset: h5py.Dataset) -> NDArray[Any]:
@@ -278,16 +291,3 @@ def read_attributes(path: Path | str, table: Table | None = None) -> dict[str, A
     """
     with opened(path, table) as file:
         return parse_attributes(file)
-
-
-def parse_attributes(file: h5py.File) -> dict[str, Any]:
-    """Return the attributes of an open file or group, JSON ones parsed."""
-    attributes = {}
-    for name, value in file.attrs.items():
-        plain = value.item() if isinstance(value, np.generic) else value
-        if isinstance(plain, str) and plain[:1] in ("{", "["):
-            # Text that only looks like JSON stays text.
-            with suppress(ValueError, RecursionError):
-                plain = json.loads(plain)
-        attributes[name] = plain
-    return attributes

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from td_interference.errors import UserError, rebuild
 from td_interference.files import atomic_path
-from td_interference.recognition import HDF5_SEAL, read_whole, refusal
+from td_interference.recognition import HDF5_SEAL, check_regular, read_whole, refusal
 
 BLOCK_BYTES = 512  # the smallest user block that HDF5 allows
 _FORMAT = HDF5_SEAL + b"file 1, SHA-256 of the bytes from 513 on: "
@@ -32,6 +32,26 @@ def write_sealed(path: Path | str, hdf5: bytes) -> None:
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         file.write(_block(hdf5))
         file.write(hdf5)
+
+
+def sealed_digest(path: Path | str) -> str:
+    """Return the SHA-256 that stands in a file's seal: that of its content, once it was checked.
+
+    Raises:
+        UserError: If there is no such file, or it has no seal.
+    """
+    check_regular(path)
+    with Path(path).open("rb") as file:
+        block = file.read(BLOCK_BYTES)
+    if not block.startswith(_FORMAT):
+        raise refusal(path, "an HDF5 file")
+    return digest_in(block)
+
+
+def digest_in(content: bytes) -> str:
+    """Return the digest in the seal at the beginning of a file's bytes."""
+    block = content[len(_FORMAT) : BLOCK_BYTES]
+    return block.rstrip(b"\n").decode("ascii", "replace")
 
 
 def read_sealed(path: Path | str) -> bytes:

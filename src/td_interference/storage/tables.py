@@ -9,7 +9,7 @@ _GAME_SCORE = "game score"
 
 REPLAY = Table(
     "replay",
-    1,
+    2,
     "D*: whole episodes of an expert, one row per agent step in the order of play",
     {
         "frames": Field(
@@ -53,7 +53,7 @@ def _split(
 
 IMAGES = Table(
     "images",
-    1,
+    2,
     "Images with the class of each, one row per sample; its index is the environment's seed",
     {
         **_split("images", (3, 32, 32), "uint8", "intensity, 0..255", "red, green, blue planes"),
@@ -63,7 +63,7 @@ IMAGES = Table(
 
 REGRESSION = Table(
     "regression",
-    1,
+    2,
     "Features with the targets to predict from them, one row per sample",
     {
         **_split("features", ("feature",), "float32", "the data set's own", "inputs"),
@@ -73,13 +73,13 @@ REGRESSION = Table(
 
 CHECKPOINTS = Table(
     "checkpoints",
-    1,
+    2,
     "States of one training run; a group per update step",
     {"update_step": Field("int64", ("checkpoint",), "updates", "step after which it was taken")},
 )
 
 
-def _measurement(name: str, title: str, fields: Mapping[str, Field], version: int = 1) -> Table:
+def _measurement(name: str, title: str, fields: Mapping[str, Field], version: int = 2) -> Table:
     step = Field("int64", ("checkpoint",), "updates", "update step of each checkpoint")
     return Table(name, version, title, {"update_step": step, **fields})
 
@@ -112,7 +112,7 @@ MEASUREMENTS = {
                 may_lack=True,
             ),
         },
-        version=2,
+        version=3,
     ),
     "gain": _measurement(
         "gain",
@@ -148,7 +148,7 @@ MEASUREMENTS = {
             ),
             "first_anchor": _SEGMENT,
         },
-        version=2,
+        version=3,
     ),
     "function_interference": _measurement(
         "function_interference",
@@ -208,7 +208,7 @@ MEASUREMENTS = {
 
 RANDOM_NETWORKS = Table(
     "random_networks",
-    1,
+    2,
     "ρ' of randomly initialised networks, and eq. 36 against real steps (paper, section 6)",
     {
         "change": Field(

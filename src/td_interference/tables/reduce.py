@@ -12,19 +12,17 @@ from td_interference import metrics, storage, tables
 from td_interference.agents.control_settings import ControlSettings
 from td_interference.errors import UserError
 from td_interference.generalization.grid import CellGroup
+from td_interference.generalization.records import CellSpec
 from td_interference.grid import RunSpec
+from td_interference.identity import Identity, of_table
 from td_interference.random_studies import Study
+from td_interference.runs import run_of
 from td_interference.seeds import numpy_generator
 from td_interference.statistics import mean_over_runs, out_of_range
 from td_interference.table_files import write_table
 from td_interference.tables.variants import Key, find_variants
 
 Run = RunSpec | ControlSettings
-
-# Names of the records that describe runs, as Snakemake's params carry them.
-_RECORDS: dict[str, type[RunSpec] | type[ControlSettings]] = {
-    record.__name__: record for record in (RunSpec, ControlSettings)
-}
 
 
 class Measured(NamedTuple):
@@ -168,21 +166,24 @@ def compute_table(
     parquet_path: Path | str,
     csv_path: Path | str,
     on_divergence: str = "stop",
+    code: str = "",
 ) -> None:
     """Write one table as Parquet and CSV.
 
     Args:
         name: Of the table, in `tables.TABLES`.
-        runs: What was measured: "experiment", "metric", "checkpoints", the "run"'s `to_dict`, and
-            the name of its "record".
+        runs: What was measured: "experiment", "metric", "checkpoints", and the "identity" that the
+            measurement must have; of groups of cells "name" and "data" as well.
         measurement_paths: The measurements, in the same order.
         statistics: "confidence" of the intervals, and "resamples" of the bootstrap.
         parquet_path: File to write.
         csv_path: File to write.
         on_divergence: "leave_out" to do without runs whose training diverged.
+        code: Digest of the code that computes the table.
 
     Raises:
-        UserError: If a measurement is bad, or of a run that diverged and is not to be left out.
+        UserError: If a measurement is bad, of something else, or of a run that diverged and is not
+            to be left out.
     """
     measured = [_read(item, path) for item, path in zip(runs, measurement_paths, strict=True)]
     for item in measured:
@@ -192,29 +193,29 @@ def compute_table(
                 "'learning_rates', or go on without such runs by 'training.on_divergence: "
                 "leave_out'"
             )
-    write_table(tables.load(name)(measured, statistics), parquet_path, csv_path)
+    identity = of_table(name, statistics, code, [item["identity"] for item in runs])
+    write_table(tables.load(name)(measured, statistics), parquet_path, csv_path, identity)
 
 
 def _read(item: Mapping[str, Any], path: Path | str) -> Measured | MeasuredStudy | MeasuredGroup:
-    if item["record"] == CellGroup.__name__:
-        attributes = storage.read_attributes(path, storage.GENERALIZATION)
-        return MeasuredGroup(
-            CellGroup.from_dict(item["run"]),
-            storage.read(path, storage.GENERALIZATION),
-            attributes["n_parameters"],
-        )
-    if item["record"] == Study.__name__:
-        return MeasuredStudy(
-            Study.from_dict(item["run"]), storage.read(path, storage.RANDOM_NETWORKS)
-        )
-    record = _RECORDS[item["record"]]
+    wanted: Identity = item["identity"]
+    if "cells" in wanted:
+        with storage.opened(path, storage.GENERALIZATION, wanted) as file:
+            arrays, attributes = storage.arrays_of(path, file), storage.parse_attributes(file)
+        cells = tuple(CellSpec.from_dict(cell) for cell in wanted["cells"])
+        group = CellGroup(item["name"], item["data"], cells)
+        return MeasuredGroup(group, arrays, attributes["n_parameters"])
+    if "study" in wanted:
+        study = Study.from_dict(wanted["study"])
+        return MeasuredStudy(study, storage.read(path, storage.RANDOM_NETWORKS, wanted))
     schema = storage.MEASUREMENTS[metrics.entry(item["metric"]).module]
-    arrays = storage.read(path, schema)
+    with storage.opened(path, schema, wanted) as file:
+        arrays, diverged = storage.arrays_of(path, file), "diverged_at" in file.attrs
     return Measured(
-        record.from_dict(item["run"]),
+        run_of(wanted),
         arrays,
         item["experiment"],
         item["metric"],
         item["checkpoints"],
-        "diverged_at" in storage.read_attributes(path, schema) or overflowed(schema, arrays),
+        diverged or overflowed(schema, arrays),
     )
