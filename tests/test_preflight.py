@@ -148,7 +148,7 @@ def test_snakemake_says_so_before_anything_runs(tmp_path):
 def test_too_little_address_space_for_torch_is_said(megabytes):
     preflight.check_memory_limit()
     preflight.check_memory_limit(4100)
-    with pytest.raises(UserError, match=f"{megabytes} MB of address space .* ulimit -v"):
+    with pytest.raises(UserError, match=f"{megabytes} MB of address space .*ulimit -v"):
         preflight.check_memory_limit(megabytes)
 
 

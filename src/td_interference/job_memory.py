@@ -19,7 +19,7 @@ from td_interference.random_studies import Study
 MARGIN = 1.15  # of what is added up; other versions of the libraries, other games
 CUDA = 3000  # of the host, for CUDA's libraries and context; assumed, not measured
 
-_PROGRAM = 700  # Python and torch with its libraries; 530 to 640 measured
+_PROGRAM = 750  # Python and torch with its libraries; 530 to 690 measured
 _FRAME = 7069 / 1e6  # an agent step in memory: a frame and 13 bytes
 _STORED = 650 / 1e6  # an agent step in a file: 420 bytes in MsPacman; noisier games have more
 _LISTED = 150 / 1e6  # an agent step's numbers in D*: Q* of 18 actions, targets, places
