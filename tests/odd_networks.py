@@ -815,6 +815,10 @@ REFUSED = {
         lambda: (net(lambda n, h: h + h.nan_to_num().roll(1, 0)), one_diverged()),
         "other outputs",
     ),
+    "a diverged sample that spoils the others": (
+        lambda: (net(lambda n, h: h + 0 * h.sum(0)), one_diverged()),
+        "other outputs",
+    ),
     "functional batch norm": (
         lambda: (net(lambda n, h: functional.batch_norm(h, None, None, training=True)), X()),
         "other outputs|on part",

@@ -159,9 +159,7 @@ class DenseGradient(NamedTuple):
 LayerGradient = FactoredGradient | DenseGradient | LookedUpGradient
 
 
-def layer_gradient(
-    module: nn.Module, activation: Tensor, output_gradient: Tensor, state: NetworkState
-) -> LayerGradient:
+def layer_gradient(module: nn.Module, activation: Tensor, output_gradient: Tensor) -> LayerGradient:
     """Return the gradients of a module's own trainable parameters (not of its children's).
 
     Linear layers are kept as factors, embeddings as what was looked up, zero-padded convolutions
@@ -172,7 +170,6 @@ def layer_gradient(
         module: Called once with `activation` alone.
         activation: Its input, [N, ...], detached.
         output_gradient: Gradient of each sample's value with respect to its output, [N, ...].
-        state: To which the network returns after each run.
     """
     # Subclasses may compute something else; reparametrised layers (weight norm, pruning) keep
     # other parameters and derive their weight.
@@ -191,6 +188,8 @@ def layer_gradient(
     looked_up = lookup_gradient(module, activation, output_gradient) if plain else None
     if looked_up is not None:
         return looked_up
+
+    state = NetworkState(module, set(), plain=False)  # each run begins and ends with it
 
     def run(row: Tensor) -> Tensor:
         try:

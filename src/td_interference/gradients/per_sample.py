@@ -278,7 +278,7 @@ def _by_rule(
         if delta is None or not len(whole.outputs) == len(call.activation) == len(delta):
             return None
         try:
-            layers[name] = layer_gradient(modules[name], call.activation, delta, whole.state)
+            layers[name] = layer_gradient(modules[name], call.activation, delta)
         except UserError:
             raise
         except Exception:  # the module cannot be run on a sample alone, as the network can
