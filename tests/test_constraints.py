@@ -17,9 +17,9 @@ from td_interference.agents.control_settings import ControlSettings
 from td_interference.agents.settings import ExpertSettings
 from td_interference.agents.train_expert import ExpertTraining
 from td_interference.datasets.prepare import prepare_dataset
+from td_interference.digits import digits
 from td_interference.errors import UserError
 from td_interference.generalization.group_job import make_training
-from td_interference.grid import digits
 from td_interference.metrics.subject import Subject
 from td_interference.planning import make_plan
 from td_interference.replay import Replay

@@ -124,6 +124,7 @@ LAYERS = [  # a module may import from its own layer and those above it in this 
         "instances",
         "seeds",
         "yaml_files",
+        "digits",
         "config_messages",
         "config",
         "progress",

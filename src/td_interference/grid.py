@@ -9,13 +9,8 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any, Self
 
+from td_interference.digits import digits
 from td_interference.errors import UserError
-
-
-def digits(value: float) -> str:
-    """Return a number for a name: as short as it can be and still tell it from any other."""
-    short = f"{value:g}"
-    return short if float(short) == value else repr(float(value))
 
 
 @dataclasses.dataclass(frozen=True)

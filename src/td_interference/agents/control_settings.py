@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+from td_interference.digits import digits
 from td_interference.errors import UserError
-from td_interference.grid import RunSpec, digits
+from td_interference.grid import RunSpec
 from td_interference.screen import FRAMESKIP, STACK
 
 _AT_LEAST_ONE = (

@@ -13,8 +13,8 @@ from td_interference.agents.masked_image_settings import (
     AgentSettings,
     DoubleDQNSettings,
 )
+from td_interference.digits import digits
 from td_interference.errors import UserError
-from td_interference.grid import digits
 
 Experiment = Literal["classification", "regression", "double_dqn", "reinforce"]
 EXPERIMENTS: tuple[Experiment, ...] = ("classification", "regression", "double_dqn", "reinforce")
