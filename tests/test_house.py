@@ -82,7 +82,7 @@ def stems(folder):
 
 
 def test_registries_match_files():
-    assert set(objectives.OBJECTIVES) | {"base", "q_base"} == stems("objectives")
+    assert set(objectives.OBJECTIVES) | {"base", "own", "q_base"} == stems("objectives")
     assert {entry.module for entry in metrics.METRICS} | {"measuring", "subject"} == stems(
         "metrics"
     )

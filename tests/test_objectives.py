@@ -159,7 +159,7 @@ def test_an_objective_from_outside_the_package(run, replay, tmp_path):
         ("class Objective(:", "cannot be imported (SyntaxError"),
         ("import no_such_module", "cannot be imported (ModuleNotFoundError"),
         ("Objective = 3", "defines no class 'Objective'"),
-        (None, "cannot be imported (FileNotFoundError"),
+        (None, "no such file"),
     ],
 )
 def test_a_bad_objective_from_outside_is_named(tmp_path, text, message):

@@ -3,11 +3,13 @@
 import hashlib
 import re
 
+import numpy as np
 import polars as pl
 import pytest
 
-from td_interference import identity
+from td_interference import figures, identity, table_files
 from td_interference.errors import UserError
+from td_interference.figures.render import make_figure
 from td_interference.table_files import read_table, write_table
 
 TABLE = pl.DataFrame(
@@ -129,3 +131,45 @@ def test_every_truncation_is_refused(path):
             read_table(path)
     path.write_bytes(content + b"\0")
     refused(path, "damaged")
+
+
+def resealed(content):
+    """Seal changed content again, as whoever changed it on purpose could; None without a seal."""
+    key = table_files.PARQUET_SEAL.encode()
+    place = content.find(key)
+    if place < 0:
+        return None
+    start = place + len(key) + 2
+    content[start : start + 64] = b"0" * 64
+    content[start : start + 64] = hashlib.sha256(content).hexdigest().encode()
+    return content
+
+
+def test_changed_bytes_under_a_right_seal_end_in_a_line(path, capfd):
+    content = path.read_bytes()
+    generator = np.random.default_rng(0)
+    refused_ = 0
+    for _ in range(400):
+        changed = bytearray(content)
+        changed[int(generator.integers(4, len(content)))] = int(generator.integers(256))
+        if resealed(changed) is None:
+            continue
+        path.write_bytes(changed)
+        try:
+            read_table(path)
+        except UserError as error:
+            assert "\n" not in str(error) and str(path) in str(error)
+            refused_ += "not as this program writes it" in str(error)
+    assert refused_ > 20
+    assert capfd.readouterr().err == ""  # nor does polars say anything of its own
+
+
+def test_a_table_of_other_columns_ends_a_figure_in_a_line(path, tmp_path):
+    write_table(TABLE.rename({"offset": "something"}), path, tmp_path / "t.csv")
+    figure = figures.entry("fig5")
+    with pytest.raises(UserError, match=r"t\.parquet: fig5 cannot be drawn of this"):
+        make_figure(
+            *("fig5", dict.fromkeys(figure.tables, path), "smoke", 0.95),
+            *(tmp_path / f"f.{kind}" for kind in ("pdf", "png", "csv")),
+        )
+    assert not list(tmp_path.glob("f.*"))

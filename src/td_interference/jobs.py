@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,6 +41,8 @@ def job(log_path: str, torch_threads: int = 0) -> Iterator[None]:
     # Libraries speak up for warnings only; this package tells its progress.
     logging.getLogger().setLevel(logging.WARNING)
     logging.getLogger("td_interference").setLevel(logging.INFO)
+    # That a library will change is for who maintains this program, which its tests tell.
+    warnings.simplefilter("ignore", FutureWarning)
     if torch_threads:
         import torch  # seconds that jobs without it must not pay
 

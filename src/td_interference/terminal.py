@@ -4,10 +4,13 @@ import sys
 from collections.abc import Sequence
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from td_interference.errors import printable
+
+_WIDEST = 100_000  # characters; no terminal is wider
 
 
 def say(line: str = "") -> None:
@@ -31,7 +34,8 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
         for row in cells:
             table.add_row(*map(Text, row))
         console = Console()
-        if console.measure(table).maximum <= console.width:
+        whole = Measurement.get(console, console.options.update(width=_WIDEST), table).maximum
+        if whole <= console.width:
             console.print(table)
             return
     if title:

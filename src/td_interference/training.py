@@ -44,9 +44,7 @@ class Trainer:
     def __init__(self, run: RunSpec, replay: Replay):
         """See the class."""
         self.run = run
-        self.objective: BaseObjective = objectives.load(run.objective, run.objective_file)(
-            run, replay
-        )
+        self.objective: BaseObjective = objectives.make(run, replay)
         self.optimizer = run_optimizer(run, self.objective.network)
         self.minibatches = numpy_generator(run.random_stream, "minibatches")
         self.update_step = 0

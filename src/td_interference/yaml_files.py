@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from td_interference.errors import UserError
+from td_interference.recognition import check_regular
 
 MOST_VALUES = 100_000  # of a configuration; ours have some hundreds
 
@@ -82,6 +83,7 @@ def main_file(project: Path | str, working_directory: Path | str = Path()) -> st
 
 
 def _text(path: Path) -> str:
+    check_regular(path)  # a pipe would be waited for
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:

@@ -1,12 +1,18 @@
 """Data in `.npz` files, of a user's own and the real ones where they are at hand."""
 
+import os
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from td_interference import datasets, storage
+from td_interference.datasets import npz
 from td_interference.datasets.arrays import read_dataset
+from td_interference.datasets.available import available_data
 from td_interference.datasets.prepare import prepare_dataset
 from td_interference.errors import UserError
 
@@ -191,3 +197,85 @@ def test_real_sarcos_test_file(tmp_path):
     data = read_dataset(tmp_path / "out.h5", "regression")
     assert data.test.inputs.shape == (4449, 21) and data.test.targets.shape == (4449, 7)
     np.testing.assert_array_equal(data.test.targets[:, 6], rows[:, 27].astype(np.float32))
+
+
+def bomb(path, shapes_, dtype=np.uint8):
+    """Write an archive of zeros, of which each megabyte takes a kilobyte."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, shape in shapes_.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                header = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
+                np.lib.format.write_array_header_1_0(file, header)
+                left = int(np.prod(shape)) * np.dtype(dtype).itemsize
+                while left:
+                    file.write(bytes(min(left, 1 << 22)))
+                    left -= min(left, 1 << 22)
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    path = tmp_path_factory.mktemp("npz") / "own.npz"
+    n = 400_000
+    bomb(path, dict.fromkeys(npz.KEYS, (n, 1000)))
+    assert path.stat().st_size < 2_000_000
+    return path
+
+
+LIMITED = """
+import sys
+from td_interference.datasets.available import available_data
+from td_interference.datasets.prepare import prepare_dataset
+from td_interference.errors import UserError
+own = {"path": sys.argv[1], "kind": "regression"}
+print(available_data("own", {"own": own}).n_train)
+try:
+    prepare_dataset("own", own, sys.argv[2])
+except UserError as error:
+    print(error)
+peak = next(l for l in open('/proc/self/status') if l.startswith('VmHWM'))
+print(int(peak.split()[1]) // 1024)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells the peak")
+def test_a_small_file_does_not_become_a_huge_one(large, tmp_path):
+    command = [sys.executable, "-c", LIMITED, str(large), str(tmp_path / "own.h5")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    n_train, line, megabytes = done.stdout.splitlines()
+    assert n_train == "400000" and "it declares 1,600,000,000 bytes of content in" in line
+    assert int(megabytes) < 700
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [((10**12,), "declares 1,000,000,000,000 bytes, the archive holds 10"), ((3,), "declares 3")],
+)
+def test_a_header_that_contradicts_the_archive_is_found(tmp_path, shape, said):
+    path = tmp_path / "own.npz"
+    with zipfile.ZipFile(path, "w") as archive, archive.open("y_train.npy", "w") as file:
+        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        file.write(bytes(10))
+    with pytest.raises(ValueError, match=said):
+        npz.shapes(path)
+    with pytest.raises(UserError, match=said):
+        available_data("own", {"own": {"path": str(path), "kind": "images"}})
+
+
+@pytest.mark.parametrize("path", ["~nobody_of_this_name/x.npz", "x" * 5000 + ".npz"])
+def test_paths_that_cannot_be_are_named(path, tmp_path):
+    own = {"path": path, "kind": "images"}
+    for call in (
+        lambda: available_data("own", {"own": own}),
+        lambda: prepare_dataset("own", own, tmp_path / "o.h5"),
+    ):
+        with pytest.raises(UserError, match=r"config key 'datasets\.own\.path': ") as error:
+            call()
+        assert "\n" not in str(error.value)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "own.npz")
+    own = {"path": str(tmp_path / "own.npz"), "kind": "images"}
+    with pytest.raises(UserError, match="is a named pipe, not a file"):
+        available_data("own", {"own": own})

@@ -1,5 +1,7 @@
 """HDF5 with a right seal but evil contents: refused in one line, and nothing else is touched."""
 
+import zlib
+
 import h5py
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from td_interference import storage
 from td_interference.errors import UserError
 from td_interference.inspection import summarise
 from td_interference.replay import Replay
+from td_interference.storage import guard
 from td_interference.storage.checkpoints import (
     Checkpoint,
     merge_checkpoints,
@@ -116,7 +119,42 @@ def reference_attribute(file, folder):
     file["reward"].attrs["unit"] = file.ref
 
 
+def typed_attribute(kind, space=None):
+    """Return a change that adds an attribute of a type that h5py itself would not write."""
+
+    def change_(file, folder):
+        shape = h5py.h5s.create(h5py.h5s.SCALAR) if space is None else space
+        h5py.h5a.create(file["reward"].id, b"unit2", kind, shape)
+
+    return change_
+
+
+def bomb(file, folder):
+    del file["frames"]
+    frames = file.create_dataset(
+        "frames", (400_000, 84, 84), np.uint8, chunks=(600, 84, 84), compression="gzip"
+    )
+    black = zlib.compress(bytes(600 * 84 * 84), 9)
+    for first in range(0, 400_000, 600):
+        frames.id.write_direct_chunk((first, 0, 0), black)
+
+
+HOSTILE = [
+    typed_attribute(h5py.h5t.STD_REF_OBJ),
+    typed_attribute(h5py.h5t.vlen_create(h5py.h5t.NATIVE_INT32)),
+    typed_attribute(h5py.h5t.vlen_create(h5py.h5t.vlen_create(h5py.h5t.NATIVE_INT32))),
+    typed_attribute(h5py.h5t.array_create(h5py.h5t.NATIVE_INT32, (3,))),
+    typed_attribute(h5py.h5t.create(h5py.h5t.OPAQUE, 9)),
+    typed_attribute(h5py.h5t.py_create(np.dtype([("a", "i4"), ("b", "f8")]))),
+    typed_attribute(h5py.h5t.UNIX_D32LE),
+    typed_attribute(h5py.h5t.NATIVE_INT32, h5py.h5s.create(h5py.h5s.NULL)),
+    typed_attribute(h5py.h5t.NATIVE_INT32, h5py.h5s.create_simple((2,))),
+    typed_attribute(h5py.h5t.NATIVE_B8),
+]
+
 EVIL = [
+    *HOSTILE,
+    bomb,
     external_link,
     soft_link,
     soft_link_in_place,
@@ -267,3 +305,51 @@ def test_a_replay_of_nothing_is_refused(tmp_path):
     for reader in (Replay.load, summarise):
         with pytest.raises(UserError, match="episodes"):
             reader(tmp_path / "x.h5")
+
+
+@pytest.mark.parametrize("length", [2**64 - 16, 2**64 - 1, 2**63, 5000])
+def test_heaps_without_an_end_are_refused(tmp_path, length):
+    """The HDF5 library walks them for ever, where no signal of Python's reaches it."""
+    path = tmp_path / "replay.h5"
+    storage.write(path, storage.REPLAY, replay_arrays(), {"text": "of a length that varies"})
+    content = bytearray(path.read_bytes())
+    heap = content.index(b"GCOL")
+    content[heap + 24 : heap + 32] = length.to_bytes(8, "little")
+    write_sealed(path, content[BLOCK_BYTES:])
+    with pytest.raises(UserError, match=r"refused.*heap of texts has no end"):
+        summarise(path)
+
+
+def test_heaps_with_an_empty_rest_that_has_no_size_are_refused(tmp_path):
+    path = tmp_path / "replay.h5"
+    storage.write(path, storage.REPLAY, replay_arrays(), {})
+    content = bytearray(path.read_bytes())
+    heap = content.index(b"GCOL")
+    content[heap + 16 : heap + 18], content[heap + 24 : heap + 32] = b"\0\0", bytes(8)
+    write_sealed(path, content[BLOCK_BYTES:])
+    with pytest.raises(UserError, match="heap of texts has no end"):
+        summarise(path)
+
+
+def test_what_is_large_for_good_reason_is_read(tmp_path):
+    """Black frames, a megabyte of them, are nothing to refuse."""
+    with h5py.File(tmp_path / "x", "w") as file:
+        file.create_dataset("x", data=np.zeros(30_000_000, np.uint8), chunks=True, compression=4)
+        guard.check_objects(file, (tmp_path / "x").stat().st_size)
+
+
+def test_changed_bytes_under_a_right_seal_end_in_a_line(tmp_path):
+    """The parts that hold the structure, byte by byte; a longer search found the cases above."""
+    path = tmp_path / "replay.h5"
+    storage.write(path, storage.REPLAY, replay_arrays(), {"run": {"a": 1}, "x": 1.5, "b": True})
+    content = path.read_bytes()
+    generator = np.random.default_rng(0)
+    for _ in range(300):
+        changed = bytearray(content)
+        changed[int(generator.integers(BLOCK_BYTES, 20_000))] ^= 1 << int(generator.integers(8))
+        write_sealed(path, changed[BLOCK_BYTES:])
+        for reader in (summarise, Replay.load):
+            try:
+                reader(path)
+            except UserError as error:
+                assert "\n" not in str(error)

@@ -14,7 +14,7 @@ from snakemake.exceptions import WorkflowError
 
 from td_interference import figures, metrics, planning, tables, targets
 from td_interference.calls import remember_call
-from td_interference.errors import UserError
+from td_interference.errors import UserError, explained
 from td_interference.instances import clear_stale_lock
 from td_interference.lineage import Lineage
 
@@ -23,8 +23,8 @@ clear_stale_lock()
 
 try:
     PLAN = planning.make_plan(config, Path(workflow.basedir) / "workflow")
-except UserError as error:
-    raise WorkflowError(str(error)) from None
+except (UserError, OSError) as error:
+    raise WorkflowError(explained(error) or str(error)) from None
 
 # What each file must say that it is of; see td_interference.identity.
 LINEAGE = Lineage(PLAN, Path(workflow.basedir) / "workflow" / "scripts")

@@ -7,6 +7,7 @@ nothing heavy, so the Snakefile can read it.
 
 import importlib
 from collections.abc import Mapping
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -72,6 +73,25 @@ def entry(name: str, settings: Mapping[str, Any] | None = None) -> DatasetEntry:
             f"{' or '.join(KINDS)}"
         )
     return DatasetEntry(name, kind, name, "as in the file")
+
+
+def local_path(name: str, path: Path | str) -> Path:
+    """Return where a user's own copy lies, with `~` for a home.
+
+    Args:
+        name: Of the data set, for the message.
+        path: As the configuration has it.
+
+    Raises:
+        UserError: If no user has that home, or no system could have such a path.
+    """
+    try:
+        whole = Path(path).expanduser()
+        whole.exists()
+    except (RuntimeError, OSError) as error:
+        reason = getattr(error, "strerror", None) or "no user of this name has a home"
+        raise UserError(f"config key 'datasets.{name}.path': {path}: {reason}") from None
+    return whole
 
 
 def load(name: str) -> ModuleType:

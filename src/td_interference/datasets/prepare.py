@@ -42,7 +42,8 @@ def prepare_dataset(
         UserError: One line that names the file or key at fault and the way out.
     """
     entry = datasets.entry(name, settings)
-    path = None if settings.get("path") is None else Path(settings["path"]).expanduser()
+    given = settings.get("path")
+    path = None if given is None else datasets.local_path(name, given)
     if path is not None and path.suffix == ".npz":
         _prepare_npz(entry, path, output_path)
     elif any(known.name == name for known in datasets.DATASETS):

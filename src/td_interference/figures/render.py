@@ -6,6 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from td_interference import figures, pictures
+from td_interference.errors import UserError, rebuild
 from td_interference.figures import FigureEntry, style
 from td_interference.files import atomic_path
 from td_interference.identity import Identity
@@ -36,7 +37,7 @@ def make_figure(
         wanted: What each table must be of; None to take any.
 
     Raises:
-        UserError: If a table cannot be read, or is of something else.
+        UserError: If a table cannot be read, is of something else, or lacks what the figure needs.
     """
     # A figure knows its tables by the registry's names, whichever experiment they are of.
     tables = {
@@ -48,10 +49,20 @@ def make_figure(
     if "{left_out}" not in entry.title:  # else the figure counts what it leaves out itself
         note = _diverged(max((_largest(table, "diverged") for table in tables.values()), default=0))
         tables = {name: _measured(table) for name, table in tables.items()}
-    data: pl.DataFrame = module.data(tables)
-    title = _title(entry, data, scale, confidence) + note
+    try:
+        data: pl.DataFrame = module.data(tables)
+        title = _title(entry, data, scale, confidence) + note
+        with pictures.style():
+            figure = module.plot(tables, title)
+    # Not a seal but the content is wrong: columns that are missing, or of another type.
+    except pl.exceptions.PolarsError as error:
+        paths = [*map(str, table_paths.values())]
+        reason = str(error).partition("\n")[0]
+        raise UserError(
+            f"{', '.join(paths)}: {name} cannot be drawn of this ({type(error).__name__}: "
+            f"{reason}); {rebuild(paths[0])}"
+        ) from None
     with pictures.style():
-        figure = module.plot(tables, title)
         pictures.write(figure, pdf_path, entry.caption)
         pictures.write(figure, png_path, entry.caption)
     with atomic_path(csv_path) as temporary:

@@ -177,9 +177,8 @@ def _objectives(
     run: RunSpec, plays: Sequence[_Play], device: torch.device
 ) -> Iterator[tuple[int, BaseObjective]]:
     """Yield each update step with the run's objective on the play it is measured on."""
-    make = objectives.load(run.objective, run.objective_file)
     loaded: tuple[Path, BaseObjective] | None = None
     for step, path, wanted in plays:
         if loaded is None or loaded[0] != path:
-            loaded = path, make(run, Replay.load(path, device, wanted))
+            loaded = path, objectives.make(run, Replay.load(path, device, wanted))
         yield step, loaded[1]

@@ -6,14 +6,18 @@ here: the configuration's `own_objectives` names its file. The registry imports 
 the Snakefile can read it.
 """
 
-import ast
 import importlib
-import importlib.util
 import re
 from pathlib import Path
-from types import ModuleType
+from typing import TYPE_CHECKING
 
 from td_interference.errors import UserError
+from td_interference.grid import RunSpec
+from td_interference.objectives import own
+
+if TYPE_CHECKING:
+    from td_interference.objectives.base import BaseObjective
+    from td_interference.replay import Replay
 
 OBJECTIVES = (
     "td_lambda",
@@ -35,10 +39,10 @@ def load(name: str, file: str | None = None) -> type:
 
     Raises:
         KeyError: If the registry has no such name.
-        UserError: If the file cannot be imported or defines no class `Objective`.
+        UserError: If the file cannot be imported or its class is no objective.
     """
     if file is not None:
-        return _own(name, file).Objective
+        return own.load_class(name, file)
     if name not in OBJECTIVES:
         raise KeyError(name)
     return importlib.import_module(f"{__name__}.{name}").Objective
@@ -61,27 +65,25 @@ def check_own(file: str) -> None:
     if not path.is_file():
         raise UserError(f"{key}: {file}: no such file (paths start where snakemake is called)")
     try:
-        ast.parse(path.read_bytes())
+        own.check_source(file, path.read_bytes())
     except OSError as error:
         raise UserError(f"{key}: {file}: cannot be read ({error.strerror})") from None
-    except (SyntaxError, ValueError) as error:  # ValueError: null characters
-        line = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
-        reason = error.msg if isinstance(error, SyntaxError) else error
-        raise UserError(f"{key}: {file}{line}: not Python ({reason}); mend it") from None
+    except UserError as error:
+        raise UserError(f"{key}: {error}") from None
 
 
-def _own(name: str, file: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"own_objective_{name}", file)
-    if spec is None or spec.loader is None:
-        raise UserError(f"{file}: not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        reason = " ".join(str(error).split())
-        raise UserError(
-            f"{file}: cannot be imported ({type(error).__name__}: {reason}); mend it"
-        ) from error
-    if not isinstance(getattr(module, "Objective", None), type):
-        raise UserError(f"{file}: defines no class 'Objective'; see docs/extend.md")
-    return module
+def make(run: RunSpec, replay: "Replay") -> "BaseObjective":
+    """Return the objective of a run on its D*.
+
+    Args:
+        run: The run.
+        replay: Its D*.
+
+    Raises:
+        KeyError: If the registry has no such name.
+        UserError: If the user's own objective has a mistake; names file, line and function.
+    """
+    objective = load(run.objective, run.objective_file)
+    if run.objective_file is not None:
+        return own.make(objective, run.objective_file, run, replay)
+    return objective(run, replay)

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from td_interference.errors import UserError
 from td_interference.grid import RunSpec
 from td_interference.losses import pointwise_loss
 from td_interference.networks import initialise
@@ -88,7 +89,7 @@ class BaseObjective(ABC):
             target: `target(index)`, [N], where it is known already.
         """
         target = self.target(index) if target is None else target
-        return target - self.prediction(outputs, index)
+        return self._difference(target, self.prediction(outputs, index))
 
     def loss(self, outputs: Tensor, index: Tensor, target: Tensor | None = None) -> Tensor:
         """Return the pointwise losses J(u) = ℓ(δ), [N], no mean over them; see `td_error`."""
@@ -112,7 +113,16 @@ class BaseObjective(ABC):
             td_target: `td_target(index)`, [N], where it is known already.
         """
         td_target = self.td_target(index) if td_target is None else td_target
-        return self._loss(td_target - self.prediction(outputs, index))
+        return self._loss(self._difference(td_target, self.prediction(outputs, index)))
+
+    def _difference(self, target: Tensor, prediction: Tensor) -> Tensor:
+        # [N, 1] - [N] would be [N, N], each target less every prediction, without a word.
+        if target.shape != prediction.shape:
+            raise UserError(
+                f"{self.run.objective_file or self.run.objective}: for the same transitions the "
+                f"target is {list(target.shape)} and the prediction {list(prediction.shape)}"
+            )
+        return target - prediction
 
     def successor_value(self, outputs: Tensor) -> Tensor:
         """Return the value of S_{t+1} in the target of an objective that bootstraps.
