@@ -1,0 +1,201 @@
+"""Every example of the documentation runs, as far as one can on one machine without a cluster."""
+
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from examples import PROFILES, all_examples, in_document
+from problems import replay_arrays, run_spec
+from projects import call
+from tree import ROOT, copy_tree
+
+from td_interference import storage
+from td_interference.networks import initialise, q_network
+from td_interference.planning import make_plan
+from td_interference.training import train
+
+# What no test can run, each with its reason.
+NOT_RUN = {
+    "git clone <this repository> td-interference": "the repository's address is the reader's",
+    "cd td-interference": "of the clone",
+    ". .venv/bin/activate": "the tests run in an environment already",
+    "source .venv/bin/activate": "the tests run in an environment already",
+    "conda env create -f environment.yml": "downloads 6 GB; a test compares the file with the lock",
+    "conda activate td-interference": "of the environment that conda makes",
+    "pip install --no-deps -e .": "would change the environment that the tests run in",
+}
+# Placeholders, and what the test puts in their place.
+INSTEAD = {
+    "td-interference inspect FILE": "td-interference inspect D.h5",
+    "td-interference measure stiffness --checkpoints … --replay … --output …": (
+        "td-interference measure stiffness --checkpoints run/checkpoints.h5 --replay D.h5 "
+        "--output stiffness.h5 --scale smoke"
+    ),
+    "snakemake --forcerun train_run …": (
+        "snakemake --forcerun train_run -- results/fig5.pdf"  # the option takes any number of names
+    ),
+}
+EXAMPLES = all_examples()
+
+
+def of(language):
+    """Parametrise a test with the examples in a language."""
+    chosen = [each for each in EXAMPLES if each.language == language]
+    return pytest.mark.parametrize("example", chosen, ids=lambda each: each.name)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A copy of the tracked files, with what the examples name of the reader's own."""
+    folder = copy_tree(tmp_path_factory.mktemp("examples"))
+    path = folder / "results/laptop/replay/ms_pacman-seed0.h5"
+    attributes = {"game": "ms_pacman", "seed": 0, "settings": {"epsilon": 0.05}}
+    storage.write(path, storage.REPLAY, replay_arrays(np.full(4, 120)), attributes)
+    shutil.copy2(path, folder / "D.h5")
+    train(
+        run_spec(),
+        folder / "D.h5",
+        folder / "run" / "checkpoints.h5",
+        folder / "run" / "learning_curve.csv",
+        folder / "state",
+        device=torch.device("cpu"),
+        resume_interval=60.0,
+    )
+    generator = np.random.default_rng(0)
+    arrays = {
+        f"x_{part}": generator.integers(0, 256, (n, 3, 32, 32), dtype=np.uint8)
+        for part, n in (("train", 1500), ("test", 300))
+    } | {f"y_{part}": np.arange(n) % 10 for part, n in (("train", 1500), ("test", 300))}
+    for name in ("mine", "cifar10"):
+        np.savez(folder / f"{name}.npz", **arrays)
+    (folder / "theirs.yaml").write_text("scale: smoke\n")
+    (folder / "half_way.py").write_text(
+        next(each.content for each in EXAMPLES if "class Objective(" in each.content)
+    )
+    return folder
+
+
+def run_make(arguments, place):
+    """Say what `make` would do; a target it does not know is an error."""
+    command = ["make", "-n", *arguments, "PYTHON=true"]
+    return subprocess.run(command, cwd=place, capture_output=True, text=True)
+
+
+def run_snakemake(arguments, place):
+    """Plan; only what changes nothing but a lock is done."""
+    dry = [] if {"-n", "--dry-run", "--unlock"} & set(arguments) else ["-n"]
+    # In front, for some options take all names that follow them.
+    return call(["snakemake", *dry, *arguments], place)
+
+
+@of("sh")
+def test_command(example, place):
+    for shown, reason in NOT_RUN.items():
+        if same(shown, example.content):
+            pytest.skip(reason)
+    instead = (own for shown, own in INSTEAD.items() if same(shown, example.content))
+    program, *arguments = shlex.split(next(instead, example.content))
+    if program == "make":
+        done = run_make(arguments, place)
+    elif program == "snakemake":
+        done = run_snakemake(arguments, place)
+    elif program == "td-interference":
+        done = call([program, *arguments], place)
+    else:
+        pytest.fail(f"{example.place}: nothing here runs {example.content!r}; say how, or why not")
+    said = done.stdout + done.stderr
+    assert done.returncode == 0 and "Traceback" not in said, f"{example.place}\n{said[-3000:]}"
+
+
+def same(one, other):
+    """Whether two commands have the same words, however they are quoted."""
+    return shlex.split(one) == shlex.split(other)
+
+
+@of("yaml")
+def test_configuration(example, place, monkeypatch):
+    """Settings of the project go through its plan, those of a profile through Snakemake."""
+    key, _, value = example.content.strip().partition(": ")
+    if "\n" not in example.content.strip() and "." in key:
+        block = yaml.safe_load(value)
+        for name in reversed(key.split(".")):
+            block = {name: block}
+    else:
+        block = yaml.safe_load(example.content)
+    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+    monkeypatch.chdir(place)
+    if set(block) <= set(schema["properties"]):
+        make_plan({"scale": "smoke", "device": "cpu", **block}, Path("workflow"))
+        return
+    assert "set-resources" in block, f"{example.place}: neither a configuration nor of a profile"
+    folder = place / "profile_of_an_example"
+    folder.mkdir(exist_ok=True)
+    profile = yaml.safe_load((ROOT / "workflow/profiles/slurm/config.yaml").read_text())
+    for rule, resources in block["set-resources"].items():
+        profile["set-resources"].setdefault(rule, {}).update(resources)
+    (folder / "config.yaml").write_text(yaml.safe_dump(profile))
+    command = ["snakemake", "-n", "--profile", folder.name, "all", "--config", "scale=smoke"]
+    done = call([*command, "device=cuda"], place)
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said[-3000:]
+    for resources in block["set-resources"].values():
+        for name, asked in resources.items():
+            assert f"{name}={asked}" in said
+
+
+@of("python")
+def test_python(example, place, monkeypatch):
+    """With a network and observations at hand, as the text around them says."""
+    monkeypatch.chdir(place)
+    generator = torch.Generator().manual_seed(0)
+    names = {
+        "network": initialise(q_network(9, 2), generator),
+        "observations": torch.randint(256, (5, 4, 84, 84), generator=generator),
+    }
+    exec(compile(example.content, example.place, "exec"), names)
+
+
+def test_every_language_is_known():
+    assert {each.language for each in EXAMPLES} <= {"sh", "yaml", "python", "text"}
+    for language in ("sh", "yaml", "python"):
+        assert [each for each in EXAMPLES if each.language == language]
+
+
+def test_what_is_not_run_or_replaced_is_there():
+    """So that the lists do not outlive the examples."""
+    shown = [shlex.split(each.content) for each in EXAMPLES if each.language == "sh"]
+    for listed in (*NOT_RUN, *INSTEAD):
+        assert shlex.split(listed) in shown, listed
+
+
+@pytest.mark.parametrize("profile", PROFILES, ids=lambda path: path.parent.name)
+def test_profile_plans(profile, place):
+    name = profile.parent.relative_to(ROOT)
+    command = ["snakemake", "-n", "--profile", str(name), "results/fig5.pdf"]
+    done = call([*command, "--config", "scale=smoke"], place)
+    assert done.returncode == 0, done.stderr
+
+
+def test_new_examples_are_found(tmp_path, monkeypatch):
+    path = tmp_path / "new.md"
+    path.write_text(
+        "Call `snakemake\n-n all`, or set `resume_interval: 5`; not `snakemake` alone, `x: 1`.\n\n"
+        "```sh\nmake one && mpirun \\\n  two  # three\n```\n\n```julia\n1\n```\n"
+    )
+    monkeypatch.setattr("examples.ROOT", tmp_path)
+    schema = tmp_path / "workflow" / "schemas"
+    schema.mkdir(parents=True)
+    shutil.copy2(ROOT / "workflow/schemas/config.schema.yaml", schema)
+    found = [(each.language, each.content) for each in in_document(path)]
+    assert found == [
+        ("sh", "make one"),
+        ("sh", "mpirun two"),
+        ("julia", "1\n"),
+        ("sh", "snakemake -n all"),
+        ("yaml", "resume_interval: 5"),
+    ]
