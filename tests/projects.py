@@ -54,14 +54,15 @@ def make(target, directory, cores=1):
     return call(command, directory)
 
 
-def pretend(target, directory):
-    """Pretend that a target was made at smoke scale in a copy of the tracked files: all are empty.
+def pretend(targets, directory):
+    """Pretend that targets were made at smoke scale in a copy of the tracked files: all are empty.
 
     Snakemake records of each job what it would after a run, so that it answers what is to be done
     again as it does on results.
     """
     copy_tree(directory)
-    snakemake = ["snakemake", target, "--config", "scale=smoke"]
+    targets = [targets] if isinstance(targets, str) else targets
+    snakemake = ["snakemake", *targets, "--config", "scale=smoke"]
     listed = call([*snakemake, "--dry-run"], directory)
     assert listed.returncode == 0, listed.stderr
     said = listed.stdout + listed.stderr

@@ -11,11 +11,13 @@ import torch
 from measurements import STATISTICS
 from problems import replay_arrays, run_spec
 from tree import ROOT
+from typer.testing import CliRunner
 
 from td_interference import identity, storage
 from td_interference.agents.control_settings import ControlSettings, window_name
 from td_interference.agents.expert_file import load_expert, new_network, save_expert
 from td_interference.agents.settings import ExpertSettings
+from td_interference.cli import app
 from td_interference.collect import collect_replay
 from td_interference.datasets.prepare import prepare_dataset
 from td_interference.errors import UserError
@@ -23,6 +25,7 @@ from td_interference.generalization.data import read_task
 from td_interference.generalization.group_job import make_training
 from td_interference.grid import ReplaySpec
 from td_interference.lineage import Lineage
+from td_interference.metrics import measuring
 from td_interference.metrics.measuring import measure_run
 from td_interference.planning import make_plan
 from td_interference.random_studies import Study
@@ -284,6 +287,69 @@ def test_what_is_measured_of_control_is_called_control(tmp_path):
     of = identity.of_measurement("gain", {}, "c0de", run)
     assert of["name"] == f"gain of the run {CONTROL.run_id}" and "-control-" in of["name"]
     assert run_of(of) == CONTROL and identity.of_measured(of) == run
+
+
+def test_the_job_that_measures_control_says_so(tmp_path, monkeypatch):
+    control_run(tmp_path, CONTROL, seed=0)
+    jobs = []
+    monkeypatch.setattr(measuring, "Progress", lambda job, *_: jobs.append(job) or stop())
+
+    def stop():
+        raise KeyboardInterrupt
+
+    files = tmp_path / "windows", tmp_path / "checkpoints.h5", tmp_path / "m.h5"
+    with pytest.raises(KeyboardInterrupt):
+        measure_run("gain", {"checkpoints": "all"}, CONTROL, *files, wanted=None, device=CPU)
+    assert jobs == [f"measure_run gain {CONTROL.run_id}"]
+
+
+def by_hand(folder, replay, checkpoints, output, *options, metric="singular_values"):
+    """`td-interference measure` in a project whose configuration names the smoke scale."""
+    (folder / "config.yaml").write_text(
+        "scale: smoke\ndevice: cpu\nmetrics: {sign_variance: {window: 3}}\n"
+    )
+    if not (folder / "workflow").exists():
+        (folder / "workflow").symlink_to(ROOT / "workflow")
+    files = ["--checkpoints", checkpoints, "--replay", replay, "--output", output]
+    arguments = ["measure", metric, *files, "--directory", folder, *options]
+    return CliRunner().invoke(app, list(map(str, arguments)))
+
+
+def test_measuring_by_hand_compares_and_says_what_it_measured(results, tmp_path):
+    checkpoints, output = results / "runs" / RUN.run_id / "checkpoints.h5", tmp_path / "m.h5"
+    replays = [results / "replay" / f"ms_pacman-seed{seed}.h5" for seed in (0, 1)]
+    error = by_hand(tmp_path, replays[1], checkpoints, output).exception
+    assert isinstance(error, UserError) and not output.exists()
+    said = str(error)
+    assert said.startswith(f"{replays[1]}: is of D* of ms_pacman, seed 1 (replay.seed 1, sha256 ")
+    assert "but D* of ms_pacman, seed 0 (replay.seed 0, sha256 " in said
+    done = by_hand(tmp_path, replays[0], checkpoints, output)
+    assert done.exit_code == 0, done.output
+    with storage.opened(output) as file:
+        found = storage.identity_of(file)
+    digests = [storage.sealed_digest(path) for path in (checkpoints, replays[0])]
+    assert found["made_from"] == {"checkpoints": digests[0], "replay": digests[1]}
+    # As the workflow would write it.
+    plan = make_plan({"scale": "smoke", "device": "cpu"}, ROOT / "workflow")
+    code = Lineage(plan, ROOT / "workflow" / "scripts").metric_code("singular_values", RUN)
+    settings = plan.metric_settings("singular_values")
+    wanted = identity.of_measurement("singular_values", settings, code, of_run())
+    storage.read(output, storage.MEASUREMENTS["singular_values"], wanted)
+
+
+@pytest.mark.parametrize(
+    ("scale", "expected"), [([], "smoke"), (["--scale", "paper"], "paper")], ids=["config", "asked"]
+)
+def test_measuring_by_hand_goes_by_the_scale_of_the_configuration(
+    results, tmp_path, monkeypatch, scale, expected
+):
+    asked = []
+    monkeypatch.setattr(measuring, "measure_run", lambda *args, **_: asked.append(args[1]))
+    checkpoints, replay = results / "runs" / RUN.run_id / "checkpoints.h5", results / "replay"
+    files = replay / "ms_pacman-seed0.h5", checkpoints, tmp_path / "m.h5"
+    assert by_hand(tmp_path, *files, *scale, metric="sign_variance").exit_code == 0
+    plan = make_plan({"scale": expected, "device": "cpu"}, ROOT / "workflow")
+    assert asked == [{**plan.metric_settings("sign_variance"), "window": 3}]
 
 
 def test_checkpoints_of_several_runs_are_not_merged(results, tmp_path):

@@ -1,12 +1,14 @@
 """What an edit of the code makes stale: each module a result depends on, and nothing else."""
 
+import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
-from projects import planned, pretend
+from projects import call, planned, pretend
 from tree import ROOT
 
 from td_interference import figures, metrics, sources, tables
@@ -228,6 +230,31 @@ def test_snakemake_redoes_what_an_edit_makes_stale(made, module, jobs):
         assert planned(made) == jobs
     finally:
         path.write_text(before)
+
+
+def test_a_copy_redoes_nothing_and_other_content_does(tmp_path_factory):
+    """`cp -r` gives files new times, in any order: here each result is older than its inputs."""
+    targets = ["results/fig5.pdf", "results/fig14.pdf"]  # one of D*, one of control
+    project = pretend(targets, tmp_path_factory.mktemp("original"))
+    smoke, now = project / "results" / "smoke", time.time()
+    for path in [*smoke.glob("replay/*"), *smoke.glob("runs/*/checkpoints.h5")]:
+        path.write_bytes(bytes(2_000_000))  # more than Snakemake looks into by itself
+    touch = ["snakemake", *targets, "--config", "scale=smoke", "--touch", "--forceall"]
+    assert call([*touch, "--cores", "16"], project).returncode == 0
+    copy = tmp_path_factory.mktemp("copy") / "project"
+    shutil.copytree(project, copy, symlinks=True, copy_function=shutil.copy)
+    results = copy / "results"
+    stages = ["", "figures", "tables", "metrics", "runs", "replay", "experts"]
+    for path in results.rglob("*"):
+        parts = path.relative_to(results).parts
+        stage = parts[1] if parts[0] == "smoke" and len(parts) > 1 else ""
+        age = 100 * (len(stages) - stages.index(stage)) if stage in stages else 0
+        os.utime(path, (now - age, now - age))
+    assert planned(copy, targets=targets) == {}
+    replay = results / "smoke" / "replay" / "ms_pacman-seed0.h5"
+    replay.write_bytes(bytes(1_999_999) + b"1")
+    jobs = planned(copy, targets=targets)
+    assert jobs == {"train_run": 2, "measure_run": 2, **REDUCED}
 
 
 def test_a_fresh_clone_and_a_comment_redo_nothing(made):

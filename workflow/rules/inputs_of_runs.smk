@@ -30,7 +30,9 @@ def control_settings(wildcards):
 def play_to_measure_on(wildcards):
     """Transitions a run is measured on: its D*, or in control the play of its own."""
     if wildcards.run_id in PLAN.control_runs:
-        return f"results/{wildcards.scale}/runs/{wildcards.run_id}/windows"
+        # A directory has no SHA-256 to tell a copy from a change. Its job writes the checkpoints
+        # as well, which hold the digests of what is in it.
+        return ancient(f"results/{wildcards.scale}/runs/{wildcards.run_id}/windows")
     return replay_of_run(wildcards)
 
 
