@@ -244,6 +244,11 @@ STAGES: dict[str, Callable[[Path, Path, float, str], None]] = {
 }
 
 
+def left_behind(state: Path) -> set[str]:
+    """What lies in a state directory beside the outputs that are kept until they are accepted."""
+    return {path.name for path in state.glob("*")} - {"outputs", "outputs.json"}
+
+
 def digests(directory: Path) -> dict[str, str]:
     """SHA-256 of every published file below a directory, by relative path."""
     # Not those under the temporary names of killed writers, which begin with a dot.
