@@ -4,6 +4,7 @@ min_version("9.0")
 
 
 include: "workflow/rules/configuration.smk"
+include: "workflow/rules/scheduling.smk"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/machine.smk"
 include: "workflow/rules/inputs_of_runs.smk"

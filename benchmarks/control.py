@@ -27,6 +27,7 @@ from td_interference.agents.control_settings import ControlSettings
 from td_interference.agents.evaluation import play_episodes
 from td_interference.agents.uniform_replay import write_window
 from td_interference.environments.atari import AtariSettings
+from td_interference.kept_files import Parts
 from td_interference.losses import pointwise_loss
 from td_interference.optimizers import make_optimizer
 from td_interference.screen import FRAMESKIP
@@ -57,7 +58,7 @@ def made_training(
             window=window,
             checkpoints=(10**6,),  # beyond what is timed
         ),
-        directory,
+        Parts(directory),
         "cpu",
         threads=1,
     )

@@ -39,6 +39,7 @@ from td_interference.datasets.prepare import prepare_dataset
 from td_interference.device import compute_exactly
 from td_interference.generalization.group_job import make_training
 from td_interference.generalization.records import CellSpec
+from td_interference.kept_files import Parts
 from td_interference.metrics.subject import Subject
 from td_interference.training import Trainer
 
@@ -84,7 +85,7 @@ def control(device: str, folder: Path, hidden: int) -> Callable[[], object]:
         updates_per_step=1,
         random_fill=LEARNING_STARTS,
     )
-    training = ControlTraining(settings, folder, device, threads=1)
+    training = ControlTraining(settings, Parts(folder), device, threads=1)
     while training.update_step < 1:
         training.step()
     return training.step

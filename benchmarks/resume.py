@@ -22,6 +22,7 @@ from td_interference.agents.control import ControlTraining
 from td_interference.agents.control_settings import ControlSettings
 from td_interference.agents.settings import ExpertSettings
 from td_interference.agents.train_expert import ExpertTraining
+from td_interference.kept_files import Parts
 from td_interference.replay import Replay
 from td_interference.resume import ResumeState
 from td_interference.training import Trainer
@@ -38,7 +39,7 @@ def trainings(
         run.advance()
     expert = ExpertTraining(ExpertSettings("ms_pacman", learning_starts=play))
     settings = ControlSettings("ms_pacman", hidden=hidden, random_fill=play)
-    control = ControlTraining(settings, folder, "cpu", 1)
+    control = ControlTraining(settings, Parts(folder), "cpu", 1)
     for _ in range(play + 4):
         expert.step()
         control.step()

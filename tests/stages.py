@@ -27,7 +27,7 @@ from td_interference.datasets.prepare import prepare_dataset
 from td_interference.files import sha256
 from td_interference.generalization.group_job import GroupOutputs, train_group
 from td_interference.grid import ReplaySpec, RunSpec
-from td_interference.identity import of_replay, of_run
+from td_interference.identity import Identity, of_replay, of_run
 from td_interference.jobs import job
 from td_interference.metrics.measuring import measure_run
 from td_interference.random_networks import measure_study
@@ -157,7 +157,13 @@ def make_inputs(directory: Path) -> None:
 
 
 def run(
-    spec: RunSpec, inputs: Path, root: Path, interval: float, device: str = "cpu", **over: str
+    spec: RunSpec,
+    inputs: Path,
+    root: Path,
+    interval: float,
+    device: str = "cpu",
+    identity: Identity | None = None,
+    **over: str,
 ) -> None:
     """Train from D*."""
     train(
@@ -166,7 +172,7 @@ def run(
         root / "outputs" / "checkpoints.h5",
         root / "outputs" / "learning_curve.csv",
         root / "state",
-        identity=of_run(spec, asdict(REPLAY), asdict(PLAYER)),
+        identity=identity or of_run(spec, asdict(REPLAY), asdict(PLAYER)),
         device=torch.device(device),
         resume_interval=interval,
         **over,
@@ -242,6 +248,11 @@ STAGES: dict[str, Callable[[Path, Path, float, str], None]] = {
     "random_networks": _random_networks,
     **{name: partial(_group, name) for name in GROUPS},
 }
+
+
+def left_behind(state: Path) -> set[str]:
+    """What lies in a state directory beside the outputs that are kept until they are accepted."""
+    return {path.name for path in state.glob("*")} - {"outputs", "outputs.json"}
 
 
 def digests(directory: Path) -> dict[str, str]:

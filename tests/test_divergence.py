@@ -19,6 +19,7 @@ from td_interference.divergence import Diverged, all_finite
 from td_interference.errors import UserError
 from td_interference.figures import fig05_stiffness_by_lambda, render
 from td_interference.identity import of_control, of_measurement
+from td_interference.kept_files import Parts
 from td_interference.metrics.measuring import measure_run
 from td_interference.resume import ResumeState
 from td_interference.storage.checkpoints import checkpoint_steps, read_checkpoint
@@ -95,7 +96,7 @@ def test_a_loss_that_is_not_finite_is_not_saved_over(replay):
 def test_agents_keep_nothing_that_is_not_finite(tmp_path):
     from stages import EXPERT
 
-    control = ControlTraining(CONTROL, tmp_path, "cpu", 1)
+    control = ControlTraining(CONTROL, Parts(tmp_path), "cpu", 1)
     expert = ExpertTraining(EXPERT)
     for training, network in ((control, control.network), (expert, expert.learner.online)):
         training.state_dict()

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from stages import left_behind
 
 from td_interference.errors import UserError
 from td_interference.grid import RunSpec
@@ -179,7 +180,7 @@ def test_training_writes_checkpoints_and_curve_and_forgets_its_state(run, replay
     curve = pl.read_csv(tmp_path / "learning_curve.csv")
     assert curve.columns == ["update_step", "loss", "prediction", "target"]
     assert curve["update_step"].to_list() == list(range(1, 13))
-    assert not (tmp_path / "state").exists()
+    assert not left_behind(tmp_path / "state")
     first, last = (read_checkpoint(tmp_path / "checkpoints.h5", step) for step in (6, 12))
     assert not torch.equal(first.parameters["1.weight"], last.parameters["1.weight"])
     # The frozen network at step 6 is the copy of step 5, at step 12 that of step 10.

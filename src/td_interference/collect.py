@@ -167,6 +167,8 @@ def collect_replay(
         UserError: If the expert's file is bad or of another expert, or the game is unknown.
     """
     expert = load_expert(expert_path, device, of_expert(identity["expert"]))
+    if resume is not None and resume.finished([Path(replay_path)]):
+        return
     identity = made_from(identity, expert=expert.sha256)
     name = f"collect_replay {spec.game}-seed{spec.seed}"
     recording = Recording(expert.network, spec, n_threads=n_threads, device=device)
@@ -183,7 +185,7 @@ def collect_replay(
             if n_transitions >= spec.transitions:
                 break
     if resume is not None:
-        resume.remove()
+        resume.finish([Path(replay_path)])
 
 
 def _episodes(recording: Recording, resume: ResumeState | None) -> Iterator[Episode]:

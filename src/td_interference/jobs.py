@@ -21,16 +21,19 @@ def job(log_path: str, torch_threads: int = 0) -> Iterator[None]:
     What is not the user's error is a defect and keeps its traceback. The job's record tells
     `td-interference status` of it until it is done, and for good where it fails.
 
-    On SIGTERM the job saves a resume state, if it has one, and ends; see `preemption`.
+    Asked to end by a signal, the job saves a resume state, if it has one, and ends; see
+    `preemption`.
 
     Args:
         log_path: The rule's log file; written anew.
         torch_threads: Threads torch may use; 0 for jobs that do not use torch.
 
     Raises:
-        SystemExit: Code 1, on an error that is the user's; `preemption.EXIT_CODE` on SIGTERM.
+        SystemExit: Code 1, on an error that is the user's; 128 and its number after a signal.
     """
     Path(log_path).parent.mkdir(parents=True, exist_ok=True)
+    # Not emptied: a process that does the job already, and is waited for, may be writing to it.
+    Path(log_path).unlink(missing_ok=True)
     handlers: list[logging.Handler] = [
         logging.FileHandler(log_path, mode="w", encoding="utf-8"),
         logging.StreamHandler(sys.stderr),
@@ -69,5 +72,5 @@ def job(log_path: str, torch_threads: int = 0) -> Iterator[None]:
 def _why(error: BaseException) -> str:
     """Say in a line how a job ended that no line of its log explains."""
     if isinstance(error, preemption.Preempted):
-        return "ended by SIGTERM; the same command goes on from its resume state"
+        return f"{error}; the same command goes on from its resume state"
     return printable(f"{type(error).__name__}: {error}")

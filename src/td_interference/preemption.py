@@ -1,7 +1,8 @@
-"""SIGTERM, by which clusters and people ask a job to end: save a state if that is quick, and go.
+"""Signals by which clusters and people ask a job to end: save a state if that is quick, and go.
 
-The signal only sets a flag. Loops that save resume states find it set at their next step, write
-one, and leave; whatever has not left after `GRACE` seconds is interrupted where it is.
+SIGTERM comes from clusters and `kill`, SIGINT from Ctrl-C, SIGHUP from a terminal that is closed.
+They only set a flag. Loops that save resume states find it set at their next step, write one, and
+leave; whatever has not left after `GRACE` seconds is interrupted where it is.
 """
 
 import logging
@@ -14,45 +15,63 @@ from typing import Any
 logger = logging.getLogger(__name__)
 
 GRACE = 10  # seconds; SLURM follows SIGTERM with SIGKILL after 30
-EXIT_CODE = 128 + signal.SIGTERM  # as a shell reports it
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+EXIT_CODE = 128 + signal.SIGTERM  # as a shell reports it; after another signal, 128 and its number
 
-_requested = False
+_requested: signal.Signals | None = None
 
 
 class Preempted(SystemExit):
-    """The process was asked to end; no error of anybody's, so it leaves without a traceback."""
+    """The process was asked to end; no error of anybody's, so it leaves without a traceback.
+
+    Args:
+        by: The signal that asked; the exit code is 128 and its number.
+    """
+
+    def __init__(self, by: signal.Signals):
+        """See the class."""
+        super().__init__(128 + by)
+        self.by = by
+
+    def __str__(self) -> str:
+        """Say how the process ended."""
+        return f"ended by {self.by.name}"
 
 
 @contextmanager
 def listening() -> Iterator[None]:
-    """Within the block, end the process soon after SIGTERM, with `EXIT_CODE`.
+    """Within the block, end the process soon after one of `SIGNALS`.
 
-    Must be entered by the main thread, as Python's signal handlers are.
+    A signal that the process was started to ignore (`nohup`) stays ignored. Must be entered by the
+    main thread, as Python's signal handlers are.
     """
 
     def request(number: int, frame: FrameType | None) -> None:
         global _requested
-        _requested = True
-        signal.alarm(GRACE)
+        if _requested is None:  # one that comes again gives no more time
+            _requested = signal.Signals(number)
+            signal.alarm(GRACE)
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         leave("it could not save a resume state in time; those before stay")
 
     global _requested
-    handlers: dict[signal.Signals, Any] = {signal.SIGTERM: request, signal.SIGALRM: interrupt}
+    heard = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    handlers: dict[signal.Signals, Any] = dict.fromkeys(heard, request)
+    handlers[signal.SIGALRM] = interrupt
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
     finally:
         signal.alarm(0)
-        _requested = False
+        _requested = None
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
 def requested() -> bool:
     """Whether the process was asked to end."""
-    return _requested
+    return _requested is not None
 
 
 def leave(how_to_go_on: str) -> None:
@@ -62,8 +81,9 @@ def leave(how_to_go_on: str) -> None:
         how_to_go_on: What the log says of it.
 
     Raises:
-        Preempted: If it was.
+        Preempted: If it was; its code is 128 and the signal's number.
     """
-    if requested():
-        logger.warning("ended by SIGTERM: %s", how_to_go_on)
-        raise Preempted(EXIT_CODE)
+    if _requested is not None:
+        end = Preempted(_requested)
+        logger.warning("%s: %s", end, how_to_go_on)
+        raise end

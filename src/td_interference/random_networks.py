@@ -186,6 +186,8 @@ def measure_study(
         resume: Where to go on from and to save to; None to do neither.
         progress_directory: For the heartbeat file.
     """
+    if resume is not None and resume.finished([Path(measurement_path)]):
+        return
     fewer_samples = dataclasses.replace(study, samples=study.checked_samples)
     state = None if resume is None else resume.load()
     changes, errors = (
@@ -224,7 +226,7 @@ def measure_study(
         of_study(study, code),
     )
     if resume is not None:
-        resume.remove()
+        resume.finish([Path(measurement_path)])
 
 
 @torch.no_grad()

@@ -1,8 +1,9 @@
 """Resume states: what a killed job needs to go on as if it had never stopped.
 
 They live beside the workflow's outputs, never among them: Snakemake deletes the outputs of a
-failed job. A state is a dict of tensors, numbers, strings, lists and dicts of such; it is read
-with `weights_only`, so nothing in it is ever executed.
+failed job, and those of a finished one that it did not live to see finish. A state is a dict of
+tensors, numbers, strings, lists and dicts of such; it is read with `weights_only`, so nothing in it
+is ever executed.
 """
 
 import hashlib
@@ -10,21 +11,21 @@ import io
 import json
 import logging
 import re
-import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from td_interference import preemption
+from td_interference import ownership, preemption
 from td_interference.errors import UserError
 from td_interference.files import atomic_path
+from td_interference.kept_files import Parts, forget, keep_outputs, restore_outputs
 
 logger = logging.getLogger(__name__)
 
-_VERSION = 3
+_VERSION = 4
 _DIGEST_BYTES = hashlib.sha256().digest_size
 _NAME = re.compile(r"state-(\d+)\.pt")
 
@@ -32,11 +33,19 @@ _NAME = re.compile(r"state-(\d+)\.pt")
 class ResumeState:
     """The resume state of one job, written atomically at intervals; the last two are kept.
 
+    One process at a time works in the directory; whoever comes second waits for it (`ownership`).
+    A state knows the parts that were there when it was written: with one of them gone or changed,
+    it is of no use.
+
     Args:
-        directory: The job's own directory; created at the first save, removed by `remove`.
+        directory: The job's own directory; created when it is first used.
         identity: Everything that may change the job's result. A state written under another
             identity is ignored with a line in the log.
         interval: Seconds of wall time between two states.
+
+    Attributes:
+        parts: What the job writes on the way beside its states, such as checkpoints.
+        last_good: The newest state written or read by this process.
     """
 
     def __init__(self, directory: Path | str, identity: Mapping[str, Any], interval: float = 60.0):
@@ -46,7 +55,8 @@ class ResumeState:
         encoded = json.dumps(identity, sort_keys=True, default=str).encode()
         self._identity = hashlib.sha256(encoded).hexdigest()
         self._saved_at = time.monotonic()
-        self.last_good: Path | None = None  # the newest state written or read by this process
+        self.parts = Parts(self.directory)
+        self.last_good: Path | None = None
 
     @property
     def path(self) -> Path:
@@ -57,14 +67,21 @@ class ResumeState:
     def load(self) -> dict[str, Any] | None:
         """Return the newest good state, or None where there is none to go on from.
 
-        A state that cannot be read, or that another description of the job wrote, is not an
-        error: the job goes on from the one before or starts anew, and says so in the log.
+        A state that cannot be read, or that another description of the job wrote, or some part of
+        which is not as it was, is not an error: the job goes on from the one before or starts anew,
+        and says so in the log.
+
+        Raises:
+            Preempted: If the process was asked to end while another one had the directory.
+            UserError: If the directory cannot be written to.
         """
+        ownership.own(self.directory)
         for left in self.directory.glob(".*.partial*"):  # by a save that was killed
             left.unlink(missing_ok=True)
-        for _, path in sorted(self._numbered().items(), reverse=True):
+        found = self._numbered()
+        for _, path in sorted(found.items(), reverse=True):
             try:
-                version, identity, state = _read(path)
+                version, identity, digests, state = _read(path)
             except Exception as error:  # whatever a damaged file makes torch raise
                 reason = " ".join(str(error).split())
                 logger.warning("%s cannot be read (%s); trying the state before", path, reason)
@@ -72,8 +89,13 @@ class ResumeState:
             if (version, identity) != (_VERSION, self._identity):
                 logger.warning("%s belongs to other settings; not used", path)
                 continue
+            if (fault := self.parts.restore(digests)) is not None:
+                logger.warning("%s; %s needs it; trying the state before", fault, path)
+                continue
             self.last_good = path
             return state
+        if found:
+            logger.warning("%s: no state to go on from; beginning anew", self.directory)
         return None
 
     def due(self) -> bool:
@@ -88,9 +110,16 @@ class ResumeState:
 
         Raises:
             Preempted: If the process was asked to end; the state is written then.
+            UserError: If the directory cannot be written to.
         """
+        ownership.own(self.directory)
         path = self._file(max(self._numbered(), default=0) + 1)
-        record = {"version": _VERSION, "identity": self._identity, "state": dict(state)}
+        record = {
+            "version": _VERSION,
+            "identity": self._identity,
+            "parts": self.parts.digests,
+            "state": dict(state),
+        }
         try:
             with atomic_path(path) as temporary:
                 _write(temporary, record)
@@ -105,10 +134,43 @@ class ResumeState:
         self._saved_at = time.monotonic()
         preemption.leave(f"the resume state is {self.last_good}; run snakemake again to go on")
 
-    def remove(self) -> None:
-        """Forget the job's states; called once its outputs are in place."""
-        shutil.rmtree(self.directory, ignore_errors=True)
+    def finished(self, outputs: Sequence[Path]) -> bool:
+        """Whether an earlier process had ended the job; its outputs are in place then.
+
+        Args:
+            outputs: Files and folders, as given to `finish`.
+
+        Raises:
+            Preempted: If the process was asked to end while another one had the directory.
+            UserError: If the directory or an output cannot be written to.
+        """
+        ownership.own(self.directory)
+        done = restore_outputs(self.directory, self._identity, outputs)
+        if done:
+            ownership.disown(self.directory)
+        return done
+
+    def finish(self, outputs: Sequence[Path]) -> None:
+        """Put what ended the job in place of what was on the way; called once outputs are there.
+
+        Snakemake may not live to see them, and then removes them. So they are kept here too, until
+        `forget` is called by who has seen them.
+
+        Args:
+            outputs: Files and folders that the job wrote.
+        """
+        if keep_outputs(self.directory, self._identity, outputs):
+            states, parts = self._numbered().values(), map(self.parts.at, self.parts.digests)
+            for path in (*states, *parts):
+                path.unlink(missing_ok=True)
         self.last_good = None
+        ownership.disown(self.directory)
+
+    def remove(self) -> None:
+        """Forget all of the job that is no output."""
+        forget(self.directory)
+        self.last_good = None
+        ownership.disown(self.directory)
 
     def _file(self, number: int) -> Path:
         return self.directory / f"state-{number:06d}.pt"
@@ -127,14 +189,17 @@ def _write(path: Path, record: Mapping[str, Any]) -> None:
         file.write(hashlib.sha256(encoded.getbuffer()).digest())
 
 
-def _read(path: Path) -> tuple[int, str, dict[str, Any]]:
-    """Return version, identity and state of a file of `_write`; raise anything if it is damaged."""
+def _read(path: Path) -> tuple[int, str, dict[str, str], dict[str, Any]]:
+    """Return version, identity, digests of parts and state of a file of `_write`.
+
+    It raises anything if the file is damaged.
+    """
     content = memoryview(path.read_bytes())
     encoded, digest = content[:-_DIGEST_BYTES], content[-_DIGEST_BYTES:]
     if hashlib.sha256(encoded).digest() != digest:
         raise ValueError("its digest is not that of its content")
     saved = torch.load(io.BytesIO(encoded), map_location="cpu", weights_only=True)
-    return saved["version"], saved["identity"], saved["state"]
+    return saved["version"], saved["identity"], saved.get("parts", {}), saved["state"]
 
 
 def read_state(path: Path | str) -> dict[str, Any]:
@@ -144,6 +209,6 @@ def read_state(path: Path | str) -> dict[str, Any]:
         UserError: If it cannot be read.
     """
     try:
-        return _read(Path(path))[2]
+        return _read(Path(path))[3]
     except Exception as error:  # whatever a damaged file makes torch raise
         raise UserError(f"{path}: not a resume state that can be read ({error})") from None

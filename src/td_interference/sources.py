@@ -32,6 +32,8 @@ PLUMBING = {
     "progress.py": "how far a job is",
     "preemption.py": "how a job ends early",
     "resume.py": "how a job goes on, with the same bits",
+    "kept_files.py": "how a job goes on, with the same bits",
+    "ownership.py": "which process does a job",
     "divergence.py": "marks a run that failed; the mark is in its file",
     "config.py": "settings reach a result through its parameters",
     "planning.py": "settings reach a result through its parameters",

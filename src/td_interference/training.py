@@ -164,7 +164,7 @@ def train(
         checkpoints_path: HDF5 to write.
         curve_path: CSV to write: update_step, and loss, prediction and target, each the mean over
             the minibatches since the row before.
-        state_directory: For the resume state and the checkpoints on the way; removed at the end.
+        state_directory: For the resume state and the checkpoints on the way.
         identity: Of the run, see `identity.of_run`; D* must be the one that it names.
         device: Where to train.
         resume_interval: Seconds between two resume states.
@@ -177,12 +177,16 @@ def train(
     replay = Replay.load(replay_path, device, of_replay(identity["replay"], identity["expert"]))
     trainer = Trainer(run, replay)
     identity = made_from(identity, replay=sealed_digest(replay_path))
-    resume = ResumeState(state_directory, identity, resume_interval)
+    # What runs is the objective's file as it is now, not as it was when all was planned.
+    settled = {**identity, "objective": objectives.digest(run.objective_file)}
+    resume = ResumeState(state_directory, settled, resume_interval)
+    if resume.finished([checkpoints_path, curve_path]):
+        return
     if (state := resume.load()) is not None:
         trainer.load_state_dict(state)
 
-    def part(step: int) -> Path:
-        return state_directory / f"checkpoint-{step}.h5"
+    def part(step: int) -> str:
+        return f"checkpoint-{step}.h5"
 
     attributes = {}
     job = f"train_run {run.run_id}"
@@ -191,17 +195,23 @@ def train(
             while trainer.update_step < run.steps:
                 trainer.advance()
                 if trainer.update_step in run.checkpoints:
-                    write_checkpoint(part(trainer.update_step), trainer.checkpoint(), identity)
+                    with resume.parts.new(part(trainer.update_step)) as path:
+                        write_checkpoint(path, trainer.checkpoint(), identity)
                 if resume.due():
                     resume.save(trainer.state_dict())
                 progress.advance()
     except Diverged as error:
         reached = run.checkpoints_before(error.update_step)
-        kept = resume.last_good or (part(reached[-1]) if reached else None)
+        newest = resume.parts.at(part(reached[-1])) if reached else None
+        kept = resume.last_good or newest
         attributes = left_out(error, kept, "learning_rates", on_divergence)
     else:
         reached = run.checkpoints
-    merge_checkpoints(checkpoints_path, map(part, reached), identity, attributes)
+    parts = map(resume.parts.path, map(part, reached))
+    merge_checkpoints(checkpoints_path, parts, identity, attributes)
     with atomic_path(curve_path) as temporary:
         pl.DataFrame(trainer.curve, schema=_CURVE_SCHEMA).write_csv(temporary)
-    resume.remove()
+    if attributes:  # whether runs that diverged are left out may be asked for otherwise later
+        resume.remove()
+    else:
+        resume.finish([checkpoints_path, curve_path])

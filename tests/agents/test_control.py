@@ -10,7 +10,7 @@ import pytest
 import torch
 from stages import CONTROL as SETTINGS
 from stages import control_outputs as outputs
-from stages import digests
+from stages import digests, left_behind
 from torch import nn
 
 from td_interference import storage
@@ -18,6 +18,7 @@ from td_interference.agents.control import ControlTraining, td_error, train_cont
 from td_interference.agents.control_settings import ControlSettings, window_name
 from td_interference.errors import UserError
 from td_interference.identity import of_control, of_window
+from td_interference.kept_files import Parts
 from td_interference.losses import capped
 from td_interference.replay import Replay, TransitionBatch
 from td_interference.resume import ResumeState
@@ -29,7 +30,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The outputs of one uninterrupted run."""
     directory = tmp_path_factory.mktemp("control")
     train_control(SETTINGS, outputs(directory / "out"), ResumeState(directory / "state", {}))
-    assert not (directory / "state").exists()
+    assert not left_behind(directory / "state")
     return directory / "out"
 
 
@@ -89,7 +90,7 @@ def test_updates_keep_pace_with_steps() -> None:
 
 def test_frozen_network_is_copied_before_every_period(tmp_path: Path) -> None:
     settings = dataclasses.replace(SETTINGS, frozen_period=3, optimizer="sgd", learning_rate=0.1)
-    training = ControlTraining(settings, tmp_path, "cpu", 1)
+    training = ControlTraining(settings, Parts(tmp_path), "cpu", 1)
     for _ in range(20):
         training.step()
     assert training.update_step == 0
@@ -107,10 +108,10 @@ def test_frozen_network_is_copied_before_every_period(tmp_path: Path) -> None:
 
 def test_an_update_is_a_step_on_the_mean_loss(tmp_path: Path) -> None:
     settings = dataclasses.replace(SETTINGS, optimizer="sgd", learning_rate=0.1, weight_decay=0.0)
-    training = ControlTraining(settings, tmp_path, "cpu", 1)
+    training = ControlTraining(settings, Parts(tmp_path), "cpu", 1)
     for _ in range(20):
         training.step()
-    twin = ControlTraining(settings, tmp_path, "cpu", 1)
+    twin = ControlTraining(settings, Parts(tmp_path), "cpu", 1)
     draws = np.random.default_rng(5)
     batch = training.memory.sample(8, np.random.default_rng(5))
     loss = capped(td_error(twin.network, twin.frozen_network, batch, 0.99)).mean()
@@ -178,7 +179,10 @@ def test_window_is_the_newest_play(reference: Path, update_step: int) -> None:
     assert attributes["identity"] == of_window(of_control(SETTINGS), update_step)
     assert SETTINGS.updates_by(agent_step) < update_step <= SETTINGS.updates_by(agent_step + 2)
     training = ControlTraining(
-        dataclasses.replace(SETTINGS, evaluation_episodes=1), reference.parent / "again", "cpu", 1
+        dataclasses.replace(SETTINGS, evaluation_episodes=1),
+        Parts(reference.parent / "again"),
+        "cpu",
+        1,
     )
     rows = []
     environments = training._environments
@@ -225,7 +229,7 @@ def test_loss_falls(tmp_path: Path) -> None:
     settings = dataclasses.replace(
         SETTINGS, hidden=2, learning_rate=1e-3, minibatch=32, frozen_period=10_000
     )
-    training = ControlTraining(settings, tmp_path, "cpu", 1)
+    training = ControlTraining(settings, Parts(tmp_path), "cpu", 1)
     for _ in range(50):
         training.step()
     for _ in range(120):
@@ -237,12 +241,12 @@ def test_loss_falls(tmp_path: Path) -> None:
 @pytest.mark.parametrize("n_steps", [60, 278])  # 278: early in a period, as far back as it goes
 def test_state_brings_back_every_bit(n_steps: int, tmp_path: Path) -> None:
     settings = dataclasses.replace(SETTINGS, updates_per_step=0.2, checkpoints=(1,))
-    one = ControlTraining(settings, tmp_path, "cpu", 1)
+    one = ControlTraining(settings, Parts(tmp_path), "cpu", 1)
     for _ in range(n_steps):
         one.step()
     resume = ResumeState(tmp_path, {})
     resume.save(one.state_dict())
-    other = ControlTraining(settings, tmp_path, "cpu", 1)
+    other = ControlTraining(settings, Parts(tmp_path), "cpu", 1)
     other.load_state_dict(resume.load())
     for _ in range(25):
         assert one.step() == other.step()
@@ -257,7 +261,7 @@ def test_state_brings_back_every_bit(n_steps: int, tmp_path: Path) -> None:
 
 def test_another_seed_is_another_run(tmp_path: Path) -> None:
     same, again, other = (
-        ControlTraining(dataclasses.replace(SETTINGS, seed=seed), tmp_path, "cpu", 1)
+        ControlTraining(dataclasses.replace(SETTINGS, seed=seed), Parts(tmp_path), "cpu", 1)
         for seed in (0, 0, 1)
     )
     for training in (same, again, other):
@@ -299,4 +303,6 @@ def test_settings_survive_json() -> None:
 def test_unknown_names_are_named(tmp_path: Path) -> None:
     for key in ("game", "optimizer", "loss"):
         with pytest.raises(UserError, match="nonesuch"):
-            ControlTraining(dataclasses.replace(SETTINGS, **{key: "nonesuch"}), tmp_path, "cpu", 1)
+            ControlTraining(
+                dataclasses.replace(SETTINGS, **{key: "nonesuch"}), Parts(tmp_path), "cpu", 1
+            )

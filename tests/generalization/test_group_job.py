@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from cells import cell_spec
+from stages import left_behind
 
 from td_interference import storage
 from td_interference.agents.masked_image_settings import DoubleDQNSettings, ReinforceSettings
@@ -114,7 +115,7 @@ def test_a_killed_job_goes_on_with_the_same_bits(
     resumed = train(kind, data, tmp_path / "killed", make_training=make)
     assert started_at == [1]
     assert_equal(resumed, whole)
-    assert not (tmp_path / "killed" / "state").exists()
+    assert not left_behind(tmp_path / "killed" / "state")
     steps = checkpoint_steps(tmp_path / "whole" / "parameters.h5")
     for step in steps:
         kept = [
@@ -159,7 +160,8 @@ def test_nothing_is_kept_unasked(data, tmp_path):
     outputs = GroupOutputs(tmp_path / "runs.h5")
     path, state = data / "diabetes.h5", tmp_path / "state"
     train_group("g", REGRESSION, path, outputs, state, device=CPU, resume_interval=1e9)
-    assert [path.name for path in tmp_path.iterdir()] == ["runs.h5"]
+    assert {path.name for path in tmp_path.iterdir()} == {"runs.h5", "state"}
+    assert not left_behind(state)
 
 
 def test_the_table_has_the_fields_of_the_record_in_their_order():

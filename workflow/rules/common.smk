@@ -8,6 +8,7 @@
 
 import os
 import re
+from functools import partial
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -15,11 +16,7 @@ from snakemake.exceptions import WorkflowError
 from td_interference import figures, metrics, planning, tables, targets
 from td_interference.calls import remember_call
 from td_interference.errors import UserError, explained
-from td_interference.instances import clear_stale_lock
 from td_interference.lineage import Lineage
-
-# After `kill -9` the same command goes on, without `snakemake --unlock`.
-clear_stale_lock()
 
 try:
     PLAN = planning.make_plan(config, Path(workflow.basedir) / "workflow")
@@ -35,9 +32,7 @@ config.update(PLAN.config)
 
 
 # So that advice on a bad result can repeat the call that makes it, with all its settings.
-onstart:
-    remember_call(PLAN.scale)
-
+ON_START.append(partial(remember_call, PLAN.scale))
 
 FIGURE_STATES = targets.figure_states(PLAN)
 FIGURE_NAMES = targets.wanted_by_all(PLAN)

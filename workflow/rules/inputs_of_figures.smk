@@ -1,5 +1,9 @@
 # Input and parameter functions of tables and figures.
 
+import time
+
+THIS_CALL = time.time_ns()
+
 
 def measured_runs(table):
     """Each run that a table reduces with the metric of it, in the table's order."""
@@ -103,7 +107,11 @@ def figure_chain(wildcards):
 
 
 def missing_intermediates(wildcards):
-    """What is not there any more of all that a figure, once made at this scale, came from."""
+    """What is not there any more of all that a figure, once made at this scale, came from.
+
+    With the time of the call, so that it differs from what an earlier call recorded even where the
+    same file was deleted before.
+    """
     own = expand(
         "results/{scale}/figures/{figure}.{kind}",
         scale=PLAN.scale,
@@ -112,4 +120,5 @@ def missing_intermediates(wildcards):
     )
     if not any(map(os.path.exists, own)):
         return []
-    return [path for path in figure_chain(wildcards) + own if not os.path.exists(path)]
+    gone = [path for path in figure_chain(wildcards) + own if not os.path.exists(path)]
+    return [*gone, THIS_CALL] if gone else []

@@ -23,6 +23,7 @@ from td_interference.agents.uniform_replay import UniformReplay, write_window
 from td_interference.divergence import Diverged, all_finite, left_out
 from td_interference.environments.atari import AtariEnvironments, AtariSettings
 from td_interference.identity import of_control, of_window
+from td_interference.kept_files import Parts
 from td_interference.losses import pointwise_loss
 from td_interference.networks import initialise, q_network
 from td_interference.optimizers import make_optimizer
@@ -67,28 +68,33 @@ def train_control(
         Diverged: A loss or parameter is infinite or not a number, and the run is not to be left
             out; the last good state is kept.
     """
+    if resume.finished(outputs):
+        return
     steps = settings.random_fill + settings.steps
     with torch_threads(threads):
-        training = ControlTraining(settings, resume.directory, device, threads)
+        training = ControlTraining(settings, resume.parts, device, threads)
         job = f"train_control {settings.run_id}"
         reached, diverged = settings.checkpoints, {}
         try:
             run_until(training, steps, job, resume, progress_directory)
         except Diverged as error:
             reached = settings.run_spec.checkpoints_before(error.update_step)
-            newest = resume.directory / checkpoint_name(reached[-1]) if reached else None
+            newest = resume.parts.at(checkpoint_name(reached[-1])) if reached else None
             kept = resume.last_good or newest
             diverged = left_out(error, kept, "control.learning_rates", on_divergence)
     write_outputs(
         outputs,
-        resume.directory,
+        resume.parts,
         reached,
         training.curve.rows,
         training.evaluation,
         of_control(settings),
         diverged,
     )
-    resume.remove()
+    if diverged:  # whether such runs are left out may be asked for otherwise the next time
+        resume.remove()
+    else:
+        resume.finish(outputs)
 
 
 def td_error(
@@ -119,7 +125,7 @@ class ControlTraining:
 
     Args:
         settings: Hyperparameters.
-        parts: Directory for checkpoints and windows on the way.
+        parts: Takes checkpoints and windows on the way.
         device: Of the networks.
         threads: Of the emulators.
 
@@ -127,7 +133,7 @@ class ControlTraining:
         UserError: The game, optimizer or loss is unknown.
     """
 
-    def __init__(self, settings: ControlSettings, parts: Path, device: Device, threads: int):
+    def __init__(self, settings: ControlSettings, parts: Parts, device: Device, threads: int):
         """See the class."""
         self.settings, self._parts, self._device, self._threads = settings, parts, device, threads
         self.agent_step = self.update_step = 0
@@ -271,10 +277,12 @@ class ControlTraining:
         settings, step = self.settings, self.update_step
         identity = of_control(settings)
         checkpoint = Checkpoint.of(step, self.network, self.frozen_network, self.optimizer)
-        write_checkpoint(self._parts / checkpoint_name(step), checkpoint, identity)
-        part, steps = self._parts / window_name(step), settings.window_per_environment
+        with self._parts.new(checkpoint_name(step)) as path:
+            write_checkpoint(path, checkpoint, identity)
+        steps, gamma = settings.window_per_environment, settings.gamma
         play, said = of_window(identity, step), {"agent_step": self.agent_step}
-        write_window(part, self.memory, steps, settings.gamma, self._q_values, play, said)
+        with self._parts.new(window_name(step)) as path:
+            write_window(path, self.memory, steps, gamma, self._q_values, play, said)
         # The same emulators and draws at every checkpoint: what differs is what was learned.
         stream, n = settings.random_stream, settings.evaluation_environments
         draws = numpy_generator(stream, "evaluation_policy")

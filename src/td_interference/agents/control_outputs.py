@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import polars
@@ -11,6 +10,7 @@ from td_interference.agents.control_settings import ControlOutputs, window_name
 from td_interference.agents.learning_curve import TrainingEpisode, write_learning_curve
 from td_interference.files import atomic_path
 from td_interference.identity import Identity
+from td_interference.kept_files import Parts
 from td_interference.storage import sealed_digest
 from td_interference.storage.checkpoints import merge_checkpoints
 
@@ -30,7 +30,7 @@ def checkpoint_name(update_step: int) -> str:
 
 def write_outputs(
     outputs: ControlOutputs,
-    parts: Path,
+    parts: Parts,
     steps: Sequence[int],
     curve: Sequence[TrainingEpisode],
     evaluation: Sequence[Mapping[str, Any]],
@@ -41,7 +41,7 @@ def write_outputs(
 
     Args:
         outputs: Files to write.
-        parts: Directory of the checkpoints and windows.
+        parts: The checkpoints and windows.
         steps: Update steps of the checkpoints that the run reached.
         curve: An episode of training each.
         evaluation: An episode of a checkpoint's evaluation each, by column.
@@ -56,11 +56,11 @@ def write_outputs(
     for step in steps:
         # Not moved: a job killed on the way must find them again.
         with atomic_path(outputs.windows / window_name(step)) as temporary:
-            shutil.copyfile(parts / window_name(step), temporary)
+            shutil.copyfile(parts.path(window_name(step)), temporary)
     windows = {str(step): sealed_digest(outputs.windows / window_name(step)) for step in steps}
     merge_checkpoints(
         outputs.checkpoints,
-        [parts / checkpoint_name(step) for step in steps],
+        [parts.path(checkpoint_name(step)) for step in steps],
         identity,
         {"windows": windows, **attributes},
     )

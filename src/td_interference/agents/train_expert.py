@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from td_interference.agents import expert_report
-from td_interference.agents.evaluation import Evaluation, evaluate_expert
+from td_interference.agents.evaluation import evaluate_expert
 from td_interference.agents.expert_file import new_network, save_expert
 from td_interference.agents.learning_curve import LearningCurve, write_learning_curve
 from td_interference.agents.prioritized_replay import PrioritizedReplay
@@ -51,7 +51,7 @@ def train_expert(
     progress_directory: Path | None = None,
     device: str = "cpu",
     threads: int = 1,
-) -> Evaluation:
+) -> None:
     """Train an expert, evaluate it and a random agent, and write the results.
 
     On a CPU the outputs depend on `settings` and `threads` alone, however often the job was
@@ -65,13 +65,13 @@ def train_expert(
         device: Of the networks.
         threads: CPU threads of torch, and of the emulators, which work at the same time.
 
-    Returns:
-        The evaluation.
-
     Raises:
         UserError: The game is unknown.
         Diverged: A loss or parameter is infinite or not a number; the last good state is kept.
     """
+    files = [outputs.weights, outputs.learning_curve, outputs.evaluation, *outputs.pictures]
+    if resume is not None and resume.finished(files):
+        return
     _keep_freed_memory()
     job = f"train_expert {settings.game} seed {settings.seed}"
     with torch_threads(threads):
@@ -95,8 +95,7 @@ def train_expert(
     save_expert(outputs.weights, training.learner.online, settings)
     logger.info("%s: %s", job, result.verdict)
     if resume is not None:
-        resume.remove()
-    return result
+        resume.finish(files)
 
 
 class ExpertTraining:

@@ -105,7 +105,7 @@ def train_group(
         cells: Of the group.
         data_path: The data set's HDF5 file.
         outputs: Files to write.
-        state_directory: For the resume state, and the parameters on the way; removed at the end.
+        state_directory: For the resume state, and the parameters on the way.
         device: Where to train.
         resume_interval: Seconds between two resume states.
         make_training: Returns the training before its first step.
@@ -125,13 +125,16 @@ def train_group(
     resume = ResumeState(
         state_directory, {**identity, "keeps": outputs.parameters is not None}, resume_interval
     )
+    files = [path for path in outputs if path is not None]
+    if resume.finished(files):
+        return
     rows: list[dict[str, Any]] = []
     if (state := resume.load()) is not None:
         training.load_state_dict(state["training"])
         rows = state["rows"]
 
-    def part(step: int) -> Path:
-        return state_directory / f"parameters-{step}.h5"
+    def part(step: int) -> str:
+        return f"parameters-{step}.h5"
 
     job = f"train_group {name}"
     with Progress(job, shared.steps, "steps", state_directory, training.steps_done) as progress:
@@ -143,15 +146,17 @@ def train_group(
                 rows += [dataclasses.asdict(row) for row in training.measure()]
                 if outputs.parameters is not None:
                     checkpoint = _checkpoint(training.steps_done, training.networks)
-                    write_checkpoint(part(training.steps_done), checkpoint, identity)
+                    with resume.parts.new(part(training.steps_done)) as path:
+                        write_checkpoint(path, checkpoint, identity)
             if resume.due():
                 resume.save({"training": training.state_dict(), "rows": rows})
             progress.advance(steps)
     if outputs.parameters is not None:
         measured = range(shared.measure_every, shared.steps + 1, shared.measure_every)
-        merge_checkpoints(outputs.parameters, map(part, measured), identity, attributes)
+        parts = map(resume.parts.path, map(part, measured))
+        merge_checkpoints(outputs.parameters, parts, identity, attributes)
     storage.write(outputs.measurement, storage.GENERALIZATION, _columns(rows), identity, attributes)
-    resume.remove()
+    resume.finish(files)
 
 
 def _whole(steps: int, cell: CellSpec) -> int:

@@ -82,7 +82,11 @@ def measure_run(
         )
         resume = None
         if state_directory is not None:
-            resume = ResumeState(state_directory, identity, resume_interval)
+            # What runs is the objective's file as it is now, not as it was when all was planned.
+            settled = {**identity, "objective": objectives.digest(described.objective_file)}
+            resume = ResumeState(state_directory, settled, resume_interval)
+            if resume.finished([Path(measurement_path)]):
+                return
         measured = _resumed(resume)
         job = f"measure_run {metric} {run.run_id}"
         with Progress(job, len(steps), "checkpoints", state_directory, len(measured)) as progress:
@@ -102,7 +106,7 @@ def measure_run(
     diverged = {name: trained[name] for name in DIVERGENCE if name in trained}
     storage.write(measurement_path, table, arrays, identity, diverged)
     if resume is not None:
-        resume.remove()
+        resume.finish([Path(measurement_path)])
 
 
 def _resumed(resume: ResumeState | None) -> list[storage.Arrays]:

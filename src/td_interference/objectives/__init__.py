@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from td_interference.errors import UserError
+from td_interference.files import sha256
 from td_interference.grid import RunSpec
 from td_interference.objectives import own
 
@@ -46,6 +47,23 @@ def load(name: str, file: str | None = None) -> type:
     if name not in OBJECTIVES:
         raise KeyError(name)
     return importlib.import_module(f"{__name__}.{name}").Objective
+
+
+def digest(file: str | None) -> str | None:
+    """Return the SHA-256 digest of an objective's file: what it computes, whatever its name.
+
+    Args:
+        file: Of the user's own objective; None for one of the package, which its name identifies.
+
+    Raises:
+        UserError: If it cannot be read.
+    """
+    if file is None:
+        return None
+    try:
+        return sha256(file)
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read ({error.strerror})") from None
 
 
 def check_own(file: str) -> None:

@@ -1,0 +1,30 @@
+"""Rule ``count``: count slowly; ``begun.txt`` lists the processes that did, and from where."""
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from td_interference.files import write_text
+from td_interference.jobs import job
+from td_interference.resume import ResumeState
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+outputs, wanted = [Path(snakemake.output[0])], int(snakemake.params.number)
+with job(snakemake.log[0]):
+    resume = ResumeState(snakemake.params.state, {"wanted": wanted}, 0.2)
+    if not resume.finished(outputs):
+        number = (resume.load() or {"number": 0})["number"]
+        with Path("begun.txt").open("a") as file:
+            file.write(f"{os.getpid()} {number}\n")
+        while number < wanted or Path("hold").exists():
+            time.sleep(0.05)
+            number += 1
+            if resume.due():
+                resume.save({"number": number})
+        write_text(outputs[0], f"{number}\n")
+        resume.finish(outputs)
+        while Path("linger").exists():  # the outputs are there, and Snakemake does not know
+            time.sleep(0.05)
