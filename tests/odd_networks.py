@@ -165,6 +165,18 @@ class Counting(nn.Module):
         return self.fc(x)
 
 
+class WarmingUp(nn.Module):
+    """A layer with a rule of nobody's, whose output grows from call to call."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight, self.calls = nn.Parameter(torch.ones(4)), 0
+
+    def forward(self, x):
+        self.calls += 1
+        return self.calls * self.weight * x
+
+
 class KeepsGraph(nn.Module):
     """Features kept with their graph, and a running mean that the outputs depend on."""
 
@@ -388,9 +400,15 @@ WORKS = {
     "transposed input": lambda: (net(), normal(6, N).T),
     "input with a graph": lambda: (net(), X().requires_grad_() * 2),
     "casts its output to double": lambda: (
-        of(lambda net, x: net.fc(x).tanh().double(), fc=linear()).float(),
-        X(dtype=torch.float32),
+        nn.Sequential(
+            nn.Linear(200, 300, bias=False),
+            nn.Tanh(),
+            nn.Linear(300, 3),
+            Of(lambda net, x: x.double()),
+        ),
+        normal(N, 200, dtype=torch.float32),
     ),
+    "a layer that counts": lambda: (net(lambda net, h: net.w(h), w=WarmingUp()), X()),
     "casts its output to single": lambda: (
         of(lambda net, x: net.fc(x).tanh().float(), fc=linear()),
         X(),
