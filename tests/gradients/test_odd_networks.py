@@ -19,6 +19,7 @@ from td_interference.gradients import (
     squared_norms,
 )
 from td_interference.gradients.embeddings import LookedUpGradient
+from td_interference.gradients.layers import FactoredGradient
 from td_interference.gradients.values import separating_weights
 from td_interference.networks import q_network, value_network
 
@@ -317,3 +318,11 @@ def test_the_products_own_networks_can_be_vectorised(make):
     rows = torch.cat([g.flatten(1) for g in gradient.values()], 1)
     found = gram(per_sample_gradients(network, frames.float(), lambda q: q.max(1).values))
     torch.testing.assert_close(found, rows @ rows.T, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("case", ["casts its output to double", "casts its output to single"])
+def test_casts_do_not_lead_to_the_slow_path(case, monkeypatch):
+    network, inputs = WORKS[case]()
+    monkeypatch.setattr("td_interference.gradients.per_sample.one_by_one", None)
+    layers = per_sample_gradients(network, inputs, value).layers.values()
+    assert all(isinstance(layer, FactoredGradient) for layer in layers)
