@@ -172,7 +172,11 @@ def test_a_run_of_several_experiments_keeps_the_checkpoints_of_all():
 
 def test_own_objectives_join_the_experiments_that_compare_objectives(tmp_path):
     file = tmp_path / "half_way.py"
-    file.write_text("raise SystemExit('planning must not run it')")
+    file.write_text(
+        "from td_interference.objectives.q_base import QLearningObjective\n\n"
+        "raise SystemExit('planning must not run it')\n\n"
+        "class Objective(QLearningObjective):\n    pass\n"
+    )
     user = {"scale": "smoke", "device": "auto", "own_objectives": [str(file)]}
     plan = make_plan(user, WORKFLOW)
     own = {run_id for run_id in plan.runs if "half_way" in run_id}

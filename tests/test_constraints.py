@@ -13,13 +13,14 @@ from tree import ROOT
 
 from td_interference import metrics
 from td_interference.agents.control import ControlTraining
-from td_interference.agents.control_settings import ControlSettings
+from td_interference.agents.control_settings import ControlSettings, window_name
 from td_interference.agents.settings import ExpertSettings
 from td_interference.agents.train_expert import ExpertTraining
 from td_interference.datasets.prepare import prepare_dataset
 from td_interference.digits import digits
 from td_interference.errors import UserError
 from td_interference.generalization.group_job import make_training
+from td_interference.kept_files import Parts
 from td_interference.metrics.subject import Subject
 from td_interference.planning import make_plan
 from td_interference.replay import Replay
@@ -209,7 +210,10 @@ def test_own_objectives_keep_their_runs_apart(tmp_path, monkeypatch, files, said
     monkeypatch.chdir(tmp_path)
     for file in files:
         (tmp_path / file).parent.mkdir(exist_ok=True)
-        (tmp_path / file).touch()
+        (tmp_path / file).write_text(
+            "from td_interference.objectives.q_base import QLearningObjective\n\n\n"
+            "class Objective(QLearningObjective):\n    pass\n"
+        )
     with pytest.raises(UserError) as error:
         make_plan({"scale": "smoke", "own_objectives": files}, WORKFLOW)
     assert said in str(error.value)
@@ -249,7 +253,7 @@ def test_digits_tell_numbers_apart(value):
 # From here on: what is accepted can be run. Tiny settings around the boundaries of the rules.
 
 few = settings(
-    max_examples=25,
+    max_examples=15,
     derandomize=True,
     database=None,
     deadline=None,
@@ -313,12 +317,12 @@ def test_control_that_is_accepted_learns_and_keeps_a_window(tmp_path_factory, ch
     )
     if spec is None:
         return
-    parts = tmp_path_factory.mktemp("control")
+    parts = Parts(tmp_path_factory.mktemp("control"))
     training = ControlTraining(spec, parts, "cpu", 1)
     while training.agent_step < spec.random_fill + spec.steps:
         training.step()
     assert training.update_step == spec.updates >= 1
-    assert len(Replay.load(parts / f"window-{checkpoint}.h5")) >= 1
+    assert len(Replay.load(parts.at(window_name(checkpoint)))) >= 1
 
 
 @pytest.fixture(scope="module")
