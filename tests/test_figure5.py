@@ -115,6 +115,26 @@ def test_a_damaged_replay_stops_its_job_with_one_line_and_loses_nothing(project,
         shutil.copy2(tmp_path / measurement.name, measurement)
 
 
+def test_a_table_of_other_statistics_is_not_drawn(project, tmp_path):
+    """Moved without what Snakemake knows of it."""
+    directory = copy_tree(tmp_path)
+    table = Path("results/smoke/tables/stiffness_by_lambda.parquet")
+    for name in [*(project / "results" / "smoke").glob("metrics/*/*.h5"), project / table]:
+        place = directory / name.relative_to(project)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(name, place)
+    target = "results/smoke/figures/fig5.pdf"
+    over = ["--config", "scale=smoke", "statistics={confidence: 0.5}"]
+    only = ["--allowed-rules", "make_figure"]
+    done = call(["snakemake", target, "--cores", "1", *only, *over], directory)
+    said = done.stdout + done.stderr
+    assert done.returncode != 0 and "Traceback" not in said
+    assert (
+        f"error: {table}: is of the table stiffness_by_lambda (statistics.confidence 0.95)" in said
+    )
+    assert "but the table stiffness_by_lambda (statistics.confidence 0.5) is needed here" in said
+
+
 @pytest.fixture
 def moved(project, tmp_path):
     """The results alone in another clone, without what Snakemake knows of them; no table."""

@@ -1,6 +1,7 @@
 """Exchanged, renamed and moved files: a reader refuses what is not of what it wants, in a line."""
 
 import dataclasses
+import re
 import shutil
 from dataclasses import asdict
 
@@ -393,6 +394,23 @@ def test_groups_and_studies_are_told_apart(tmp_path):
     for wanted in (identity.of_study(other, "c0de"), identity.of_study(study, "edited")):
         read = storage.RANDOM_NETWORKS, wanted
         refusal(lambda read=read: storage.read(path, *read), path, "the random networks mlp-h32")
+
+
+@pytest.mark.parametrize(
+    ("found", "differs"),
+    [
+        ({"settings": {"window": 4, "new": 1}}, "settings.new 1"),  # of a version with more
+        ({"settings": {}}, "settings.window not told"),
+        ({"settings": 4}, "settings 4"),
+        ({}, "settings not told"),
+        ([], "settings not told"),
+    ],
+)
+def test_settings_agree_as_a_whole(found, differs):
+    wanted = {"name": "it", "settings": {"window": 4}}
+    identity.check("x.h5", {**wanted, "made_from": {"other": "1"}, "more": 1}, wanted)
+    with pytest.raises(UserError, match=re.escape(f"({differs}), but it (")):
+        identity.check("x.h5", found, wanted)
 
 
 def test_a_file_that_does_not_tell_is_refused(tmp_path):

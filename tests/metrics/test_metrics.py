@@ -260,7 +260,7 @@ def test_a_killed_measurement_goes_on_at_the_next_checkpoint(
             tmp_path / name,
             wanted=identities.of_run(spec),
             device=torch.device("cpu"),
-            state_directory=tmp_path / "state",
+            state_directory=tmp_path / f"state of {name}",
             resume_interval=0,
         )
         return (tmp_path / name).read_bytes()
