@@ -189,7 +189,8 @@ def test_a_data_set_that_is_no_npz_is_told_by_its_looks(tmp_path, name):
 
 def test_the_projects_own_files_are_told_from_each_other(tmp_path, replay_path):
     table = tmp_path / "t.parquet"
-    write_table(pl.DataFrame({"mean": [1.0, 2.0], "game": ["a", "b"]}), table, tmp_path / "t.csv")
+    rows = pl.DataFrame({"mean": [1.0, 2.0], "game": ["a", "b"]})
+    write_table(rows, table, tmp_path / "t.csv", {"table": "t"})
     assert "is a table (Parquet) of td-interference, not an HDF5 file" in line_of(
         Replay.load, table
     )

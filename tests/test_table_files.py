@@ -135,13 +135,12 @@ def test_every_truncation_is_refused(path):
 
 def resealed(content):
     """Seal changed content again, as whoever changed it on purpose could; None without a seal."""
-    key = table_files.PARQUET_SEAL.encode()
-    place = content.find(key)
-    if place < 0:
+    seal = table_files._SEAL.search(content)
+    if seal is None:
         return None
-    start = place + len(key) + 2
-    content[start : start + 64] = b"0" * 64
-    content[start : start + 64] = hashlib.sha256(content).hexdigest().encode()
+    start, end = seal.span(1)
+    content[start:end] = b"0" * 64
+    content[start:end] = hashlib.sha256(content).hexdigest().encode()
     return content
 
 
@@ -165,7 +164,7 @@ def test_changed_bytes_under_a_right_seal_end_in_a_line(path, capfd):
 
 
 def test_a_table_of_other_columns_ends_a_figure_in_a_line(path, tmp_path):
-    write_table(TABLE.rename({"offset": "something"}), path, tmp_path / "t.csv")
+    write_table(TABLE.rename({"offset": "something"}), path, tmp_path / "t.csv", IDENTITY)
     figure = figures.entry("fig5")
     with pytest.raises(UserError, match=r"t\.parquet: fig5 cannot be drawn of this"):
         make_figure(

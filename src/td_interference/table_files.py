@@ -70,7 +70,7 @@ def read_table(path: Path | str, wanted: Identity | None = None) -> pl.DataFrame
     try:
         with _without_stderr():
             said = pl.read_parquet_metadata(io.BytesIO(content))[PARQUET_SEAL].partition(" ")[2]
-            found, table = json.loads(said), pl.read_parquet(io.BytesIO(content))
+            found, table = dict(json.loads(said)), pl.read_parquet(io.BytesIO(content))
     except (Exception, pl.exceptions.PanicException) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
