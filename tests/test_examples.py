@@ -33,6 +33,7 @@ NOT_RUN = {
 # Placeholders, and what the test puts in their place.
 INSTEAD = {
     "td-interference inspect FILE": "td-interference inspect replay.h5",
+    "td-interference measure": "td-interference measure --help",
     "td-interference measure stiffness --checkpoints … --replay … --output …": (
         "td-interference measure stiffness --checkpoints run/outputs/checkpoints.h5 "
         "--replay replay.h5 --output stiffness.h5 --scale smoke"
