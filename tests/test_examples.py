@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import stages
 import torch
 import yaml
 from examples import PROFILES, all_examples, in_document
@@ -15,9 +16,9 @@ from projects import call
 from tree import ROOT, copy_tree
 
 from td_interference import storage
+from td_interference.config import merge, read_yaml
 from td_interference.networks import initialise, q_network
 from td_interference.planning import make_plan
-from td_interference.training import train
 
 # What no test can run, each with its reason.
 NOT_RUN = {
@@ -31,10 +32,16 @@ NOT_RUN = {
 }
 # Placeholders, and what the test puts in their place.
 INSTEAD = {
-    "td-interference inspect FILE": "td-interference inspect D.h5",
+    "td-interference inspect FILE": "td-interference inspect replay.h5",
+    "td-interference measure": "td-interference measure --help",
     "td-interference measure stiffness --checkpoints … --replay … --output …": (
-        "td-interference measure stiffness --checkpoints run/checkpoints.h5 --replay D.h5 "
-        "--output stiffness.h5 --scale smoke"
+        "td-interference measure stiffness --checkpoints run/outputs/checkpoints.h5 "
+        "--replay replay.h5 --output stiffness.h5 --scale smoke"
+    ),
+    "snakemake --cores 8 results/fig5-targets.pdf results/fig11-targets.pdf "
+    "results/fig13-targets.pdf": (  # of the experiment in the block before
+        "snakemake --cores 8 results/fig5-targets.pdf results/fig11-targets.pdf "
+        "results/fig13-targets.pdf --configfile config.yaml targets.yaml"
     ),
     "snakemake --forcerun train_run …": (
         "snakemake --forcerun train_run -- results/fig5.pdf"  # the option takes any number of names
@@ -54,18 +61,9 @@ def place(tmp_path_factory):
     """A copy of the tracked files, with what the examples name of the reader's own."""
     folder = copy_tree(tmp_path_factory.mktemp("examples"))
     path = folder / "results/laptop/replay/ms_pacman-seed0.h5"
-    attributes = {"game": "ms_pacman", "seed": 0, "settings": {"epsilon": 0.05}}
-    storage.write(path, storage.REPLAY, replay_arrays(np.full(4, 120)), attributes)
-    shutil.copy2(path, folder / "D.h5")
-    train(
-        run_spec(),
-        folder / "D.h5",
-        folder / "run" / "checkpoints.h5",
-        folder / "run" / "learning_curve.csv",
-        folder / "state",
-        device=torch.device("cpu"),
-        resume_interval=60.0,
-    )
+    storage.write(path, storage.REPLAY, replay_arrays(np.full(4, 120)), stages.REPLAY_IDENTITY)
+    shutil.copy2(path, folder / "replay.h5")
+    stages.run(run_spec(), folder, folder / "run", 60.0)
     generator = np.random.default_rng(0)
     arrays = {
         f"x_{part}": generator.integers(0, 256, (n, 3, 32, 32), dtype=np.uint8)
@@ -74,9 +72,8 @@ def place(tmp_path_factory):
     for name in ("mine", "cifar10"):
         np.savez(folder / f"{name}.npz", **arrays)
     (folder / "theirs.yaml").write_text("scale: smoke\n")
-    (folder / "half_way.py").write_text(
-        next(each.content for each in EXAMPLES if "class Objective(" in each.content)
-    )
+    for name, mark in (("half_way.py", "class Objective("), ("targets.yaml", "  targets:\n")):
+        (folder / name).write_text(next(each.content for each in EXAMPLES if mark in each.content))
     return folder
 
 
@@ -104,6 +101,8 @@ def test_command(example, place):
         done = run_make(arguments, place)
     elif program == "snakemake":
         done = run_snakemake(arguments, place)
+    elif program == "python" and arguments[:2] == ["-m", "pytest"]:
+        done = call([program, *arguments, "--collect-only"], ROOT)
     elif program == "td-interference":
         done = call([program, *arguments], place)
     else:
@@ -130,7 +129,7 @@ def test_configuration(example, place, monkeypatch):
     schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
     monkeypatch.chdir(place)
     if set(block) <= set(schema["properties"]):
-        make_plan({"scale": "smoke", "device": "cpu", **block}, Path("workflow"))
+        make_plan(merge(read_yaml(Path("config.yaml")), block), Path("workflow"))
         return
     assert "set-resources" in block, f"{example.place}: neither a configuration nor of a profile"
     folder = place / "profile_of_an_example"
@@ -155,8 +154,9 @@ def test_python(example, place, monkeypatch):
     generator = torch.Generator().manual_seed(0)
     names = {
         "network": initialise(q_network(9, 2), generator),
-        "observations": torch.randint(256, (5, 4, 84, 84), generator=generator),
+        "value": lambda outputs: outputs.amax(dim=1),
     }
+    names["inputs"] = names["observations"] = torch.rand(5, 4, 84, 84, generator=generator)
     exec(compile(example.content, example.place, "exec"), names)
 
 
