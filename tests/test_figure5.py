@@ -172,6 +172,37 @@ def test_exchanged_and_moved_results_are_refused(moved, others, over, words):
     assert not (moved / table).exists()
 
 
+def test_a_damaged_table_takes_no_published_figure_and_deletions_are_seen_each_time(project):
+    """Snakemake removes what a job is to make anew; what is published it does not touch yet."""
+    table = project / "results/smoke/tables/stiffness_by_lambda.parquet"
+    published = {path: path.read_bytes() for path in project.glob("results/fig5.*")}
+    drawn = sorted(project.glob("results/smoke/figures/fig5.*"))
+    assert len(published) == len(drawn) == 3
+    good, status = table.read_bytes(), table.stat()
+    table.write_bytes(good[:1000] + bytes([good[1000] ^ 1]) + good[1001:])
+    again = ["snakemake", "results/fig5.pdf", "--cores", "1", "--config", "scale=smoke"]
+    done = call(again, project)
+    said = done.stdout + done.stderr
+    assert done.returncode != 0 and "Traceback" not in said
+    assert re.search(r"^error: .*stiffness_by_lambda\.parquet: ", said, flags=re.MULTILINE)
+    assert not any(path.exists() for path in drawn)
+    assert all(path.read_bytes() == content for path, content in published.items())
+    table.write_bytes(good)
+    os.utime(table, ns=(status.st_atime_ns, status.st_mtime_ns))
+    for _ in range(2):  # the first time they were removed by Snakemake
+        assert planned(project) == {"make_figure": 1, "publish": 1}
+        done = call(again, project)
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+        assert all(path.read_bytes() == content for path, content in published.items())
+        for path in drawn:
+            path.unlink()
+    assert planned(project) == {"make_figure": 1, "publish": 1}
+    call(again, project)
+    assert planned(project) == {"publish": 1}  # once more, see the rule
+    call(again, project)
+    assert planned(project) == {}
+
+
 _started: list[subprocess.Popen] = []
 
 

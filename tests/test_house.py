@@ -125,6 +125,7 @@ LAYERS = [  # a module may import from its own layer and those above it in this 
         "ownership",
         "kept_files",
         "scheduling",
+        "interruptible",
         "seeds",
         "yaml_files",
         "digits",
@@ -182,6 +183,21 @@ def test_scripts_are_thin(path):
     text = path.read_text()
     assert len(text.splitlines()) <= 32
     assert not any(isinstance(node, ast.FunctionDef) for node in ast.walk(ast.parse(text)))
+
+
+@pytest.mark.parametrize(
+    "path", list((ROOT / "workflow" / "scripts").glob("*.py")), ids=lambda p: p.stem
+)
+def test_scripts_end_in_silence_while_they_import(path):
+    """What is slow to import comes after it."""
+    imports = [
+        alias.name if isinstance(node, ast.Import) else node.module
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+    ]
+    ours = [name for name in imports if name not in sys.stdlib_module_names]
+    assert ours[0] == "td_interference.interruptible"
 
 
 def test_hdf5_names_stay_in_storage():

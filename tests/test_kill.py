@@ -146,23 +146,62 @@ def test_sigterm_saves_a_state_and_ends(stage, inputs, whole, tmp_path) -> None:
     assert digests(tmp_path / "outputs") == whole(stage).digests
 
 
-def test_a_job_that_saves_nothing_leaves_all_the_same(tmp_path: Path) -> None:
-    """Where no loop looks at the flag, the alarm ends the job, without a traceback."""
-    program = """
+ENDLESS = """
 import sys, time
+from pathlib import Path
 from td_interference import jobs, preemption
-preemption.GRACE = 1
-with jobs.job(sys.argv[1]):
+from td_interference.resume import ResumeState
+preemption.GRACE = 2
+saves = sys.argv[2] == "saves"
+with jobs.job(sys.argv[1] + "/job.log"):
+    resume = ResumeState(sys.argv[1] + "/state", {}, 1e9)
+    resume.load()
     print("ready", flush=True)
-    time.sleep(60)
+    while True:
+        time.sleep(1)
+        if saves and resume.due():
+            resume.save({"all": "that was done"})
 """
-    command = [sys.executable, "-c", program, str(tmp_path / "job.log")]
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("saves", ["saves", "saves nothing"])
+def test_signals_that_come_again_and_again_end_a_job(tmp_path: Path, sent, saves) -> None:
+    """With a state where one can be saved in time; by the alarm, without a traceback, where not."""
+    command = [sys.executable, "-c", ENDLESS, str(tmp_path), saves]
     job = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert job.stdout is not None and job.stdout.readline() == "ready\n"
-    job.send_signal(signal.SIGTERM)
-    _, said = job.communicate(timeout=20)
-    assert job.returncode == preemption.EXIT_CODE
-    assert "could not save" in said and "Traceback" not in said
+    end = time.monotonic() + 30
+    while job.poll() is None and time.monotonic() < end:
+        job.send_signal(sent)
+        time.sleep(0.3)
+    job.kill()
+    _, said = job.communicate()
+    assert job.returncode == 128 + sent
+    assert "Traceback" not in said and f"ended by {sent.name}: " in said
+    assert ("could not save" in said) == (saves == "saves nothing")
+    assert len(saved(tmp_path)) == (saves == "saves")
+
+
+def test_ctrl_c_while_a_script_imports_ends_it_in_silence(tmp_path: Path) -> None:
+    code = "import time, td_interference.interruptible; print('ready', flush=True); time.sleep(60)"
+    command = [sys.executable, "-c", code]
+    script = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert script.stdout is not None and script.stdout.readline() == "ready\n"
+    script.send_signal(signal.SIGINT)
+    _, said = script.communicate(timeout=30)
+    assert script.returncode == -signal.SIGINT and said == ""
+
+
+def test_a_signal_that_is_ignored_stays_ignored(tmp_path: Path) -> None:
+    """As `nohup` and shells in the background ask for."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with preemption.listening():
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not preemption.requested()
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_damaged_state_costs_one_interval(inputs: Path, tmp_path: Path) -> None:

@@ -49,6 +49,15 @@ def release(tmp_path):
 
 
 @pytest.fixture
+def signals():
+    """Put back what a process that was to end ignores."""
+    before = {number: signal.getsignal(number) for number in preemption.SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
 def no_locks(monkeypatch):
     """A file system without locks."""
 
@@ -105,6 +114,7 @@ def test_a_directory_that_was_removed_is_owned_anew(tmp_path, hold):
     assert own(tmp_path / "job").holds
 
 
+@pytest.mark.usefixtures("signals")
 def test_a_process_that_waits_can_be_ended(tmp_path, hold):
     hold()
     with pytest.raises(preemption.Preempted) as left, preemption.listening():

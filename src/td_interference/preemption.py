@@ -40,7 +40,7 @@ class Preempted(SystemExit):
 
 @contextmanager
 def listening() -> Iterator[None]:
-    """Within the block, end the process soon after one of `SIGNALS`.
+    """Within the block, end the process soon after one of `SIGNALS`, and then ignore them.
 
     A signal that the process was started to ignore (`nohup`) stays ignored. Must be entered by the
     main thread, as Python's signal handlers are.
@@ -64,9 +64,11 @@ def listening() -> Iterator[None]:
         yield
     finally:
         signal.alarm(0)
-        _requested = None
         for number, handler in before.items():
-            signal.signal(number, handler)
+            # A process that ends anyway ends as it would, whatever comes meanwhile.
+            ending = _requested is not None and number in SIGNALS
+            signal.signal(number, signal.SIG_IGN if ending else handler)
+        _requested = None
 
 
 def requested() -> bool:

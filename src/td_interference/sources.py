@@ -34,6 +34,7 @@ PLUMBING = {
     "resume.py": "how a job goes on, with the same bits",
     "kept_files.py": "how a job goes on, with the same bits",
     "ownership.py": "which process does a job",
+    "interruptible.py": "how a job ends early",
     "divergence.py": "marks a run that failed; the mark is in its file",
     "config.py": "settings reach a result through its parameters",
     "planning.py": "settings reach a result through its parameters",

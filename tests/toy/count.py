@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import td_interference.interruptible  # noqa: F401
 from td_interference.files import write_text
 from td_interference.jobs import job
 from td_interference.resume import ResumeState

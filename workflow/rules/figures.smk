@@ -31,8 +31,8 @@ rule make_figure:
 
 # A user asks for results/fig5.pdf; it is the figure of the scale the configuration names. `chain` is
 # everything the figure came from, and `missing` what of it was deleted: Snakemake by itself would not
-# mind a deleted intermediate of an existing figure. (What is recorded is what was missing, so the
-# first call after such a repair copies the three files once more.)
+# mind a deleted intermediate of an existing figure. (What is recorded is what was missing and when, so
+# the first call after such a repair copies the three files once more.)
 rule publish:
     input:
         pdf=expand("results/{scale}/figures/{{figure}}.pdf", scale=PLAN.scale),

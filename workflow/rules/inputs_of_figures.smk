@@ -2,7 +2,7 @@
 
 import time
 
-THIS_CALL = time.time_ns()
+THIS_CALL = time.time_ns()  # when; see missing_intermediates
 
 
 def measured_runs(table):

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import td_interference.interruptible  # noqa: F401
 from td_interference.collect import collect_replay
 from td_interference.device import resolve_device
 from td_interference.files import sha256

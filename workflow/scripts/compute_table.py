@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+import td_interference.interruptible  # noqa: F401
 from td_interference.jobs import job
 from td_interference.tables.reduce import compute_table
 

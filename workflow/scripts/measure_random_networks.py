@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import td_interference.interruptible  # noqa: F401
 from td_interference.jobs import job
 from td_interference.random_networks import measure_study
 from td_interference.random_studies import Study

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import td_interference.interruptible  # noqa: F401
 from td_interference.device import resolve_device
 from td_interference.identity import of_measured
 from td_interference.jobs import job

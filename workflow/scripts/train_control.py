@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import td_interference.interruptible  # noqa: F401
 from td_interference.agents.control import train_control
 from td_interference.agents.control_settings import ControlOutputs, ControlSettings
 from td_interference.device import resolve_device

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import td_interference.interruptible  # noqa: F401
 from td_interference.agents.settings import ExpertSettings
 from td_interference.agents.train_expert import THREADS, ExpertOutputs, train_expert
 from td_interference.device import resolve_device

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import td_interference.interruptible  # noqa: F401
 from td_interference.device import resolve_device
 from td_interference.generalization.group_job import GroupOutputs, train_group
 from td_interference.generalization.records import CellSpec
