@@ -11,6 +11,7 @@ import io
 import json
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -67,18 +68,37 @@ def read_table(path: Path | str, wanted: Identity | None = None) -> pl.DataFrame
         if PARQUET_SEAL.encode() not in content:
             raise refusal(path, "a table (Parquet)")
         raise UserError(f"{path}: {_DAMAGED}; {rebuild(path)}")
+    _check_apart(path, content)
     try:
         with _without_stderr():
             said = pl.read_parquet_metadata(io.BytesIO(content))[PARQUET_SEAL].partition(" ")[2]
             found, table = dict(json.loads(said)), pl.read_parquet(io.BytesIO(content))
     except (Exception, pl.exceptions.PanicException) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(
-            f"{path}: refused, not as this program writes it ({reason[:200]}); {rebuild(path)}"
-        ) from None
+        raise _refused(path, str(error) or type(error).__name__) from None
     if wanted is not None:
         check(path, found, wanted)
     return table
+
+
+def _refused(path: Path | str, reason: str) -> UserError:
+    first = reason.splitlines()[0][:200]
+    return UserError(f"{path}: refused, not as this program writes it ({first}); {rebuild(path)}")
+
+
+def _check_apart(path: Path | str, content: bytes) -> None:
+    """See that reading does not end the process, in a process that may end (a third of a second).
+
+    A forged number of values makes polars ask for more memory than there is, and what it then does
+    cannot be caught.
+
+    Raises:
+        UserError: If that process did not come to its end.
+    """
+    program = "import io, sys, polars; polars.read_parquet(io.BytesIO(sys.stdin.buffer.read()))"
+    done = subprocess.run([sys.executable, "-c", program], input=content, capture_output=True)
+    if done.returncode < 0:
+        said = done.stderr.decode(errors="replace").strip()
+        raise _refused(path, said or "polars cannot read it")
 
 
 @contextmanager
