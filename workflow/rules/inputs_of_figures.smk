@@ -118,7 +118,9 @@ def missing_intermediates(wildcards):
         figure=wildcards.figure,
         kind=["pdf", "png", "csv"],
     )
-    if not any(map(os.path.exists, own)):
+    # The log stays where Snakemake removed all three, for a job that then failed to draw them again.
+    published = f"results/{PLAN.scale}/logs/publish/{wildcards.figure}.log"
+    if not any(map(os.path.exists, [*own, published])):
         return []
     gone = [path for path in figure_chain(wildcards) + own if not os.path.exists(path)]
     return [*gone, THIS_CALL] if gone else []
