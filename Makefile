@@ -4,10 +4,11 @@
 # make generalization                 the figures of the generalization experiments (1, 2, 8, 9)
 # make all                            all figures
 # make setup                          only the environment .venv
-# make test                           lint and all tests but the next three
+# make test                           lint and all tests but those of the next four
 # make test-all                       also the tests that take minutes each
 # make test-kill                      kills every stage at random moments and compares the results
 # make test-slurm                     figure 5 on a real Slurm (Debian, root; else it is skipped)
+# make test-memory                    what every kind of job holds, against what it asks for
 # make coverage                       which lines of src the tests of `make test` never reach
 # make bench                          benchmarks
 # make audit                          known vulnerabilities of the pinned packages (online)
@@ -27,7 +28,8 @@ SNAKEMAKE = $(VENV)/bin/snakemake $@ --cores $(CORES) $(if $(SCALE),--config sca
 # in which they are collected, the longest first.
 PYTEST = $(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help atari generalization all setup test test-all test-kill test-slurm coverage bench audit
+.PHONY: help atari generalization all setup test test-all test-kill test-slurm test-memory
+.PHONY: coverage bench audit
 .PHONY: FORCE
 
 help:
@@ -43,13 +45,16 @@ test: setup
 	$(PYTEST)
 
 test-all: setup
-	$(PYTEST) -m 'not kill and not slurm'
+	$(PYTEST) -m 'not kill and not slurm and not memory'
 
 test-kill: setup
 	$(VENV)/bin/python -m pytest -m kill -s tests/test_kill.py
 
 test-slurm: setup
 	$(VENV)/bin/python -m pytest tests/slurm -m slurm -rs
+
+test-memory: setup
+	$(VENV)/bin/python -m pytest -m memory -s tests/test_memory.py
 
 coverage: setup
 	$(PYTEST) --cov --cov-report=term-missing:skip-covered

@@ -42,7 +42,7 @@ def inputs(plans, tmp_path_factory):
     return of
 
 
-@pytest.mark.slow
+@pytest.mark.memory
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("job", JOBS)
 def test_a_job_asks_for_what_it_holds(scale, job, plans, inputs, tmp_path):
