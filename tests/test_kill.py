@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from listening import SIGNALS, listen
 from stages import RUN, STAGES, digests, left_behind, make_inputs
 
 from td_interference import preemption
@@ -164,23 +165,14 @@ with jobs.job(sys.argv[1] + "/job.log"):
 """
 
 
-def listener(command: list[str], sent: signal.Signals) -> subprocess.Popen:
-    """Start a process that hears a signal, also where the tests were started to ignore it."""
-    return subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=functools.partial(signal.signal, sent, signal.SIG_DFL),
-    )
-
-
-@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("sent", SIGNALS)
 @pytest.mark.parametrize("saves", ["saves", "saves nothing"])
 def test_signals_that_come_again_and_again_end_a_job(tmp_path: Path, sent, saves) -> None:
     """With a state where one can be saved in time; by the alarm, without a traceback, where not."""
     command = [sys.executable, "-c", ENDLESS, str(tmp_path), saves]
-    job = listener(command, sent)
+    job = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=listen
+    )
     assert job.stdout is not None and job.stdout.readline() == "ready\n"
     end = time.monotonic() + 30
     while job.poll() is None and time.monotonic() < end:
@@ -197,7 +189,9 @@ def test_signals_that_come_again_and_again_end_a_job(tmp_path: Path, sent, saves
 def test_ctrl_c_while_a_script_imports_ends_it_in_silence(tmp_path: Path) -> None:
     code = "import time, td_interference.interruptible; print('ready', flush=True); time.sleep(60)"
     command = [sys.executable, "-c", code]
-    script = listener(command, signal.SIGINT)
+    script = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=listen
+    )
     assert script.stdout is not None and script.stdout.readline() == "ready\n"
     script.send_signal(signal.SIGINT)
     _, said = script.communicate(timeout=30)

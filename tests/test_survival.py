@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from listening import listen
 
 TOY = Path(__file__).parent / "toy" / "Snakefile"
 SNAKEMAKE = [str(Path(sys.executable).parent / "snakemake"), "--snakefile", str(TOY)]
@@ -31,6 +32,7 @@ class Toy:
             stdout=(self.directory / f"call-{number}.log").open("w"),
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            preexec_fn=listen,
         )
         self.calls.append(call)
         return call
