@@ -1,15 +1,14 @@
 """Runs whose learning blew up, though no loss was infinite, count as diverged in every mean."""
 
-import dataclasses
-
 import numpy as np
 import polars as pl
 import pytest
 import torch
+from identities import of_run
 from measurements import STATISTICS, smoke_plan, write_table
 from problems import run_spec
 
-from td_interference import storage
+from td_interference import identity, storage
 from td_interference.errors import UserError
 from td_interference.metrics.measuring import measure_run
 from td_interference.tables.reduce import compute_table, overflowed
@@ -92,12 +91,14 @@ def measured(replay_path, tmp_path_factory):
         own = directory / run.run_id
         if not own.exists():
             outputs = own / "c.h5", own / "curve.csv", own / "state"
-            train(run, replay_path, *outputs, device=CPU, resume_interval=60.0)
+            train(
+                run, replay_path, *outputs, identity=of_run(run), device=CPU, resume_interval=60.0
+            )
         assert "diverged_at" not in storage.read_attributes(own / "c.h5")
         settings = {**SETTINGS[metric], "checkpoints": "last"}
         path = own / f"{metric}.h5"
-        measure_run(metric, settings, run, replay_path, own / "c.h5", path, device=CPU)
-        return run, path
+        measure_run(metric, settings, run, replay_path, own / "c.h5", path, wanted=None, device=CPU)
+        return path
 
     return of
 
@@ -114,28 +115,27 @@ def measured(replay_path, tmp_path_factory):
 )
 def test_learning_that_blew_up_is_seen_in_what_is_measured(measured, learning_rate, metric):
     schema = storage.MEASUREMENTS[metric]
-    _, path = measured(learning_rate, metric)
+    path = measured(learning_rate, metric)
     assert overflowed(schema, storage.read(path, schema))
-    _, path = measured(1e-3, metric)
+    path = measured(1e-3, metric)
     assert not overflowed(schema, storage.read(path, schema))
 
 
 def test_such_a_run_is_counted_beside_a_good_one(measured, tmp_path):
-    _, good = measured(1e-3, "second_order")
-    run, bad = measured(1.0, "second_order")
-    items = [
-        {
-            "experiment": "second_order",
-            "metric": "second_order",
-            "checkpoints": [50],
-            "record": "RunSpec",
-            "run": dataclasses.replace(run, seed=seed).to_dict(),
-        }
-        for seed in range(2)
-    ]
+    metric = "second_order"
+    schema, items, paths = storage.MEASUREMENTS[metric], [], []
+    for seed, learning_rate in enumerate((1e-3, 1.0)):
+        run = run_spec(objective="q_learning", lambda_=None, seed=seed)  # two seeds of one run
+        wanted = identity.of_measurement(metric, SETTINGS[metric], "", of_run(run))
+        paths.append(tmp_path / f"seed{seed}.h5")
+        arrays = storage.read(measured(learning_rate, metric), schema)
+        storage.write(paths[-1], schema, arrays, wanted)
+        items.append(
+            {"experiment": metric, "metric": metric, "checkpoints": [50], "identity": wanted}
+        )
     parquet, csv = tmp_path / "t.parquet", tmp_path / "t.csv"
     name = "second_order_by_objective"
-    compute_table(name, items, [good, bad], STATISTICS, parquet, csv, "leave_out")
+    compute_table(name, items, paths, STATISTICS, parquet, csv, "leave_out")
     table = pl.read_parquet(parquet)
     assert table.select("n", "diverged").unique().rows() == [(1, 1)]
     assert table["mean"].is_finite().all() and table["low"].is_nan().all()
