@@ -30,7 +30,7 @@ tables = figure_tables.tables()
 for name in ("fig5", "fig6"):
     paths = {table: out / f"{table}.parquet" for table in figures.entry(name).tables}
     for table, path in paths.items():
-        write_table(tables[table], path, path.with_suffix(".csv"))
+        write_table(tables[table], path, path.with_suffix(".csv"), {"name": table})
     make_figure(name, paths, "smoke", 0.95, *(out / f"{name}.{k}" for k in ("pdf", "png", "csv")))
 """
 THEIRS = {
