@@ -28,7 +28,7 @@ def project(tmp_path):
     (tmp_path / ".snakemake" / "locks").mkdir(parents=True)
     for path in [tmp_path, *tmp_path.rglob("*")]:
         path.chmod(0o777)
-    for parent in [tmp_path.parent, tmp_path.parent.parent]:
+    for parent in tmp_path.parents:
         if parent.stat().st_mode & 0o1 == 0:
             parent.chmod(0o755)
     return tmp_path
