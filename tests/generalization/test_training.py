@@ -20,7 +20,7 @@ from cells import (
 from td_interference.errors import UserError
 from td_interference.generalization.learners import SeparateLearners, StackedLearners
 from td_interference.generalization.tasks import Split, make_task
-from td_interference.generalization.training import TrainingTogether, train_and_measure
+from td_interference.generalization.training import TrainingTogether
 from td_interference.gradients.reference import autograd_gradients
 from td_interference.seeds import numpy_generator, torch_generator
 
@@ -29,6 +29,14 @@ PLAIN = {
     "classification": torch.nn.functional.cross_entropy,
     "regression": torch.nn.functional.mse_loss,
 }
+
+
+def train_and_measure(cells, task, make_network):
+    """Train all runs of the cells together and yield their rows at each measured step."""
+    training = TrainingTogether(cells, task, make_network)
+    for _ in range(cells[0].steps // cells[0].measure_every):
+        training.advance(cells[0].measure_every)
+        yield training.measure()
 
 
 def values(row):

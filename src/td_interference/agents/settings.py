@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from td_interference.errors import UserError
 from td_interference.screen import FRAMESKIP, STACK
 
-ARCHITECTURES = ("data_efficient", "canonical")
-
 
 @dataclass(frozen=True)
 class ExpertSettings:

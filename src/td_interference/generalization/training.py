@@ -1,6 +1,6 @@
 """Training all runs of one or more cells together, and measuring them on the way (paper, B.1)."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -200,29 +200,6 @@ class TrainingTogether:
         return RunMeasurement.of(
             run.cell, run.seed, run.run_id, numbers, finite=finite, update_step=self.update_step
         )
-
-
-def train_and_measure(
-    cells: Sequence[CellSpec], task: Task, make_network: NetworkFactory
-) -> Iterator[list[RunMeasurement]]:
-    """Train all runs of the cells together and yield their rows at each measured step.
-
-    Args:
-        cells: Of one group; see `records.grouped`.
-        task: What to learn, on the device to learn on.
-        make_network: Returns a network on the CPU for the task's inputs, of the cells' width and
-            depth.
-
-    Yields:
-        A row for each run, in the order of cells, then seeds, every `measure_every` updates.
-
-    Raises:
-        UserError: If a cell asks for more training samples than there are.
-    """
-    training = TrainingTogether(cells, task, make_network)
-    for _ in range(cells[0].steps // cells[0].measure_every):
-        training.advance(cells[0].measure_every)
-        yield training.measure()
 
 
 def _check_sizes(cells: Sequence[CellSpec], task: Task) -> None:
