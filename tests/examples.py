@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +11,14 @@ from tree import ROOT
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PROFILES = sorted((ROOT / "workflow" / "profiles").glob("*/config.yaml"))
+COMMENTED = [
+    *(
+        ROOT / name
+        for name in ("Makefile", "config.yaml", "environment.yml", "requirements.hashes")
+    ),
+    *sorted((ROOT / "workflow" / "scales").glob("*.yaml")),
+    *PROFILES,
+]
 PROGRAMS = ("snakemake", "td-interference", "make", "python", "pip", "conda", "sbatch", "git")
 
 
@@ -17,7 +26,8 @@ class Example(NamedTuple):
     """One of them."""
 
     place: str  # file and line
-    language: str  # sh, yaml, python or text; sh of commands within a sentence as well
+    # sh, yaml, python or text; sh of commands within a sentence as well, and there `options` alone
+    language: str
     content: str
 
     @property
@@ -50,34 +60,60 @@ def in_document(path: Path) -> list[Example]:
             found += [Example(place(match.start()), "sh", each) for each in commands(match[2])]
         else:
             found.append(Example(place(match.start()), match[1], match[2]))
-    # Within sentences; blocks are blanked out, so that places stay.
+    # Blocks are blanked out, so that places stay.
     prose = block.sub(lambda match: re.sub(r"[^\n]", " ", match[0]), text)
+    assert not re.search(r"^[ \t]+```|^(?: {4}|\t)[ \t]*\S", prose, flags=re.MULTILINE), (
+        f"{name}: indented"
+    )
+    return found + in_sentences(prose, place)
+
+
+def in_sentences(prose: str, place: Callable[[int], str]) -> list[Example]:
+    """Those within backquotes; `place` says what file and line a position is in."""
+    found = []
     for match in re.finditer(r"`([^`]+)`", prose):
         inline = " ".join(match[1].split())
         if re.match(rf"(?:{'|'.join(PROGRAMS)}|source|\.) \S", inline):
             found += [Example(place(match.start()), "sh", each) for each in commands(inline)]
+        elif inline.startswith("--"):
+            found.append(Example(place(match.start()), "options", inline))
         elif re.match(r"[a-z_.]+: \S", inline) and is_setting(inline):
             found.append(Example(place(match.start()), "yaml", inline))
     return found
 
 
 def is_setting(inline: str) -> bool:
-    """Whether `key: value` is of the configuration, and not of something else."""
+    """Whether `key: value` is of the configuration, at whatever depth."""
+
+    def keys(schema: object) -> set[str]:
+        if isinstance(schema, list):
+            return set().union(*map(keys, schema))
+        if not isinstance(schema, dict):
+            return set()
+        return set(schema.get("properties", ())).union(*map(keys, schema.values()))
+
     schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
-    key = inline.partition(":")[0]
-    return key.split(".")[0] in schema["properties"]
+    return inline.partition(":")[0].split(".")[0] in keys(schema)
 
 
-def in_profile(path: Path) -> list[Example]:
-    """Commands in the comments of a profile."""
-    found = re.finditer(r"^# (snakemake .*?)(?:  .*)?$", path.read_text(), flags=re.MULTILINE)
-    return [Example(str(path.relative_to(ROOT)), "sh", each[1]) for each in found]
+def in_comments(path: Path) -> list[Example]:
+    """Commands, options and indented settings in the comments of a file."""
+    name = str(path.relative_to(ROOT))
+    text = "\n".join(re.findall(r"^# ?(.*)$", path.read_text(), flags=re.MULTILINE)) + "\n"
+    found = []
+    for match in re.finditer(rf"^(?:{'|'.join(PROGRAMS)}) .*?(?=  |$)", text, flags=re.MULTILINE):
+        found += [Example(name, "sh", each) for each in commands(match[0])]
+    for match in re.finditer(r"--\w\S* '.*?'", text):
+        found.append(Example(name, "options", match[0]))
+    for match in re.finditer(r"(?<=\n\n)(?:  .*\n)+", text):
+        found.append(Example(name, "yaml", match[0]))
+    return found + in_sentences(text, lambda position: name)
 
 
 def all_examples() -> list[Example]:
-    """Those of all documents and profiles, each command once."""
+    """Those of all documents and comments, each command once."""
     examples = [each for path in DOCUMENTS for each in in_document(path)]
-    examples += [each for path in PROFILES for each in in_profile(path)]
+    examples += [each for path in COMMENTED for each in in_comments(path)]
     once: dict[tuple[str, str], Example] = {}
     for each in examples:
         once.setdefault((each.language, each.content), each)

@@ -1,24 +1,31 @@
 """Every example of the documentation runs, as far as one can on one machine without a cluster."""
 
+import ast
+import errno
+import os
+import re
 import shlex
 import shutil
 import subprocess
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 import stages
 import torch
 import yaml
-from examples import PROFILES, all_examples, in_document
+from examples import PROFILES, all_examples, in_comments, in_document
 from problems import replay_arrays, run_spec
 from projects import call
 from tree import ROOT, copy_tree
 
 from td_interference import storage
 from td_interference.config import merge, read_yaml
+from td_interference.identity import of_table
 from td_interference.networks import initialise, q_network
 from td_interference.planning import make_plan
+from td_interference.table_files import write_table
 
 # What no test can run, each with its reason.
 NOT_RUN = {
@@ -29,6 +36,9 @@ NOT_RUN = {
     "conda env create -f environment.yml": "downloads 6 GB; a test compares the file with the lock",
     "conda activate td-interference": "of the environment that conda makes",
     "pip install --no-deps -e .": "would change the environment that the tests run in",
+    "pip install --dry-run --ignore-installed --report FILE -r requirements.lock": (
+        "asks the internet; says how requirements.hashes was made"
+    ),
 }
 # Placeholders, and what the test puts in their place.
 INSTEAD = {
@@ -116,6 +126,60 @@ def same(one, other):
     return shlex.split(one) == shlex.split(other)
 
 
+@of("options")
+def test_options(example, place):
+    """Of Snakemake, called on the profile for clusters; a name alone is of it or of ours."""
+    name, *values = shlex.split(example.content)
+    if not values:
+        helps = (["snakemake"], *(["td-interference", each] for each in ("plan", "measure")))
+        said = [call([*each, "--help"], place).stdout.split() for each in helps]
+        assert any(name in words for words in said), example.place
+        return
+    command = ["snakemake", "-n", "--profile", "workflow/profiles/slurm", name, *values]
+    done = call([*command, "--", "results/fig5.pdf"], place)
+    assert done.returncode == 0, f"{example.place}\n{(done.stdout + done.stderr)[-3000:]}"
+
+
+def test_digests_by_hand(place):
+    """As docs/integrity.md says, with the tools that it names."""
+    text = (ROOT / "docs/integrity.md").read_text()
+    head, tail, sed = (re.search(rf"`({tool} [^`]*)`", text)[1] for tool in ("head", "tail", "sed"))
+
+    def run(command, **named):
+        for name, value in named.items():
+            command = re.sub(rf"\$?\b{name}\b", value, command)
+        done = subprocess.run(command, shell=True, cwd=place, capture_output=True, check=True)
+        return done.stdout.decode().split()
+
+    assert run(tail, FILE="replay.h5")[0] in run(head, FILE="replay.h5")
+    table, identity = place / "t.parquet", of_table("t", {}, "c0de", [])
+    write_table(pl.DataFrame({"mean": [0.5]}), table, place / "t.csv", identity)
+    digest = re.search(rb"sha256:([0-9a-f]{64})", table.read_bytes())[1].decode()
+    assert run(sed, FILE=table.name, DIGEST=digest, ZEROS="0" * 64)[0] == digest
+
+
+@pytest.fixture(scope="module")
+def outputs(place):
+    """The files of the results that a plan at laptop scale would make."""
+    done = call(["snakemake", "-n", "--forceall", "all", "all_tables"], place)
+    assert done.returncode == 0, done.stderr
+    listed = re.findall(
+        r"^ +(?:output|log|benchmark): (.*)$", done.stdout + done.stderr, re.MULTILINE
+    )
+    return {path for line in listed for path in line.split(", ")}
+
+
+def test_the_files_of_the_readme_are_made(outputs):
+    (block,) = (each.content for each in EXAMPLES if each.language == "text")
+    named = [line.split("  ")[0] for line in block.splitlines()]
+    assert len(named) > 5
+    for path, *further in (each.split() for each in named):
+        for ending in ("", *further):
+            wanted = re.escape(str(Path(path).with_suffix(ending)) if ending else path)
+            wanted = wanted.replace("<run>", "[^/]+")
+            assert any(re.match(wanted, made) for made in outputs), wanted
+
+
 @of("yaml")
 def test_configuration(example, place, monkeypatch):
     """Settings of the project go through its plan, those of a profile through Snakemake."""
@@ -160,10 +224,24 @@ def test_python(example, place, monkeypatch):
     exec(compile(example.content, example.place, "exec"), names)
 
 
+def test_messages_in_the_documentation_are_said():
+    """Each part of them, between what differs, by the program or by the operating system."""
+    nodes = (
+        node
+        for path in (ROOT / "src").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+    )
+    said = [str(node.value) for node in nodes if isinstance(node, ast.Constant)]
+    said += map(os.strerror, errno.errorcode)
+    rows = re.findall(r"^\| (`.*?) \| ", (ROOT / "docs/integrity.md").read_text(), re.MULTILINE)
+    messages = [message for row in rows for message in re.findall(r"`([^`]+)`", row)]
+    assert len(messages) > 10
+    for part in (part for each in messages for part in re.split(r"…|, (?=[A-Z])", each)):
+        assert any(part in text for text in said), part
+
+
 def test_every_language_is_known():
-    assert {each.language for each in EXAMPLES} <= {"sh", "yaml", "python", "text"}
-    for language in ("sh", "yaml", "python"):
-        assert [each for each in EXAMPLES if each.language == language]
+    assert {each.language for each in EXAMPLES} == {"sh", "yaml", "python", "options", "text"}
 
 
 def test_what_is_not_run_or_replaced_is_there():
@@ -185,6 +263,7 @@ def test_new_examples_are_found(tmp_path, monkeypatch):
     path = tmp_path / "new.md"
     path.write_text(
         "Call `snakemake\n-n all`, or set `resume_interval: 5`; not `snakemake` alone, `x: 1`.\n\n"
+        "Below `expert` set `n_step: 3`, or add `--retries 5`.\n\n"
         "```sh\nmake one && mpirun \\\n  two  # three\n```\n\n```julia\n1\n```\n"
     )
     monkeypatch.setattr("examples.ROOT", tmp_path)
@@ -198,4 +277,13 @@ def test_new_examples_are_found(tmp_path, monkeypatch):
         ("julia", "1\n"),
         ("sh", "snakemake -n all"),
         ("yaml", "resume_interval: 5"),
+        ("yaml", "n_step: 3"),  # no setting where it stands, which the test of it would say
+        ("options", "--retries 5"),
     ]
+    path.write_text("# Makes x:\n# make x   all\n#\n#   a:\n#     b: 1\n#\n# - or\n#   --c 'd'\n")
+    found = [(each.language, each.content) for each in in_comments(path)]
+    assert found == [("sh", "make x"), ("options", "--c 'd'"), ("yaml", "  a:\n    b: 1\n")]
+    for indented in ("- Call\n\n      make x\n", "- Call\n  ```sh\n  make x\n  ```\n"):
+        path.write_text(indented)
+        with pytest.raises(AssertionError, match="indented"):
+            in_document(path)

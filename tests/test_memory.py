@@ -13,6 +13,7 @@ import torch
 from full_scale import write_play
 from jobs_at_scale import JOBS, needs_of, plan_of
 from peak_memory import peak_memory
+from tree import ROOT
 
 from td_interference import cluster, job_memory
 from td_interference.config import SCALES
@@ -60,6 +61,14 @@ def test_a_job_asks_for_what_it_holds(scale, job, plans, inputs, tmp_path):
     peak = float(done.stdout.split()[-1])
     print(f"\n| {scale} | {job} | {peak:.0f} | {request} |")  # the table in docs/slurm.md
     assert peak <= request <= 2.5 * peak + 500
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_the_documentation_says_what_is_asked(job, plans):
+    rows = [line.split(" | ") for line in (ROOT / "docs/slurm.md").read_text().splitlines()]
+    (row,) = (row for row in rows if row[0] == f"| `{job}`" and "/" in row[1])
+    asked = [cell.partition("/")[2].strip(" |") for cell in row[1:]]
+    assert asked == [str(needs_of(plans[scale], job).mem_mb) for scale in SCALES]
 
 
 @pytest.mark.parametrize("n_transitions", [9000, 18_000])
