@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 import textwrap
+import warnings
 
 import pytest
 
@@ -63,6 +64,7 @@ def test_a_good_one_is_taken_everywhere(own, tmp_path):
         (GOOD.replace("(self, index)", "(index)"), ":12, in Objective.target:"),
         (GOOD.replace("(self, index)", "(self, index, outputs)"), ":12, in Objective.target:"),
         (GOOD.replace("(self, index)", "(self, index, *, x)"), ":12, in Objective.target:"),
+        ("# coding: nothing\n" + GOOD, ": not Python (unknown encoding: nothing)"),
     ],
 )
 def test_the_plan_finds_what_reading_finds(tmp_path, text, said):
@@ -81,10 +83,31 @@ def test_the_plan_finds_what_reading_finds(tmp_path, text, said):
         "from elsewhere import Mine as Objective",
         "from elsewhere import *",
         "try:\n    from a import Objective\nexcept ImportError:\n    Objective = None",
+        GOOD + "\nPATTERN = '\\d'",
     ],
 )
 def test_the_plan_refuses_nothing_that_may_be_good(tmp_path, text):
-    objectives.check_own(written(tmp_path, text))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        objectives.check_own(written(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        GOOD.replace("import torch", "from __future__ import annotations\n\nimport dataclasses")
+        + "\n\n@dataclasses.dataclass\nclass Scale:\n    by: float = 1.0",
+        GOOD
+        + """
+    @staticmethod
+    def prediction(outputs, index):
+        return outputs[:, 0]
+""",
+        GOOD.replace("    def target", "    @torch.no_grad()\n    def target"),
+    ],
+)
+def test_ordinary_python_is_taken(own, text):
+    own(text).advance()
 
 
 @pytest.mark.parametrize(
@@ -102,6 +125,12 @@ def test_the_plan_refuses_nothing_that_may_be_good(tmp_path, text):
         (GOOD.replace("def target(self, index)", "def target(self)"), ":12, in Objective.target:"),
         (GOOD.replace(BODY, "        return 1 / 0"), ":13, in Objective.target: ZeroDivisionError"),
         (GOOD.replace(BODY, "        return self.absent"), ":13, in Objective.target: Attribute"),
+        (GOOD.replace(BODY, "        assert index is None"), "target: AssertionError; mend your"),
+        (GOOD.replace(BODY, "        raise SystemExit(0)"), "target: SystemExit: 0; mend your"),
+        (
+            GOOD.replace(BODY, "        raise Odd") + "\nclass Odd(Exception):\n    __str__ = None",
+            "target: Odd: it cannot say what; mend your",
+        ),
         (GOOD.replace(BODY, "        pass"), ":12, in Objective.target: returns NoneType"),
         (GOOD.replace(BODY, BODY + "[:, None]"), "in Objective.target: returns the shape [125, 1]"),
         (GOOD.replace(BODY, BODY + ".mean()"), "in Objective.target: returns the shape []"),
@@ -163,6 +192,27 @@ def test_what_fails_later_has_a_line_and_no_defect(own, tmp_path, capsys, caplog
     place = f"{tmp_path / 'mine.py'}:19, in Objective.later: ValueError: after a while"
     assert f"error: {place}" in said
     assert "defect" not in said + caplog.text and "Traceback" not in said + caplog.text
+
+
+def ended_by(trainer, log):
+    """The exit code of a job that trains, and its log."""
+    with pytest.raises(SystemExit) as ended, job(str(log)):
+        for _ in range(5):
+            trainer.advance()
+    return ended.value.code, log.read_text()
+
+
+def test_an_objective_that_leaves_has_failed(own, tmp_path):
+    trainer = own(LATER.replace('raise ValueError("after a while")', "raise SystemExit(0)"))
+    code, said = ended_by(trainer, tmp_path / "job.log")
+    assert code == 1 and "in Objective.later: SystemExit: 0; mend your objective there" in said
+
+
+def test_a_signal_during_an_objective_is_not_its_mistake(own, tmp_path):
+    raise_ = "from td_interference import preemption as p; raise p.Preempted(p.SIGNALS[0])"
+    trainer = own(LATER.replace('raise ValueError("after a while")', raise_))
+    code, said = ended_by(trainer, tmp_path / "job.log")
+    assert code == 128 + 15 and "mend" not in said
 
 
 def test_a_shape_that_changes_later_is_not_spread_over_the_minibatch(own):

@@ -1,6 +1,7 @@
 """What files look like, and that nobody is told to delete what this program did not make."""
 
 import gzip
+import hashlib
 import io
 import json
 import os
@@ -39,11 +40,27 @@ def d4rl(path):
             file[name] = np.zeros((4, 2))
 
 
-def minari(path):
-    with h5py.File(path, "w") as file:
+def minari(path, **options):
+    with h5py.File(path, "w", **options) as file:
         for episode in ("episode_0", "episode_1"):
             for name in ("observations", "actions", "rewards", "terminations", "truncations"):
                 file[f"{episode}/{name}"] = np.zeros((4, 2))
+
+
+def newest_minari(path):
+    """Of the newest format of HDF5, where nothing parts a name from the number that follows it."""
+    minari(path, libver="latest", track_order=True)
+
+
+def far_hdf5(path):
+    with h5py.File(path, "w", userblock_size=8192) as file:
+        file["x"] = np.zeros(3)
+
+
+def tar_of_hdf5(path):
+    d4rl(path.with_suffix(".hdf5"))
+    with tarfile.open(path, "w") as archive:
+        archive.add(path.with_suffix(".hdf5"))
 
 
 def keras(path):
@@ -75,6 +92,12 @@ def torchscript(path):
     torch.jit.save(torch.jit.script(torch.nn.Linear(2, 1)), path)
 
 
+def odd_npz(path):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("a\nb\x1b[31m", "x" * 60_000):
+            archive.writestr(f"{name}.npy", b"")
+
+
 def keras_zip(path):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("model.weights.h5", b"")
@@ -94,6 +117,8 @@ FOREIGN = {
     ),
     "script.pt": (torchscript, "a network in TorchScript"),
     "r18.safetensors": (lambda path: save_file(WEIGHTS, path), "safetensors weights (2 tensors)"),
+    "gif.safetensors": (bytes_(b"GIF89a" + bytes(30)), "a GIF picture"),
+    "odd.npz": (odd_npz, "an .npz file of numpy (a b\\x1b[31m, " + 40 * "x" + ")"),
     "cifar10.npz": (
         lambda path: np.savez(path, x_train=np.zeros(3), y_train=np.zeros(3)),
         "an .npz file of numpy (x_train, y_train)",
@@ -101,6 +126,10 @@ FOREIGN = {
     "a.npy": (lambda path: np.save(path, np.zeros(3)), "an .npy file of numpy"),
     "hopper.hdf5": (d4rl, "a d4rl data set"),
     "main_data.hdf5": (minari, "a Minari data set"),
+    "newest.hdf5": (newest_minari, "a Minari data set"),
+    "far.h5": (far_hdf5, "HDF5 without a seal"),
+    "hdf5.tar": (tar_of_hdf5, "a tar archive"),
+    "PKU.txt": (bytes_(b"PKU is a university"), "plain text"),
     "keras.h5": (keras, "a Keras model"),
     "a.keras": (keras_zip, "a Keras model"),
     "other.h5": (plain_hdf5, "HDF5 without a seal"),
@@ -154,8 +183,13 @@ def test_at_the_place_of_a_result_it_is_moved_and_not_removed(tmp_path):
     d4rl(path)
     line = line_of(Replay.load, path)
     assert "rm " not in line and f"mv results/smoke/replay/{path.name} " in line
-    path.write_bytes(b"\0\1" * 4000)  # what nobody recognises may be rebuilt
-    assert "rebuild it" in line_of(Replay.load, path) and "rm -r" in line_of(Replay.load, path)
+    for content in (b"\0\1" * 4000, b"", b"td-interferencf file 1"):  # nobody knows whose it is
+        path.write_bytes(content)
+        line = line_of(Replay.load, path)
+        assert "rm " not in line and f"mv results/smoke/replay/{path.name} " in line
+    write_table(pl.DataFrame({"a": [1]}), path, tmp_path / "t.csv", {"table": "t"})
+    line = line_of(Replay.load, path)  # ours, at the place of another
+    assert "is a table (Parquet) of td-interference, not an HDF5 file; move it away" in line
 
 
 @pytest.mark.skipif(not AGENTS.exists(), reason="the agents are not beside the repository")
@@ -204,6 +238,46 @@ def test_the_projects_own_files_are_told_from_each_other(tmp_path, replay_path):
     assert summarise(state.path)[1]["holds"] == "update_step, network"
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".log", ".pdf", ".png", ".parquet", ".safetensors"])
+@pytest.mark.parametrize("name", ["dqn.zip", "a.npy", "hopper.hdf5", "r18.safetensors", "a.pkl"])
+def test_no_name_makes_a_foreign_file_ours(tmp_path, name, suffix):
+    FOREIGN[name][0](tmp_path / name)
+    (tmp_path / name).rename(tmp_path / f"x{suffix}")
+    assert f"looks like {FOREIGN[name][1]}" in line_of(summarise, tmp_path / f"x{suffix}")
+
+
+@pytest.mark.parametrize("reader", [Replay.load, summarise])
+def test_a_file_of_holes_fills_no_memory(tmp_path, reader):
+    """A seal before two terabytes of nothing, and a name that has its digest computed."""
+    for name, head in (("x.h5", b"td-interference file 1"), ("state-1.pt", b"PK\5\6")):
+        with (tmp_path / name).open("wb") as file:
+            file.write(head)
+            file.truncate(2 << 40)
+        line = line_of(reader, tmp_path / name)
+        assert "of memory, of which" in line or "zip archive" in line
+
+
+class Evil:
+    """What makes a folder when it is unpickled."""
+
+    def __init__(self, trap):
+        self.trap = trap
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.trap),)
+
+
+@pytest.mark.parametrize("state", ["evil", 3, [1]])
+def test_a_resume_state_from_anywhere_runs_nothing(tmp_path, state):
+    trap, content = tmp_path / "trap", io.BytesIO()
+    held = Evil(trap) if state == "evil" else state
+    torch.save({"version": 4, "identity": "", "parts": {}, "state": held}, content)
+    path = tmp_path / "state-000001.pt"
+    path.write_bytes(content.getvalue() + hashlib.sha256(content.getvalue()).digest())
+    line = line_of(summarise, path)
+    assert "not a resume state" in line and "weights_only" not in line and not trap.exists()
+
+
 def test_pictures_logs_and_directories_have_facts(tmp_path):
     import matplotlib
 
@@ -218,17 +292,20 @@ def test_pictures_logs_and_directories_have_facts(tmp_path):
     assert pdf["pages"] == "1" and pdf["caption"] == "What (is) shown"
     assert png["pixels"] == "200 x 100" and png["caption"] == "What is shown"
     (tmp_path / "a.png").write_bytes((tmp_path / "a.png").read_bytes()[:200])
-    assert "damaged or no PNG" in line_of(summarise, tmp_path / "a.png")
-    (tmp_path / "job.log").write_text("begun\nerror: x\n\n")
+    assert "begins as a PNG and does not go on so" in line_of(summarise, tmp_path / "a.png")
+    (tmp_path / "job.log").write_bytes(b"begun\n\0\xff\nerror: x\n\n")
     assert summarise(tmp_path / "job.log")[1]["the last"] == "error: x"
     (tmp_path / "below").mkdir()
     (tmp_path / "below" / "x").write_bytes(b"1234")
     assert summarise(tmp_path)[1]["below/"] == "1 file, 4 bytes"
 
 
-def test_a_hugging_face_directory_is_recognised(tmp_path):
+@pytest.mark.parametrize(
+    "weights", ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"]
+)
+def test_a_hugging_face_directory_is_recognised(tmp_path, weights):
     (tmp_path / "config.json").touch()
-    (tmp_path / "model.safetensors").touch()
+    (tmp_path / weights).touch()
     assert "looks like a model of Hugging Face" in line_of(summarise, tmp_path)
 
 

@@ -1,5 +1,6 @@
 """What `status` says of jobs that run, failed, were stopped or killed."""
 
+import json
 import os
 import signal
 import subprocess
@@ -108,12 +109,38 @@ def test_what_holds_no_results_is_named(tmp_path):
     assert "is no directory" in str(error)
 
 
+@pytest.mark.parametrize("folders", [["a/agents", "a/datasets"], ["a/paper", "a/figures"], ["a"]])
+def test_folders_that_only_share_a_name_are_no_results(tmp_path, folders):
+    for folder in folders:
+        (tmp_path / "results" / folder).mkdir(parents=True)
+    assert "holds no results" in status(tmp_path)
+
+
+def test_a_folder_of_the_users_own_beside_results_is_none_of_our_business(tmp_path):
+    run(tmp_path, "user")
+    (tmp_path / "results" / "smoke" / "my notes").mkdir()
+    assert "holds no results" in status(tmp_path)  # nobody knows whose this is
+    call_file(tmp_path / "results", "smoke").write_text("{}")
+    assert "no job is running" in status(tmp_path)
+
+
+@pytest.mark.parametrize("file", ["job.json", "progress.json"])
+@pytest.mark.parametrize("value", ["text", None, [], {"a": 1}, True])
+def test_what_another_version_said_of_a_job_stops_nothing(tmp_path, file, value):
+    run(tmp_path, "user")
+    path = tmp_path / "results/smoke/state/train_run/a" / file
+    whole = json.loads(path.read_text())
+    for key in whole:
+        path.write_text(json.dumps({**whole, key: value}))
+        assert "no job is running" in status(tmp_path) or "train_run a" in status(tmp_path)
+    path.write_text("[" * 100_000)
+    assert "train_run a" in status(tmp_path)
+
+
 def test_jobs_of_other_machines_are_not_judged(tmp_path):
     directory = tmp_path / "results" / "smoke" / "state" / "train_run" / "a"
     directory.mkdir(parents=True)
     record = JobRecord(1, 0, "elsewhere", LOG, written_at=time.time() - 3600)
-    import json
-
     (directory / "job.json").write_text(json.dumps(record._asdict()))
     said = status(tmp_path)
     assert "\trunning\t" in said and "silent for 01:00:00, on elsewhere" in said

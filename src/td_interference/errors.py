@@ -100,15 +100,17 @@ def explained(error: BaseException) -> str | None:
     """Return the line on an error that is not this program's own; None where it is a defect.
 
     Lines are there for a `UserError`, for what the system refuses (a file that cannot be read, a
-    full disk), and for whatever happens in a user's own objective, by its file, line and function.
+    full disk), and for whatever happens in a user's own objective, by its file, line and function;
+    not for a signal that comes meanwhile.
 
     Args:
         error: As it was caught.
     """
     if isinstance(error, UserError):
         return printable(str(error))
-    if (place := place_in_own_code(error.__traceback__)) is not None:
-        return printable(f"{place}: {type(error).__name__}: {error}; mend your objective there")
+    mistaken = isinstance(error, Exception) or type(error) is SystemExit
+    if mistaken and (place := place_in_own_code(error.__traceback__)) is not None:
+        return printable(f"{place}: {words_of(error)}; mend your objective there")
     if _is_of_memory(error):
         return printable(
             f"not enough memory ({error}); give the job more (on a cluster: mem_mb below "
@@ -119,6 +121,15 @@ def explained(error: BaseException) -> str | None:
         reason = error.strerror or os.strerror(error.errno)
         return printable(": ".join([" -> ".join(names), reason] if names else [reason]))
     return None
+
+
+def words_of(error: BaseException) -> str:
+    """Return type and message of an error in one line, also where its own `__str__` fails."""
+    try:
+        said = " ".join(str(error).split())
+    except Exception:
+        said = "it cannot say what"
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
 # torch has no exception of its own for its allocator on a CPU.
@@ -166,7 +177,7 @@ def one_line_errors() -> Iterator[None]:
     """
     try:
         yield
-    except Exception as error:
+    except BaseException as error:
         line = explained(error)
         if line is None:
             raise

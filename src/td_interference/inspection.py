@@ -26,7 +26,7 @@ def summarise(path: Path | str) -> tuple[str, Facts]:
         size = Path(path).stat().st_size
         facts = {"size": f"{quantities.size(size)} on disk"}
         if attributes["schema"] == storage.REPLAY.name:
-            if not len(file["episode_length"]):
+            if not len(file["episode_length"]) or not len(file["action"]):
                 raise UserError(f"{path}: has no episodes; {rebuild(path)}")
             facts |= _replay_facts(path, file, size)
         elif attributes["schema"] == storage.CHECKPOINTS.name:
@@ -75,7 +75,10 @@ def _checkpoint_facts(path: Path | str, file: h5py.File) -> Facts:
     steps = storage.numbers(path, file["update_step"])
     sizes: list[int] = []
     for first in [name for name in file if name.startswith("step_")][:1]:
-        file[first]["parameters"].visititems(
+        parameters = file[first]["parameters"]
+        if not isinstance(parameters, h5py.Group):
+            raise TypeError(f"'{parameters.name}' is no group")
+        parameters.visititems(
             lambda _, item: sizes.append(item.size) if isinstance(item, h5py.Dataset) else None
         )
     return {
@@ -101,11 +104,14 @@ def range_of(values: NDArray[Any]) -> str:
     known = values[np.isfinite(values)]
     if not known.size:
         return "all NaN"
-    return f"mean {known.mean():.4g}, from {known.min():.4g} to {known.max():.4g}"
+    with np.errstate(over="ignore"):
+        mean = known.mean(dtype=np.float64)
+    return f"mean {mean:.4g}, from {known.min():.4g} to {known.max():.4g}"
 
 
 def _correlation(a: NDArray[Any], b: NDArray[Any]) -> float:
-    return float(np.corrcoef(a, b)[0, 1]) if a.std() > 0 and b.std() > 0 else float("nan")
+    with np.errstate(all="ignore"):
+        return float(np.corrcoef(a, b)[0, 1]) if a.std() > 0 and b.std() > 0 else float("nan")
 
 
 def write_montage(

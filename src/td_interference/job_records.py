@@ -9,9 +9,11 @@ import os
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 FILE_NAME = "job.json"
+
+Record = TypeVar("Record", bound=tuple[Any, ...])
 
 
 class JobRecord(NamedTuple):
@@ -75,9 +77,29 @@ def remove_record(log_path: Path | str) -> None:
 
 def read_record(directory: Path) -> JobRecord | None:
     """Return the record in a state directory; None where there is none that can be read."""
-    with suppress(OSError, ValueError, TypeError):
-        return JobRecord(**json.loads((directory / FILE_NAME).read_text(encoding="utf-8")))
+    return read_as(JobRecord, directory / FILE_NAME)
+
+
+def read_as(kind: type[Record], file: Path) -> Record | None:
+    """Return what a file of JSON holds as a named tuple of this kind.
+
+    Args:
+        kind: Whose fields are the file's.
+        file: The file.
+
+    Returns:
+        None where it is gone in the meantime, or another version wrote it.
+    """
+    with suppress(OSError, ValueError, TypeError, RecursionError):
+        record = kind(**json.loads(file.read_text(encoding="utf-8")))
+        if all(map(_fits, record, kind.__annotations__.values())):
+            return record
     return None
+
+
+def _fits(value: object, wanted: Any) -> bool:
+    """Whether a value of JSON is of the type wanted; whole numbers are numbers."""
+    return isinstance(value, wanted) or (type(value) is int and isinstance(0.0, wanted))
 
 
 def is_alive(process: int, when_born: int, machine: str) -> bool | None:

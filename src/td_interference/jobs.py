@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from td_interference import preemption
-from td_interference.errors import explained, one_line_errors, printable
+from td_interference.errors import explained, one_line_errors, printable, words_of
 from td_interference.job_records import remove_record, write_record
 
 logger = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ def job(log_path: str, torch_threads: int = 0) -> Iterator[None]:
                 handlers[0].emit(logging.makeLogRecord({"msg": f"error: {line}"}))
             elif isinstance(error, Exception):
                 logger.exception("this is a defect of td-interference; please report it")
-            ended = "failed" if isinstance(error, Exception) else "stopped"
+            ended = "failed" if line or isinstance(error, Exception) else "stopped"
             write_record(log_path, ended, line or _why(error))
             raise
     remove_record(log_path)
@@ -73,4 +73,4 @@ def _why(error: BaseException) -> str:
     """Say in a line how a job ended that no line of its log explains."""
     if isinstance(error, preemption.Preempted):
         return f"{error}; the same command goes on from its resume state"
-    return printable(f"{type(error).__name__}: {error}")
+    return printable(words_of(error))

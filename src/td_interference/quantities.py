@@ -9,8 +9,9 @@ def size(n_bytes: int) -> str:
     """Return a size in the unit that fits it: "512 bytes", "18.2 kB", "3.05 GB"."""
     if n_bytes < 1000:
         return f"{n_bytes} byte{'s' if n_bytes != 1 else ''}"
-    power = min(4, int(math.log10(n_bytes) // 3))
-    return f"{n_bytes / 1000**power:.3g} {('kB', 'MB', 'GB', 'TB')[power - 1]}"
+    rounded = float(f"{n_bytes:.3g}")  # what rounds up to a thousand is one of the next unit
+    power = min(4, int(math.log10(rounded) // 3))
+    return f"{rounded / 1000**power:g} {('kB', 'MB', 'GB', 'TB')[power - 1]}"
 
 
 def duration(seconds: float | None) -> str:
@@ -36,4 +37,4 @@ def rate(per_second: float | None, unit: str) -> str:
     if not per_second or not math.isfinite(per_second) or per_second < 0:
         return f"{UNKNOWN} {unit}/s"
     digits = max(0, 2 - math.floor(math.log10(per_second)))
-    return f"{per_second:.{min(digits, 9)}f} {unit}/s"
+    return f"{per_second:.{digits}f} {unit}/s"

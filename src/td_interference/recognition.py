@@ -16,7 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from td_interference.errors import UserError, place_of, rebuild
+from td_interference.errors import UserError, place_of, printable, rebuild
+from td_interference.expansion import TooLarge, check_memory
 
 # What marks the project's own files: the beginning of HDF5, keys in the metadata of Parquet and
 # safetensors, and the digest that ends a resume state.
@@ -74,20 +75,21 @@ def read_whole(path: Path | str) -> bytes:
     """Return the bytes of a file, read in one go and without a lock.
 
     Raises:
-        UserError: If it is no file, or cannot be read.
+        UserError: If it is no file, cannot be read, or does not fit into memory.
     """
-    check_regular(path)
+    size = check_regular(path).st_size
     try:
+        check_memory(size)  # a file with holes takes its whole size
         return Path(path).read_bytes()
-    except (OSError, MemoryError) as error:
-        reason = getattr(error, "strerror", None) or "not enough memory"
+    except (OSError, MemoryError, TooLarge) as error:
+        reason = getattr(error, "strerror", None) or str(error) or "not enough memory"
         raise UserError(f"{path}: cannot be read ({reason})") from None
 
 
 def refusal(path: Path | str, wanted: str) -> UserError:
     """Return the line on a file that is not what was wanted, by what it looks like instead.
 
-    Nobody is told to delete what this program did not make.
+    Nobody is told to delete what has no seal of this program, whoever made it.
 
     Args:
         path: A file that can be read.
@@ -95,16 +97,15 @@ def refusal(path: Path | str, wanted: str) -> UserError:
     """
     looks = look(path)
     if looks.own:
-        return UserError(f"{path}: is {looks.what} of td-interference, not {wanted}")
-    if looks.known:
-        what = f"{path}: looks like {looks.what}, not {wanted} of td-interference"
-        way = looks.way or "give another file"
-        if place_of(path) is not None:
-            way = rebuild(path, made_here=False)
-        return UserError(f"{what}; {way}")
+        what = f"is {looks.what} of td-interference, not {wanted}"
+    elif looks.known:
+        what = f"looks like {looks.what}, not {wanted} of td-interference"
+    else:
+        what = f"not {wanted} of td-interference ({looks.what})"
+    way = looks.way or "give another file"
     if place_of(path) is not None:
-        return UserError(f"{path}: damaged or not {wanted} ({looks.what}); {rebuild(path)}")
-    return UserError(f"{path}: not {wanted} of td-interference ({looks.what}); give another file")
+        way = rebuild(path, made_here=False)
+    return UserError(f"{path}: {what}; {way}")
 
 
 def look(path: Path | str) -> Looks:
@@ -136,22 +137,30 @@ def look(path: Path | str) -> Looks:
     ):
         if found is not None:
             return found
+    if path.suffix == ".safetensors":
+        return Looks("a damaged safetensors file: its header is not whole", known=False)
     return Looks("bytes of no format that it knows", known=False)
 
 
 def _hdf5(path: Path, head: bytes, size: int) -> Looks | None:
-    starts = [0, 512, 1024, 2048]  # a user block may stand before it
-    if not any(head[start : start + len(_HDF5)] == _HDF5 for start in starts):
+    if head[257:262] == b"ustar":  # what is in an archive stands behind 512 bytes as well
         return None
-    if head.startswith(b"MATLAB 7.3"):
-        return Looks("a MATLAB 7.3 file", way=_DATA)
     with path.open("rb") as file:
+        for start in (0, *(512 << power for power in range(20))):  # behind a user block
+            file.seek(start)
+            if file.read(len(_HDF5)) == _HDF5:
+                break
+        else:
+            return None
+        if head.startswith(b"MATLAB 7.3"):
+            return Looks("a MATLAB 7.3 file", way=_DATA)
+        file.seek(0)
         content = file.read(_SEARCHED)
         file.seek(max(len(content), size - _SEARCHED))
         content += file.read(_SEARCHED)
 
     def names(*searched: str) -> bool:
-        return all(re.search(rf"\b{name}\b".encode(), content) for name in searched)
+        return all(name.encode() in content for name in searched)
 
     if names("episode_0", "observations", "terminations"):
         return Looks("a Minari data set (HDF5 of episodes)", way=_DATA)
@@ -172,7 +181,7 @@ def _parquet(head: bytes, tail: bytes) -> Looks | None:
 
 
 def _zip(path: Path, head: bytes) -> Looks | None:
-    if not head.startswith(b"PK"):
+    if not head.startswith((b"PK\3\4", b"PK\5\6")):
         return None
     try:
         with zipfile.ZipFile(path) as archive:
@@ -189,7 +198,7 @@ def _zip(path: Path, head: bytes) -> Looks | None:
     if "model.weights.h5" in inner:
         return Looks("a Keras model", way=_MEASURE)
     if names and all(name.endswith(".npy") for name in names):
-        arrays = ", ".join(name.removesuffix(".npy") for name in names[:6])
+        arrays = ", ".join(printable(name.removesuffix(".npy")[:40]) for name in names[:6])
         more = ", ..." if len(names) > 6 else ""
         own = "as a data set to learn from, give it in the config key 'datasets.<name>.path'"
         return Looks(f"an .npz file of numpy ({arrays}{more})", way=f"{own}; {_DATA}")
@@ -200,8 +209,8 @@ def _torch(path: Path) -> Looks:
     if path.suffix == ".cleanrl_model":
         return Looks("a model of CleanRL", way=_NETWORK)
     if re.fullmatch(r"state-\d+\.pt", path.name):
-        with suppress(OSError):
-            content = path.read_bytes()
+        with suppress(UserError):
+            content = read_whole(path)
             if hashlib.sha256(content[:-32]).digest() == content[-32:]:
                 return Looks("the resume state of a job", own="resume")
     return Looks("a checkpoint of PyTorch", way=_NETWORK)
@@ -220,8 +229,6 @@ def safetensors_header(path: Path | str) -> dict[str, Any] | None:
 
 def _safetensors(path: Path, head: bytes, size: int) -> Looks | None:
     if head[8:9] != b"{" or (header := safetensors_header(path)) is None:
-        if path.suffix == ".safetensors":
-            return Looks("a damaged safetensors file: its header is not whole", known=False)
         return None
     metadata = header.get("__metadata__")
     if isinstance(metadata, dict) and EXPERT_KEY in metadata:
@@ -257,7 +264,7 @@ def _by_signature(path: Path, head: bytes) -> Looks | None:
             return Looks(what, way=way)
     if head[257:262] == b"ustar":
         return Looks("a tar archive", way="unpack it first")
-    if head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05":
+    if re.match(rb"\x80[\x02-\x05]", head):
         return Looks("a Python pickle", way=f"reading it runs what is in it: {_MEASURE}")
     suffixes = {
         ".onnx": "a network in ONNX",

@@ -209,6 +209,10 @@ def read_state(path: Path | str) -> dict[str, Any]:
         UserError: If it cannot be read.
     """
     try:
-        return _read(Path(path))[3]
+        return dict(_read(Path(path))[3])
     except Exception as error:  # whatever a damaged file makes torch raise
-        raise UserError(f"{path}: not a resume state that can be read ({error})") from None
+        # What torch says of a file that would run code is how to let it.
+        reason = type(error).__name__
+        raise UserError(
+            f"{path}: not a resume state that can be read ({reason}); do not use it"
+        ) from None

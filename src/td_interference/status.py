@@ -1,6 +1,5 @@
 """Which jobs run, how far they are, and which ended without finishing."""
 
-import json
 import os
 import time
 from contextlib import suppress
@@ -10,7 +9,7 @@ from typing import NamedTuple
 from td_interference import progress
 from td_interference.calls import call_file
 from td_interference.errors import UserError
-from td_interference.job_records import FILE_NAME, JobRecord, is_alive, read_record
+from td_interference.job_records import FILE_NAME, JobRecord, is_alive, read_as, read_record
 from td_interference.progress import Heartbeat
 from td_interference.quantities import UNKNOWN, duration, rate
 
@@ -44,11 +43,7 @@ def scales_in(directory: Path, scale: str = "") -> list[Path]:
     if not directory.is_dir():
         what = "is no directory" if os.path.lexists(directory) else "no such directory"
         raise UserError(f"{directory}: {what}; name the directory of the results")
-    found = [
-        path
-        for path in sorted(directory.iterdir())
-        if path.is_dir() and any((path / name).is_dir() for name in _OF_A_SCALE)
-    ]
+    found = [path for path in sorted(directory.iterdir()) if path.is_dir() and _is_scale(path)]
     if (directory / "results").is_dir() and directory.name != "results":
         raise UserError(f"{directory}: holds no results itself; did you mean {directory}/results?")
     if not found:
@@ -57,6 +52,14 @@ def scales_in(directory: Path, scale: str = "") -> list[Path]:
         there = ", ".join(path.name for path in found)
         raise UserError(f"{directory}: has no results of the scale {scale!r}; there are {there}")
     return [path for path in found if scale in ("", path.name)]
+
+
+def _is_scale(directory: Path) -> bool:
+    """Whether Snakemake was called for this scale, or there is nothing but folders of a scale."""
+    if call_file(directory.parent, directory.name).is_file():
+        return True
+    folders = {path.name for path in directory.iterdir() if path.is_dir()}
+    return bool(folders) and folders <= _OF_A_SCALE
 
 
 def jobs_in(scale: Path) -> list[JobStatus]:
@@ -75,19 +78,12 @@ def jobs_in(scale: Path) -> list[JobStatus]:
         called_at = call_file(scale.parent, scale.name).stat().st_mtime
     rows = []
     for directory in sorted({mark.parent for mark in marks}):
-        record, beat = read_record(directory), _heartbeat(directory)
+        record = read_record(directory)
+        beat = read_as(Heartbeat, directory / progress.FILE_NAME)
         row = _status(directory.relative_to(state).as_posix(), scale, record, beat, called_at)
         if row is not None:
             rows.append(row)
     return sorted(rows, key=lambda row: row.state != "running")
-
-
-def _heartbeat(directory: Path) -> Heartbeat | None:
-    # The job ended in the meantime, or another version wrote it.
-    with suppress(OSError, ValueError, TypeError):
-        text = (directory / progress.FILE_NAME).read_text(encoding="utf-8")
-        return Heartbeat(**json.loads(text))
-    return None
 
 
 def _status(

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from td_interference import inspection
-from td_interference.errors import UserError
+from td_interference.errors import UserError, rebuild
 from td_interference.inspection import Facts, range_of
 from td_interference.quantities import size
 from td_interference.recognition import look, read_whole, refusal
@@ -38,17 +38,19 @@ def summarise(path: Path | str) -> tuple[str, Facts]:
         "expert": _expert,
         "resume": _resume_state,
     }
-    by_suffix: dict[str, Callable[[Path], tuple[str, Facts]]] = {
-        ".csv": _csv,
-        ".tsv": _csv,
-        ".log": _log,
-        ".pdf": _pdf,
-        ".png": _png,
+    without_seal: dict[str, Callable[[Path], tuple[str, Facts]]] = {
+        "a table in text (CSV)": _csv,
+        "a PDF": _pdf,
+        "a PNG picture": _png,
     }
     if looks.own:
         return own[looks.own](path)
-    if path.suffix in by_suffix and path.stat().st_size:
-        return by_suffix[path.suffix](path)
+    if looks.what in without_seal:
+        return without_seal[looks.what](path)
+    # A library may have put anything into a log.
+    unlike_others = not looks.known or looks.what in ("plain text", "JSON")
+    if path.suffix == ".log" and unlike_others and path.stat().st_size:
+        return _log(path)
     raise refusal(path, "a file")
 
 
@@ -88,8 +90,8 @@ def _csv(path: Path) -> tuple[str, Facts]:
             io.BytesIO(read_whole(path)), separator=separator, infer_schema_length=None
         )
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, ValueError) as error:
-        reason = str(error).partition("\n")[0]
-        raise UserError(f"{path}: no table in text ({reason})") from None
+        reason = str(error).partition("\n")[0][:200]
+        raise UserError(f"{path}: no table in text ({reason}); give another file") from None
     return "Table in text", _on_disk(path) | _columns(table)
 
 
@@ -115,8 +117,6 @@ def _log(path: Path) -> tuple[str, Facts]:
 
 def _pdf(path: Path) -> tuple[str, Facts]:
     content = read_whole(path)
-    if not content.startswith(b"%PDF"):
-        raise refusal(path, "a PDF")
     pages = len(re.findall(rb"/Type\s*/Page\b", content))
     whole = {} if b"%%EOF" in content[-1024:] else {"damaged": "it is cut off at its end"}
     caption = re.search(rb"/Subject \(((?:\\.|[^\\)])*)\)", content)
@@ -136,8 +136,11 @@ def _png(path: Path) -> tuple[str, Facts]:
             picture.verify()
     except UserError:
         raise
-    except Exception as error:  # whatever a damaged picture makes the library raise
-        raise UserError(f"{path}: damaged or no PNG ({error})") from None
+    except Exception:  # whatever a damaged picture makes the library raise
+        raise UserError(
+            f"{path}: damaged: begins as a PNG and does not go on so; "
+            f"{rebuild(path, made_here=False)}"
+        ) from None
     return "Figure as PNG", facts | ({"caption": caption} if isinstance(caption, str) else {})
 
 
@@ -150,6 +153,8 @@ def _directory(path: Path) -> tuple[str, Facts]:
     for marks, what in (
         ({"saved_model.pb"}, "a network of TensorFlow"),
         ({"config.json", "model.safetensors"}, "a model of Hugging Face"),
+        ({"config.json", "model.safetensors.index.json"}, "a model of Hugging Face"),
+        ({"config.json", "pytorch_model.bin"}, "a model of Hugging Face"),
         ({"main_data.hdf5"}, "a Minari data set"),
     ):
         if marks <= names or marks <= {entry.name for entry in path.glob("data/*")}:

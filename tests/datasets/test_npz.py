@@ -246,6 +246,44 @@ def test_a_small_file_does_not_become_a_huge_one(large, tmp_path):
     assert int(megabytes) < 700
 
 
+HEADER = """
+import sys
+from td_interference.datasets import npz
+try:
+    npz.shapes(sys.argv[1])
+except ValueError as error:
+    print(error)
+peak = next(l for l in open('/proc/self/status') if l.startswith('VmHWM'))
+print(int(peak.split()[1]) // 1024)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells the peak")
+def test_a_header_of_half_a_gigabyte_is_not_read(tmp_path):
+    """Numpy reads all that a header declares of itself, and then finds it too long."""
+    path, length = tmp_path / "own.npz", 500_000_000
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        archive.open("x_train.npy", "w") as file,
+    ):
+        file.write(np.lib.format.magic(2, 0) + length.to_bytes(4, "little"))
+        for _ in range(length // 4_000_000):
+            file.write(b" " * 4_000_000)
+    command = [sys.executable, "-c", HEADER, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    line, megabytes = done.stdout.splitlines()
+    assert "expected 500000000 bytes" in line and int(megabytes) < 400
+
+
+def test_what_was_looked_at_is_what_is_read(tmp_path):
+    """Numpy prefers a member without the suffix .npy, whose header nobody has compared."""
+    path = tmp_path / "own.npz"
+    np.savez(path, **{key: np.ones((3, 2)) for key in npz.KEYS})
+    with zipfile.ZipFile(path, "a") as archive, archive.open("x_train", "w") as file:
+        np.lib.format.write_array(file, np.full((3, 2), 7.0))
+    assert (npz.read(path, "regression").train.inputs == 1).all()
+
+
 @pytest.mark.parametrize(
     ("shape", "said"),
     [((10**12,), "declares 1,000,000,000,000 bytes, the archive holds 10"), ((3,), "declares 3")],

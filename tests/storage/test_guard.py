@@ -1,5 +1,6 @@
 """HDF5 with a right seal but evil contents: refused in one line, and nothing else is touched."""
 
+import warnings
 import zlib
 
 import h5py
@@ -268,6 +269,42 @@ def test_evil_checkpoints_are_refused(secrets, how):
         with pytest.raises(UserError):
             read_checkpoint(path, 7)
     assert set(secrets.rglob("*")) == before
+
+
+def data_set_for_parameters(file, folder):
+    del file["step_000000007/parameters"]
+    file["step_000000007/parameters"] = np.zeros(3)
+
+
+@pytest.mark.parametrize(
+    "how", [data_set_for_parameters, data_set_for_group, removed("update_step")]
+)
+def test_evil_checkpoints_are_not_shown(tmp_path, how):
+    path = tmp_path / "checkpoints.h5"
+    weights = {"0.weight": torch.rand(3, 2)}
+    write_checkpoint(path, Checkpoint(7, weights, weights, {}), {})
+    change(path, how)
+    with pytest.raises(UserError):
+        summarise(path)
+
+
+def test_an_episode_of_no_step_is_refused(tmp_path):
+    arrays = replay_arrays()
+    of_episodes = ("episode_start", "episode_length", "episode_score")
+    arrays = {key: array[: key in of_episodes] for key, array in arrays.items()}
+    storage.write(tmp_path / "x.h5", storage.REPLAY, arrays, {})
+    for reader in (Replay.load, summarise):
+        with pytest.raises(UserError):
+            reader(tmp_path / "x.h5")
+
+
+def test_numbers_that_overflow_are_shown_without_a_word(tmp_path):
+    arrays = replay_arrays()
+    arrays["monte_carlo_return"] = np.full(125, 3e38, np.float32)
+    storage.write(tmp_path / "x.h5", storage.REPLAY, arrays, {})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert "mean 3e+38" in summarise(tmp_path / "x.h5")[1]["Monte-Carlo return"]
 
 
 def test_deep_groups_end(tmp_path):

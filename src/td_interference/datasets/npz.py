@@ -2,6 +2,7 @@
 
 import math
 import zipfile
+from io import BytesIO
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -15,6 +16,7 @@ _HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
 }
+_MOST_HEADER = 1 << 16  # bytes; numpy itself reads headers of at most 10,000
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 
 
@@ -52,14 +54,15 @@ def shapes(path: Path | str) -> dict[str, Declared]:
 
 
 def _declared(name: str, file: IO[bytes], file_size: int) -> Declared:
-    version = np.lib.format.read_magic(file)
+    head = BytesIO(file.read(_MOST_HEADER))  # a header may declare gigabytes of itself
+    version = np.lib.format.read_magic(head)
     if version not in _HEADERS:
         raise ValueError(f"array {name} is in a format of numpy that is not known here")
-    shape, _, dtype = _HEADERS[version](file)
+    shape, _, dtype = _HEADERS[version](head)
     if dtype.hasobject:
         raise ValueError(f"array {name} holds Python objects")
     n_bytes = math.prod(shape) * dtype.itemsize
-    held = file_size - file.tell()
+    held = file_size - head.tell()
     if n_bytes != held:
         raise ValueError(f"array {name} declares {n_bytes:,} bytes, the archive holds {held:,}")
     return Declared(shape, n_bytes)
@@ -88,7 +91,7 @@ def read(path: Path | str, kind: str) -> DatasetArrays:
     check_expansion(n_bytes, Path(path).stat().st_size)
     check_memory(n_bytes)
     with np.load(path, allow_pickle=False) as file:
-        x_train, y_train, x_test, y_test = (file[key] for key in KEYS)
+        x_train, y_train, x_test, y_test = (file[f"{key}.npy"] for key in KEYS)
     if kind == "images":
         x_train, x_test = (
             images.transpose(0, 3, 1, 2)

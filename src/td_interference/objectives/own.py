@@ -8,10 +8,13 @@ transitions before hours are spent.
 import ast
 import importlib.util
 import inspect
+import sys
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
-from td_interference.errors import OWN_MODULE, UserError, explained, place_in_own_code
+from td_interference.errors import OWN_MODULE, UserError, explained, place_in_own_code, words_of
+from td_interference.preemption import Preempted
 from td_interference.recognition import check_regular
 
 # What the project calls, with as many arguments, the object itself counted.
@@ -27,6 +30,7 @@ _CALLED_WITH = {
     "successor_value": 2,
 }
 _DERIVE = "derive it from td_interference.objectives.base.BaseObjective; see docs/extend.md"
+_SELFLESS = (staticmethod, classmethod)  # without the object itself among their arguments
 _TRIED = 256  # transitions on which an objective is tried before it trains
 
 
@@ -42,9 +46,10 @@ def check_source(file: str, source: bytes) -> None:
             nothing or whose functions cannot be called as they will be.
     """
     try:
-        tree = ast.parse(source)
+        with warnings.catch_warnings(action="ignore"):  # they come when it runs
+            tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        line = f":{error.lineno}" if isinstance(error, SyntaxError) else ""
+        line = f":{error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
         reason = error.msg if isinstance(error, SyntaxError) else error
         raise UserError(f"{file}{line}: not Python ({reason}); mend it") from None
     if "Objective" not in set(_bound(tree)):
@@ -104,16 +109,16 @@ def load_class(name: str, file: str) -> type:
     if spec is None or spec.loader is None:
         raise UserError(f"{file}: not a Python file")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look for the module of a class there
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
+        if isinstance(error, Preempted):
+            raise
         place = place_in_own_code(error.__traceback__) or file
         if isinstance(error, SyntaxError) and error.filename == file:
             place = f"{file}:{error.lineno}"
-        reason = " ".join(str(error).split())
-        raise UserError(
-            f"{place}: cannot be imported ({type(error).__name__}: {reason}); mend it"
-        ) from error
+        raise UserError(f"{place}: cannot be imported ({words_of(error)}); mend it") from error
     objective = getattr(module, "Objective", None)
     if not isinstance(objective, type):
         raise UserError(f"{file}: defines no class 'Objective'; see docs/extend.md")
@@ -125,7 +130,9 @@ def load_class(name: str, file: str) -> type:
         )
     for function, given in _CALLED_WITH.items():
         try:
-            inspect.signature(getattr(objective, function)).bind(*range(given))
+            inspect.signature(getattr(objective, function)).bind(
+                *range(given - isinstance(inspect.getattr_static(objective, function), _SELFLESS))
+            )
         except (TypeError, ValueError):
             raise UserError(
                 f"{_place(file, objective, function)}: it is called with {given} arguments, self "
@@ -151,12 +158,11 @@ def make(objective: type, file: str, run: Any, replay: Any) -> Any:
         _try(made, file)
     except UserError:
         raise
-    except Exception as error:
-        line = explained(error)
-        reason = " ".join(str(error).split())
+    except (Exception, SystemExit) as error:
+        if isinstance(error, Preempted):
+            raise
         raise UserError(
-            line
-            or f"{file}: the class 'Objective' fails ({type(error).__name__}: {reason}); mend it"
+            explained(error) or f"{file}: the class 'Objective' fails ({words_of(error)}); mend it"
         ) from error
     return made
 
