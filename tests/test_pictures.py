@@ -18,6 +18,8 @@ from td_interference.figures import style
 from td_interference.statistics import Estimate
 
 DRAW = """
+from td_interference import thread_variables
+thread_variables.clear()
 import sys
 from pathlib import Path
 import figure_tables
@@ -53,12 +55,14 @@ def drawn(directory: Path, environment: dict[str, str]) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in directory.glob("fig*")}
 
 
-def test_the_users_matplotlibrc_changes_no_byte(tmp_path):
+def test_the_users_matplotlibrc_and_environment_change_no_byte(tmp_path):
     settings = tmp_path / "matplotlibrc"
     settings.write_text("".join(THEIRS.values()))
     plain = drawn(tmp_path / "plain", {"MATPLOTLIBRC": os.devnull})
     assert len(plain) == 6
-    assert drawn(tmp_path / "theirs", {"MATPLOTLIBRC": str(settings)}) == plain
+    theirs = {"MATPLOTLIBRC": str(settings), "MPLBACKEND": "theirs"}
+    theirs |= {"FREETYPE_PROPERTIES": "truetype:interpreter-version=35"}
+    assert drawn(tmp_path / "theirs", theirs) == plain
 
 
 @pytest.mark.parametrize("theirs", THEIRS)

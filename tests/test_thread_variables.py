@@ -1,4 +1,4 @@
-"""What a user's environment says about threads and instructions does not reach a job."""
+"""What a user's environment says about threads, instructions and pictures does not reach a job."""
 
 import json
 import os
@@ -27,6 +27,8 @@ HOSTILE = {
     "ONEDNN_DEFAULT_FPMATH_MODE": "BF16",
     "ATEN_CPU_CAPABILITY": "default",
     "NVIDIA_TF32_OVERRIDE": "1",
+    "FREETYPE_PROPERTIES": "truetype:interpreter-version=35",
+    "MPLBACKEND": "nonsense",
 }
 
 

@@ -1,9 +1,10 @@
-"""Environment variables that would change how the numerical libraries compute, taken away.
+"""Environment variables that would change how libraries compute or draw, taken away.
 
 A login script, a module or a batch system may set them. `OMP_THREAD_LIMIT=1` or `OMP_DYNAMIC=true`
 can make a backward pass wait for ever for threads that are never started; `MKL_CBWR` or
-`ONEDNN_MAX_CPU_ISA` choose other instructions, which round otherwise. A job's threads are those of
-its rule. Standard library only, for this must happen before any of the libraries is loaded.
+`ONEDNN_MAX_CPU_ISA` choose other instructions, which round otherwise; `FREETYPE_PROPERTIES` shapes
+letters otherwise. A job's threads are those of its rule. Standard library only, for this must
+happen before any of the libraries is loaded.
 """
 
 import os
@@ -25,7 +26,12 @@ PREFIXES = (
     "TORCH_CPP_",
     "VECLIB_",
 )
-NAMES = ("NVIDIA_TF32_OVERRIDE", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE")  # float32 with fewer bits
+NAMES = (
+    "FREETYPE_PROPERTIES",
+    "MPLBACKEND",  # matplotlib cannot be imported where it knows no such backend
+    "NVIDIA_TF32_OVERRIDE",  # float32 with fewer bits, as the next
+    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
+)
 
 
 def clear(environment: MutableMapping[str, str] = os.environ) -> list[str]:

@@ -115,13 +115,18 @@ def episodes(scores) -> list[EpisodeScore]:
     return [EpisodeScore(int(score), 10, False) for score in scores]
 
 
-@pytest.mark.parametrize("n", [4, 20])
-def test_nominal_95_percent_of_mean_scores_cover_93_to_98(n: int) -> None:
+@pytest.mark.parametrize("skewed", [False, True])
+@pytest.mark.parametrize("n", [3, 5, 10, 20])
+def test_nominal_95_percent_of_mean_scores_cover_93_to_98(n, skewed, monkeypatch) -> None:
+    """Of normal scores, and of such of skewness 0.8; both of mean 1000 and deviation 300."""
+    monkeypatch.setattr(evaluation, "_RESAMPLES", 499)  # fast
     generator = np.random.default_rng(n)
-    found = [
-        evaluation.mean_score(episodes(generator.normal(1000, 300, n)), generator)
-        for _ in range(1200)
-    ]
+    shape = (1500, n)
+    if skewed:
+        scores = generator.gamma(6.25, 120, shape) + 250
+    else:
+        scores = generator.normal(1000, 300, shape)
+    found = [evaluation.mean_score(episodes(own.round()), generator) for own in scores]
     covered = np.mean([mean.low <= 1000 <= mean.high for mean in found])
     assert 0.93 <= covered <= 0.98
 

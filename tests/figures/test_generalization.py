@@ -251,6 +251,32 @@ def test_figure_8_leaves_out_what_diverged_alone(made, four, monkeypatch):
     )
 
 
+@pytest.mark.parametrize("value", [3e19, -3e19, np.inf, np.nan])
+@pytest.mark.parametrize("column", ["generalization_gap", RHO])
+def test_pictures_leave_out_the_runs_that_their_tables_do(column, value):
+    first, *rest = measured_groups(["table"])
+    frames = made_up([spoil(first, 0, **{column: value}), *rest])
+    for name, numbers in (("fig2", "generalization_lines"), ("fig8", "gap_correlations")):
+        drawn = figures.load(name).data(frames)
+        expected = frames[numbers][0]  # of train_train, where there are several
+        assert drawn["diverged"].sum() == expected["diverged"].item()
+        assert (drawn["diverged"] == 0).sum() == expected["n"].item()
+        figures.load(name).plot(frames, "").draw_without_rendering()
+
+
+def test_figure_2_shows_no_rounding():
+    groups = [
+        group._replace(
+            arrays=group.arrays
+            | {"generalization_gap": np.resize([0.3, 0.1 + 0.2], len(group.arrays["seed"]))}
+        )
+        for group in measured_groups(["table"])
+    ]
+    drawn = figures.load("fig2").data(made_up(groups))
+    assert drawn["y"].unique().to_list() == [0.0] and drawn["r"].is_nan().all()
+    assert drawn["x"].std() == pytest.approx(1, abs=0.02)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_missing_table_raises(four, name):
     for missing in figures.entry(name).tables:

@@ -164,6 +164,17 @@ def test_an_experiment_none_of_whose_runs_count_has_no_numbers():
         assert made[number].is_nan().all() and (made["n"] == 0).all()
 
 
+@pytest.mark.parametrize("value", [np.inf, 3e19, -3e19, np.nan])
+def test_a_run_out_of_range_at_one_step_is_left_out_of_the_mean_over_training(value):
+    """The mean over ten steps of one number out of range can be within it."""
+    group, *rest = measured_groups(["images"])
+    clean = table("interference_by_capacity", [group, *rest]).row(0, named=True)
+    group.arrays[RHO.format("train_train")][0] = value
+    row = table("interference_by_capacity", [group, *rest]).row(0, named=True)
+    assert (row["pair"], row["n"], row["diverged"]) == ("train_train", clean["n"] - 1, 1)
+    assert np.isfinite(row["mean"]) and row["not_positive"] == 0
+
+
 def test_a_run_that_diverges_late_is_left_out_of_all():
     (group, *rest) = measured_groups(["images"])
     half = len(group.arrays["run_id"]) // 2

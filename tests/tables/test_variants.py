@@ -92,6 +92,16 @@ def test_parameterizations_of_two_optimizers_are_not_one_run(tmp_path):
     assert correlations["n"].to_list() == [4] * 4
 
 
+def test_parameterizations_are_in_order_however_the_configuration_lists_them(tmp_path):
+    axes = {"games": ["seaquest", "asterix"], "learning_rates": [1e-3, 1e-5, 1e-4]}
+    axes |= {"hidden": [16, 2, 4], "seeds": 2}
+    table = write_table(
+        "parameterizations", tmp_path, smoke_plan(experiments={"parameterizations": axes}), by_run
+    )
+    rows = table.select("game", "learning_rate", "hidden", "seed").rows()
+    assert rows == sorted(rows) and len(rows) == 2 * 3 * 3 * 2
+
+
 def test_the_figure_has_a_panel_for_each(tmp_path):
     plan = smoke_plan(experiments={"td_lambda": {"hidden": [4, 8], "lambdas": [0, 1]}})
     table = write_table("stiffness_by_lambda", tmp_path, plan, by_run)

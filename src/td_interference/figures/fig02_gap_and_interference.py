@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from td_interference.figures import generalization as shared
 from td_interference.figures import style
+from td_interference.statistics import ROUNDING
 
 _RHO = f"function_interference_{shared.PAIR}"
 _COLUMNS = (
@@ -19,13 +20,14 @@ _COLUMNS = (
 def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     """Return the plotted numbers, one row per run, at its last measured step.
 
-    x and y are log interference and gap, standardised over the experiment's runs; null in a run
-    that is left out, for the reason whose column (diverged, not_positive) is 1. Of the experiment
-    over its n runs of so many cells: r with its interval r_low, r_high.
+    x and y are log interference and gap, standardised over the experiment's runs (0 where all are
+    the same but for rounding); null in a run that is left out, for the reason whose column
+    (diverged, not_positive) is 1. Of the experiment over its n runs of so many cells: r with its
+    interval r_low, r_high.
     """
     runs = tables["generalization_runs"].group_by("run_id", maintain_order=True).last()
     gap, rho = pl.col("generalization_gap"), pl.col(_RHO)
-    lost = pl.col("diverged") | ~(gap.is_finite() & rho.is_finite())
+    lost = shared.lost("generalization_gap", _RHO)
     runs = runs.select(
         *_COLUMNS,
         lost.cast(pl.Int64).alias("diverged"),
@@ -72,4 +74,8 @@ def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
 
 
 def _standardised(column: pl.Expr) -> pl.Expr:
-    return (column - column.mean().over("name")) / column.std(ddof=0).over("name")
+    # As `statistics.constant` has it, of numbers computed from such near 1.
+    rounding = ROUNDING * column.abs().max().clip(1.0)
+    alike = (column.max() - column.min() <= rounding).over("name")
+    standardised = (column - column.mean().over("name")) / column.std(ddof=0).over("name")
+    return pl.when(alike).then(0.0 * column).otherwise(standardised)

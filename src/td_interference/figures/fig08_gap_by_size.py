@@ -21,8 +21,8 @@ def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     log n_T, over cells, with its interval r_low, r_high. diverged is 1 in a run that is left out.
     """
     runs = tables["generalization_runs"].group_by("run_id", maintain_order=True).last()
-    lost = pl.col("diverged") | ~pl.col("generalization_gap").is_finite()
-    runs = runs.select(*_COLUMNS, lost.cast(pl.Int64).alias("diverged"))
+    lost = shared.lost("generalization_gap").cast(pl.Int64)
+    runs = runs.select(*_COLUMNS, lost.alias("diverged"))
     means = tables["gap_by_size"].select("name", "n_train", "mean", "low", "high", "n")
     correlations = tables["gap_correlations"].select(
         "name", "r", pl.col("low").alias("r_low"), pl.col("high").alias("r_high"), "cells"

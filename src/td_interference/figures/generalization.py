@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from td_interference.figures import style
+from td_interference.statistics import LARGEST
 
 PAIR = "train_train"  # of the interference that is drawn; the tables have all three
 
@@ -86,6 +87,16 @@ def panels(
     for (family, rows), axes in zip(present.items(), ordered, strict=True):
         drawn.append(Panel(family, axes, _looks(rows)))
     return figure, drawn
+
+
+def lost(*columns: str) -> pl.Expr:
+    """Whether a run counts as diverged, as in the tables: it did, or a number is out of range.
+
+    Args:
+        columns: What is drawn of a run.
+    """
+    # Of polars' comparisons NaN is the largest number.
+    return pl.col("diverged") | pl.any_horizontal(pl.col(columns).abs() > LARGEST)
 
 
 def _looks(rows: pl.DataFrame) -> list[Look]:

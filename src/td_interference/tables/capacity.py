@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from td_interference.generalization.statistics import capacity_correlation
-from td_interference.statistics import out_of_range
+from td_interference.statistics import LARGEST, out_of_range
 from td_interference.tables.generalization import (
     EXPERIMENT,
     PAIRS,
@@ -79,7 +79,11 @@ def capacity_correlations(
 
 
 def _over_training(measured: Sequence[MeasuredGroup]) -> pl.DataFrame:
-    """Return one row for each run: its interference averaged over the measured steps."""
+    """Return one row for each run: its interference averaged over the measured steps.
+
+    It is infinite where any step's is out of range: the mean of many steps would hide that.
+    """
+    interference = [pl.col(f"function_interference_{pair}") for pair in PAIRS]
     fixed = [*EXPERIMENT, "cell_id", "hidden", "extra_layers", "n_parameters", "n_train"]
     return (
         generalization_runs(measured, {})
@@ -87,7 +91,10 @@ def _over_training(measured: Sequence[MeasuredGroup]) -> pl.DataFrame:
         .agg(
             pl.col(fixed).first(),
             pl.col("diverged").any(),
-            pl.col([f"function_interference_{pair}" for pair in PAIRS]).mean(),
+            *(
+                pl.when(own.abs() <= LARGEST).then(own).otherwise(np.inf).mean()
+                for own in interference
+            ),
         )
     )
 

@@ -90,12 +90,14 @@ def function_interference(measured: Measured) -> Curve:
     """Function interference; units are states.
 
     A state is in its own inner products and in those of all others: its unit is the jackknife's
-    pseudo-value, for the spread of the states' own means is half of what the mean varies by.
+    pseudo-value, for the spread of the states' own means is half of what the mean varies by. Two
+    states are one pair, and one unit.
     """
     own = measured.arrays["function_interference"][LAST].astype(np.float64)
     n = len(own)
-    twice = 2 * (n - 1) / (n - 2) if n > 2 else 1.0
-    return number(own.mean() + twice * (own - own.mean()))
+    if n < 3:
+        return number(own[:1])
+    return number(own.mean() + 2 * (n - 1) / (n - 2) * (own - own.mean()))
 
 
 def policy_score(measured: Measured) -> Curve:

@@ -25,6 +25,8 @@ _CELL = ("learning_rate", "hidden")  # runs of one differ in seed alone
 def parameterizations(measured: Sequence[Measured], statistics: Mapping[str, Any]) -> pl.DataFrame:
     """One row per run; intervals are over what was drawn within it (segments, episodes, states).
 
+    Rows are in the order of the games' names, then of variants, learning rates, widths and seeds.
+
     A run that diverged has NaN in all of them, and 1 in the column diverged; so it has if one of
     its measurements overflows.
 
@@ -56,7 +58,15 @@ def parameterizations(measured: Sequence[Measured], statistics: Mapping[str, Any
     if all(row["diverged"] for row in rows):
         runs = ", ".join(sorted(by_run))
         raise UserError(f"config key 'learning_rates': all runs of a table diverged ({runs})")
-    return pl.DataFrame(sorted(rows, key=lambda row: (row["game"], variants.order[row["variant"]])))
+
+    def place(row: dict[str, Any]) -> tuple[Any, ...]:
+        return (
+            row["game"],
+            variants.order[row["variant"]],
+            *(row[name] for name in (*_CELL, "seed")),
+        )
+
+    return pl.DataFrame(sorted(rows, key=place))
 
 
 def parameterization_correlations(
