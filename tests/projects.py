@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pytest
 from tree import copy_tree
 
@@ -15,16 +16,25 @@ BIN = Path(sys.executable).parent
 DEADLINE = 2400  # seconds; `make atari` at smoke scale takes 5 to 15 minutes on 2 cores
 
 
+def environment_of(directory):
+    """The environment of a call in a directory: its own package before the installed one."""
+    path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "PATH": path, "PYTHONPATH": str(Path(directory) / "src")}
+
+
+def snakemake(arguments, directory):
+    """Call Snakemake to its end, or end it with all that it started."""
+    return forked.snakemake(
+        arguments, directory, environment=environment_of(directory), timeout=DEADLINE
+    )
+
+
 def call(command, directory):
     """Run a command to its end, or end it with all that it started."""
     process = subprocess.Popen(
         command,
         cwd=directory,
-        env={
-            **os.environ,
-            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": str(Path(directory) / "src"),
-        },
+        env=environment_of(directory),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -62,8 +72,8 @@ def pretend(targets, directory):
     """
     copy_tree(directory)
     targets = [targets] if isinstance(targets, str) else targets
-    snakemake = ["snakemake", *targets, "--config", "scale=smoke"]
-    listed = call([*snakemake, "--dry-run"], directory)
+    arguments = [*targets, "--config", "scale=smoke"]
+    listed = snakemake([*arguments, "--dry-run"], directory)
     assert listed.returncode == 0, listed.stderr
     said = listed.stdout + listed.stderr
     for line in re.findall(r"^ +output: (.*)$", said, flags=re.MULTILINE):
@@ -71,14 +81,14 @@ def pretend(targets, directory):
             path = directory / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch() if path.suffix else path.mkdir(exist_ok=True)
-    touched = call([*snakemake, "--touch", "--forceall", "--cores", "16"], directory)
+    touched = snakemake([*arguments, "--touch", "--forceall", "--cores", "16"], directory)
     assert touched.returncode == 0, touched.stderr
     return directory
 
 
 def planned(project, *arguments, targets=("results/fig5.pdf",)):
     """What `snakemake -n` would do: jobs by rule."""
-    done = call(["snakemake", "-n", *targets, "--config", "scale=smoke", *arguments], project)
+    done = snakemake(["-n", *targets, "--config", "scale=smoke", *arguments], project)
     assert done.returncode == 0, done.stdout + done.stderr
     rows = re.findall(r"^(\w+)\s+(\d+)$", done.stdout + done.stderr, flags=re.MULTILINE)
     return {rule: int(count) for rule, count in rows if rule != "total"}

@@ -17,7 +17,7 @@ import torch
 import yaml
 from examples import PROFILES, all_examples, in_comments, in_document
 from problems import replay_arrays, run_spec
-from projects import call
+from projects import call, snakemake
 from tree import ROOT, copy_tree
 
 from td_interference import storage
@@ -97,7 +97,7 @@ def run_snakemake(arguments, place):
     """Plan; only what changes nothing but a lock is done."""
     dry = [] if {"-n", "--dry-run", "--unlock"} & set(arguments) else ["-n"]
     # In front, for some options take all names that follow them.
-    return call(["snakemake", *dry, *arguments], place)
+    return snakemake([*dry, *arguments], place)
 
 
 @of("sh")
@@ -202,8 +202,8 @@ def test_configuration(example, place, monkeypatch):
     for rule, resources in block["set-resources"].items():
         profile["set-resources"].setdefault(rule, {}).update(resources)
     (folder / "config.yaml").write_text(yaml.safe_dump(profile))
-    command = ["snakemake", "-n", "--profile", folder.name, "all", "--config", "scale=smoke"]
-    done = call([*command, "device=cuda"], place)
+    command = ["-n", "--profile", folder.name, "all", "--config", "scale=smoke"]
+    done = snakemake([*command, "device=cuda"], place)
     said = done.stdout + done.stderr
     assert done.returncode == 0, said[-3000:]
     for resources in block["set-resources"].values():
@@ -254,8 +254,8 @@ def test_what_is_not_run_or_replaced_is_there():
 @pytest.mark.parametrize("profile", PROFILES, ids=lambda path: path.parent.name)
 def test_profile_plans(profile, place):
     name = profile.parent.relative_to(ROOT)
-    command = ["snakemake", "-n", "--profile", str(name), "results/fig5.pdf"]
-    done = call([*command, "--config", "scale=smoke"], place)
+    command = ["-n", "--profile", str(name), "results/fig5.pdf"]
+    done = snakemake([*command, "--config", "scale=smoke"], place)
     assert done.returncode == 0, done.stderr
 
 

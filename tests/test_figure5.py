@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from projects import BIN, call, cpu_seconds, edited, make, planned
+from projects import cpu_seconds, edited, environment_of, make, planned, snakemake
 from stages import digests
 from tree import ROOT, copy_tree
 
@@ -105,7 +105,7 @@ def test_a_damaged_replay_stops_its_job_with_one_line_and_loses_nothing(project,
     os.utime(replay, ns=(status.st_atime_ns, status.st_mtime_ns))
     try:
         target = str(measurement.relative_to(project))
-        done = call(["snakemake", target, "--cores", "1", "--config", "scale=smoke"], project)
+        done = snakemake([target, "--cores", "1", "--config", "scale=smoke"], project)
         said = done.stdout + done.stderr
         assert done.returncode != 0 and "Traceback" not in said
         assert re.search(r"^error: .*ms_pacman-seed0\.h5: damaged", said, flags=re.MULTILINE)
@@ -126,7 +126,7 @@ def test_a_table_of_other_statistics_is_not_drawn(project, tmp_path):
     target = "results/smoke/figures/fig5.pdf"
     over = ["--config", "scale=smoke", "statistics={confidence: 0.5}"]
     only = ["--allowed-rules", "make_figure"]
-    done = call(["snakemake", target, "--cores", "1", *only, *over], directory)
+    done = snakemake([target, "--cores", "1", *only, *over], directory)
     said = done.stdout + done.stderr
     assert done.returncode != 0 and "Traceback" not in said
     assert (
@@ -163,7 +163,7 @@ def test_exchanged_and_moved_results_are_refused(moved, others, over, words):
         shutil.copy(moved / f"results/smoke/metrics/stiffness/{others}.h5", moved / own)
     table = "results/smoke/tables/stiffness_by_lambda.parquet"
     settings = ["--config", "scale=smoke", *([over] if over else [])]
-    done = call(["snakemake", table, "--cores", "1", *settings], moved)
+    done = snakemake([table, "--cores", "1", *settings], moved)
     said = done.stdout + done.stderr
     assert done.returncode != 0 and "Traceback" not in said
     (line,) = set(re.findall(r"^error: .*", said, flags=re.MULTILINE))
@@ -180,8 +180,8 @@ def test_a_damaged_table_takes_no_published_figure_and_deletions_are_seen_each_t
     assert len(published) == len(drawn) == 3
     good, status = table.read_bytes(), table.stat()
     table.write_bytes(good[:1000] + bytes([good[1000] ^ 1]) + good[1001:])
-    again = ["snakemake", "results/fig5.pdf", "--cores", "1", "--config", "scale=smoke"]
-    done = call(again, project)
+    again = ["results/fig5.pdf", "--cores", "1", "--config", "scale=smoke"]
+    done = snakemake(again, project)
     said = done.stdout + done.stderr
     assert done.returncode != 0 and "Traceback" not in said
     assert re.search(r"^error: .*stiffness_by_lambda\.parquet: ", said, flags=re.MULTILINE)
@@ -191,15 +191,15 @@ def test_a_damaged_table_takes_no_published_figure_and_deletions_are_seen_each_t
     os.utime(table, ns=(status.st_atime_ns, status.st_mtime_ns))
     for _ in range(2):  # the first time they were removed by Snakemake
         assert planned(project) == {"make_figure": 1, "publish": 1}
-        done = call(again, project)
+        done = snakemake(again, project)
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
         assert all(path.read_bytes() == content for path, content in published.items())
         for path in drawn:
             path.unlink()
     assert planned(project) == {"make_figure": 1, "publish": 1}
-    call(again, project)
+    snakemake(again, project)
     assert planned(project) == {"publish": 1}  # once more, see the rule
-    call(again, project)
+    snakemake(again, project)
     assert planned(project) == {}
 
 
@@ -220,11 +220,7 @@ def start(directory: Path, cores: int, *arguments: str) -> subprocess.Popen:
     process = subprocess.Popen(
         ["snakemake", "--cores", str(cores), *arguments],
         cwd=directory,
-        env={
-            **os.environ,
-            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": str(directory / "src"),
-        },
+        env=environment_of(directory),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -246,6 +242,7 @@ def results(directory: Path) -> dict[str, str]:
     return {name: digest for name, digest in found.items() if not BESIDE & set(name.split("/"))}
 
 
+@pytest.mark.slow
 def test_any_number_of_cores_and_any_kill_give_the_same_bytes(project, tmp_path):
     """On two cores, and all killed at once in each of three stages; then the plain call again."""
     directory = copy_tree(tmp_path)
@@ -275,11 +272,14 @@ def test_a_table_goes_on_without_a_run_that_diverged(project):
     runs = "{learning_rates: [1.0e-4, 1.0e+30], hidden: [8], seeds: 1}"
     training = ["--config", "scale=smoke", f"experiments={{parameterizations: {runs}}}"]
     target = "results/smoke/tables/parameterizations.parquet"
-    process = start(project, 2, target, *training)
-    said, _ = process.communicate(timeout=600)
-    assert process.returncode != 0 and "Traceback" not in said
+    done = snakemake([target, "--cores", "1", *training], project)
+    said = done.stdout + done.stderr
+    assert done.returncode != 0 and "Traceback" not in said
     assert "lr1e+30-h8-seed0: training diverged" in said and "ms_pacman with learning" in said
-    finish(start(project, 2, target, *training, "training={on_divergence: leave_out}"))
+    done = snakemake(
+        [target, "--cores", "1", *training, "training={on_divergence: leave_out}"], project
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     table = pl.read_parquet(project / target).sort("learning_rate")
     assert table["diverged"].to_list() == [0, 1]
     assert table["sign_variance"].is_nan().to_list() == [False, True]
@@ -291,7 +291,7 @@ def test_an_objective_of_ones_own_is_trained_and_measured(project):
     target = "results/smoke/metrics/gain/ms_pacman-half_way-adam-lr0.0001-h8-seed0.h5"
     over = "own_objectives=[half_way.py]"
     assert planned(project, over, targets=[target]) == {"train_run": 1, "measure_run": 1}
-    done = call(["snakemake", target, "--cores", "1", "--config", "scale=smoke", over], project)
+    done = snakemake([target, "--cores", "1", "--config", "scale=smoke", over], project)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     gain = storage.read(project / target, storage.MEASUREMENTS["gain"])["gain"]
     assert np.isfinite(gain[..., gain.shape[-1] // 2]).all()

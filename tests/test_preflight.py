@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+import forked
 import pytest
 from tree import copy_tree
 
@@ -131,13 +132,7 @@ def test_snakemake_says_so_before_anything_runs(tmp_path):
     dataset.parent.mkdir(parents=True)
     dataset.write_text("x")
     os.utime(dataset, (0, time.time() + 86_400))
-    done = subprocess.run(
-        [SNAKEMAKE, "-n", "--config", "scale=smoke", "--", "results/fig1.pdf"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    done = forked.snakemake(["-n", "--config", "scale=smoke", "--", "results/fig1.pdf"], tmp_path)
     said = done.stdout + done.stderr
     assert done.returncode == 1 and "Traceback" not in said
     assert "results/smoke/datasets/digits.h5: was modified in the future" in said

@@ -1,11 +1,10 @@
 """The profiles and the examples for them: what is commented out works where it stands."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import forked
 import pytest
 import yaml
 from snakemake_executor_plugin_slurm.submit_string import get_submit_command
@@ -15,7 +14,6 @@ from tree import copy_tree
 
 ROOT = Path(__file__).parents[1]
 PROFILE = ROOT / "workflow" / "profiles" / "slurm" / "config.yaml"
-SNAKEMAKE = Path(sys.executable).parent / "snakemake"
 COMMENTED = re.compile(r"^( *)# ([a-z_]+: \S.*)$", re.MULTILINE)
 # Of a dry run; what is submitted together stands further in.
 JOB = re.compile(r"^ *rule (\w+):\n(?:(?! *\w*rule ).*\n)*? +resources: (.*)$", re.MULTILINE)
@@ -48,12 +46,8 @@ def planned(profile_text, tmp_path):
     profile = tmp_path / "profile"
     profile.mkdir()
     (profile / "config.yaml").write_text(profile_text)
-    done = subprocess.run(
-        [SNAKEMAKE, "-n", "--profile", profile, "--config", *CONFIG, "--", *TARGETS],
-        cwd=project,
-        capture_output=True,
-        text=True,
-        timeout=300,
+    done = forked.snakemake(
+        ["-n", "--profile", profile, "--config", *CONFIG, "--", *TARGETS], project
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     jobs = JOB.findall(done.stdout)

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from projects import call, planned, pretend
+from projects import planned, pretend, snakemake
 from tree import ROOT
 
 from td_interference import figures, metrics, sources, tables
@@ -239,8 +239,8 @@ def test_a_copy_redoes_nothing_and_other_content_does(tmp_path_factory):
     smoke, now = project / "results" / "smoke", time.time()
     for path in [*smoke.glob("replay/*"), *smoke.glob("runs/*/checkpoints.h5")]:
         path.write_bytes(bytes(2_000_000))  # more than Snakemake looks into by itself
-    touch = ["snakemake", *targets, "--config", "scale=smoke", "--touch", "--forceall"]
-    assert call([*touch, "--cores", "16"], project).returncode == 0
+    touch = [*targets, "--config", "scale=smoke", "--touch", "--forceall"]
+    assert snakemake([*touch, "--cores", "16"], project).returncode == 0
     copy = tmp_path_factory.mktemp("copy") / "project"
     shutil.copytree(project, copy, symlinks=True, copy_function=shutil.copy)
     results = copy / "results"

@@ -1,10 +1,8 @@
 """What can be asked for: figures that are off, those of an own experiment, and unknown targets."""
 
 import re
-import subprocess
-import sys
-from pathlib import Path
 
+import forked
 import polars as pl
 import pytest
 import yaml
@@ -17,7 +15,6 @@ from td_interference.figures.render import make_figure
 from td_interference.planning import make_plan
 
 WORKFLOW = ROOT / "workflow"
-SNAKEMAKE = Path(sys.executable).parent / "snakemake"
 MINE = {
     "objectives": ["expert_q", "q_learning"],
     "games": ["ms_pacman"],
@@ -34,9 +31,9 @@ def planned(**over):
 
 
 def dry_run(target, *config, directory=ROOT):
-    command = [SNAKEMAKE, "-n", "-s", ROOT / "Snakefile", "-d", directory]
-    command += [*([target] if target else []), "--config", "scale=smoke", *config]
-    done = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=120)
+    arguments = ["-n", "-s", ROOT / "Snakefile", "-d", directory]
+    arguments += [*([target] if target else []), "--config", "scale=smoke", *config]
+    done = forked.snakemake(arguments, directory)
     return done.returncode, done.stdout + done.stderr
 
 

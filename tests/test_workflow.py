@@ -5,7 +5,7 @@ import shutil
 
 import polars as pl
 import pytest
-from projects import call, cpu_seconds, edited, make, planned, pretend
+from projects import call, cpu_seconds, edited, make, planned, pretend, snakemake
 from tree import ROOT, copy_tree
 
 from td_interference import figures, metrics, storage
@@ -265,10 +265,10 @@ def test_figures_train_what_they_need_alone(tmp_path):
     """From nothing, at smoke scale: runs by rule, and which agents."""
 
     def planned_runs(figure):
-        command = ["snakemake", "-n", f"results/{figure}.pdf", "--directory", str(tmp_path)]
+        command = ["-n", f"results/{figure}.pdf", "--directory", str(tmp_path)]
         command += ["--snakefile", str(ROOT / "Snakefile")]
         command += ["--configfile", str(ROOT / "config.yaml"), "--config", "scale=smoke"]
-        done = call(command, ROOT)
+        done = snakemake(command, ROOT)
         assert done.returncode == 0, done.stderr
         said = done.stdout + done.stderr
         jobs = dict(re.findall(r"^(\w+) +(\d+)$", said, flags=re.MULTILINE))
@@ -297,7 +297,7 @@ def test_an_objective_of_ones_own_goes_through_the_pipeline(made):
     target = "results/smoke/figures/fig3.pdf"
     jobs = planned(made, "own_objectives=[half_way.py]", targets=[target])
     assert jobs == {"train_run": 2, "measure_run": 2, "compute_table": 1, "make_figure": 1}
-    done = call(["snakemake", target, "--cores", "2", *over], made)
+    done = snakemake([target, "--cores", "2", *over], made)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     table = pl.read_csv(made / "results" / "smoke" / "figures" / "fig3.csv")
     assert table.filter(pl.col("objective") == "half_way")["mean"].is_finite().all()
@@ -307,14 +307,14 @@ def test_an_objective_of_ones_own_goes_through_the_pipeline(made):
     jobs = planned(made, "own_objectives=[half_way.py]", targets=[target])
     assert jobs == {"train_run": 2, "measure_run": 2, "compute_table": 1, "make_figure": 1}
     # Taken out again, the figure is that of the shipped objectives.
-    done = call(["snakemake", "results/fig3.pdf", "--cores", "2", *over[:2]], made)
+    done = snakemake(["results/fig3.pdf", "--cores", "2", *over[:2]], made)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     assert planned(made, targets=["results/fig3.pdf"]) == {}
 
 
 @pytest.mark.workflow
 def test_scales_do_not_disturb_each_other(project):
-    other = call(["snakemake", "-n", "results/fig5.pdf", "--config", "scale=laptop"], project)
+    other = snakemake(["-n", "results/fig5.pdf", "--config", "scale=laptop"], project)
     assert "train_expert" in other.stdout + other.stderr
     assert planned(project) == {}
 
@@ -332,7 +332,7 @@ def test_scales_do_not_disturb_each_other(project):
     ],
 )
 def test_wrong_settings_stop_before_the_first_job(project, over, message):
-    done = call(["snakemake", "results/fig5.pdf", "--cores", "1", "--config", over], project)
+    done = snakemake(["results/fig5.pdf", "--cores", "1", "--config", over], project)
     said = done.stdout + done.stderr
     assert done.returncode != 0 and message in said and "Traceback" not in said
 
@@ -342,8 +342,8 @@ def test_the_default_profile_holds_beside_that_of_slurm(project):
     undo = edited(project / "workflow" / "scripts" / "train_expert.py")
     try:
         assert planned(project, "--profile", "workflow/profiles/slurm") == {}
-        command = ["snakemake", "-n", "results/fig5.pdf", "--config", "scale=smoke"]
-        alone = call([*command, "--workflow-profile", "none"], project)
+        command = ["-n", "results/fig5.pdf", "--config", "scale=smoke"]
+        alone = snakemake([*command, "--workflow-profile", "none"], project)
         assert "train_expert" in alone.stdout + alone.stderr
     finally:
         undo()
@@ -351,10 +351,10 @@ def test_the_default_profile_holds_beside_that_of_slurm(project):
 
 @pytest.mark.parametrize(("device", "gpus"), [("auto", 0), ("cuda", 1)])
 def test_the_whole_study_plans_on_a_cluster(tmp_path, device, gpus):
-    command = ["snakemake", "-n", "all", "--profile", str(ROOT / "workflow" / "profiles" / "slurm")]
+    command = ["-n", "all", "--profile", str(ROOT / "workflow" / "profiles" / "slurm")]
     command += ["--directory", str(tmp_path), "--snakefile", str(ROOT / "Snakefile")]
     command += ["--configfile", str(ROOT / "config.yaml")]
-    done = call([*command, "--config", "scale=paper", f"device={device}"], ROOT)
+    done = snakemake([*command, "--config", "scale=paper", f"device={device}"], ROOT)
     said = done.stdout + done.stderr
     assert done.returncode == 0, said[-3000:]
     jobs = dict(re.findall(r"^(\w+) +(\d+)$", said, flags=re.MULTILINE))

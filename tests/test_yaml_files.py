@@ -4,18 +4,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pytest
 from tree import ROOT
 
 from td_interference.errors import UserError
 from td_interference.yaml_files import check_configuration, main_file, read_yaml
 
-SNAKEMAKE = Path(sys.executable).parent / "snakemake"
-
 
 def dry_run(*arguments, cwd=ROOT):
-    command = [SNAKEMAKE, "-n", "-s", ROOT / "Snakefile", "results/fig5.pdf", *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
+    command = ["-n", "-s", ROOT / "Snakefile", "results/fig5.pdf", *arguments]
+    return forked.snakemake(command, cwd)
 
 
 def test_yaml_tags_and_garbage_are_refused(tmp_path):
@@ -167,9 +166,9 @@ def test_tags_in_a_file_given_to_snakemake_build_nothing(tmp_path, value):
     """Snakemake reads it before any code of this project runs."""
     trap, theirs = tmp_path / "trap", tmp_path / "theirs.yaml"
     theirs.write_text(f"scale: {value}".format(trap=str(trap)))
-    command = [Path(sys.executable).parent / "snakemake", "-n", "results/fig5.pdf"]
-    command += ["--configfile", "config.yaml", theirs]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = forked.snakemake(
+        ["-n", "results/fig5.pdf", "--configfile", "config.yaml", theirs], ROOT, timeout=60
+    )
     assert done.returncode != 0 and "train_run" not in done.stdout
     assert not trap.exists()
     assert "Traceback" not in done.stdout + done.stderr
