@@ -68,8 +68,11 @@ def no_locks(monkeypatch):
 
 
 @pytest.fixture
-def own_later(tmp_path):
-    """Ask for a directory in a thread; its events tell whether it is owned."""
+def own_later(tmp_path, monkeypatch):
+    """Ask for a directory in a thread; its events tell whether it is owned.
+
+    What a test changes by `monkeypatch` holds until the thread has ended.
+    """
     owned = threading.Event()
     threads = []
 

@@ -349,7 +349,9 @@ def test_the_default_profile_holds_beside_that_of_slurm(project):
         undo()
 
 
-@pytest.mark.parametrize(("device", "gpus"), [("auto", 0), ("cuda", 1)])
+@pytest.mark.parametrize(
+    ("device", "gpus"), [("auto", 0), pytest.param("cuda", 1, marks=pytest.mark.slow)]
+)
 def test_the_whole_study_plans_on_a_cluster(tmp_path, device, gpus):
     command = ["-n", "all", "--profile", str(ROOT / "workflow" / "profiles" / "slurm")]
     command += ["--directory", str(tmp_path), "--snakefile", str(ROOT / "Snakefile")]
