@@ -12,7 +12,10 @@ from td_interference.grid import RunSpec
 from td_interference.replay import Replay
 
 # Begin first when several processes share the files, so that none waits for another at the end.
-LONGEST = ("test_figure5.py", "test_workflow.py", "test_kill.py", "test_house.py")
+LONGEST = (
+    *("test_figure5.py", "test_kill.py", "test_workflow.py", "test_survival.py"),
+    *("test_examples.py", "test_benchmarks.py", "test_house.py"),
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
