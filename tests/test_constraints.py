@@ -31,6 +31,8 @@ WORKFLOW = ROOT / "workflow"
 ONE = "objectives: [q_learning], games: [ms_pacman], seeds: 1, optimizers: [adam]"
 MINE = f"{ONE}, learning_rates: [1.0e-4], hidden: [8], checkpoints: [100, 200]"
 
+MANY = f"seeds: 1000, hidden: {list(range(1, 51))}"
+
 # What contradicts what, and the key that the line begins with.
 CONTRADICTIONS = [
     ("expert: {learning_starts: 1, n_step: 20}", "expert.learning_starts", "at least 84"),
@@ -170,6 +172,17 @@ CONTRADICTIONS = [
         "generalization.experiments.sarcos.evaluation_samples",
         "at least the 65",
     ),
+    (
+        f"experiments: {{td_lambda: {{{MANY}, lambdas: [0, 0.5, 1]}}}}",
+        "experiments.td_lambda",
+        "150,000 runs",
+    ),
+    (
+        f"generalization: {{experiments: {{sarcos: {{{MANY}}}}}}}",
+        "generalization.experiments.sarcos",
+        "150,000 runs",
+    ),
+    (f"control: {{{MANY}}}", "control", "200,000 runs"),
     (f"experiments: {{control: {{{MINE}}}}}", "experiments.control", "another name"),
     ("random_networks: {checked_networks: 4}", "random_networks", "at most the 3 networks"),
 ]

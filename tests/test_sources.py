@@ -67,6 +67,8 @@ def before():
         ("seeds.py", METRICS | {"study", "figure random_networks"} | named("table", TABLES)),
         ("device.py", METRICS | {"study"}),
         ("updates.py", METRICS),
+        # As what a control run is measured.
+        ("runs.py", METRICS | named("table", TABLES) | {"figure random_networks"}),
         ("optimizers.py", METRICS),
         ("losses.py", METRICS),
         ("replay.py", METRICS),

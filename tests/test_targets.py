@@ -70,6 +70,9 @@ def test_everything_can_be_drawn_as_shipped():
         ({"experiments": {"parameterizations": None, "second_order": None}}, "fig6 fig7"),
         ({"control": {"optimizers": ["sgd"]}}, "fig12 fig14"),
         ({"experiments": {"policy_evaluation": {"optimizers": ["sgd", "momentum_sgd"]}}}, "fig12"),
+        ({"control": None}, "fig4 fig10 fig12 fig14"),
+        ({"random_networks": None}, "random_networks"),
+        ({"generalization": None}, "fig1 fig2 fig8 fig9"),
     ],
 )
 def test_what_is_left_out_takes_its_figures_along(over, off):
@@ -93,6 +96,18 @@ def test_snakemake_goes_on_without_an_experiment_and_names_it_where_it_is_asked_
     assert "td_lambda0" not in said and "results/fig4.pdf" in said
     code, said = dry_run("results/fig5.pdf", "experiments={td_lambda: null}")
     assert code != 0 and "fig5 cannot be drawn, for 'experiments.td_lambda' is left out" in said
+
+
+def test_all_but_the_experiments_from_replay_can_be_left_out():
+    left_out = ["control=null", "random_networks=null", "generalization=null"]
+    code, said = dry_run(None, *left_out)
+    assert code == 0 and "no fig4, fig10, fig12, fig14: 'control' is left out (null)" in said
+    assert "train_run" in said and "train_control" not in said and "train_group" not in said
+    code, said = dry_run("results/fig14.pdf", *left_out)
+    assert code != 0 and "fig14 cannot be drawn, for 'control' is left out (null)" in said
+    runs = "results/smoke/runs"
+    code, said = dry_run(f"{runs}/ms_pacman-control-adam-lr0.0001-h8-seed0/windows", *left_out)
+    assert code != 0 and "nothing of this name is made" in said
 
 
 def test_an_own_experiment_has_the_figures_and_tables_of_any():

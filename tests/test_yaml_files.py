@@ -9,7 +9,7 @@ import pytest
 from tree import ROOT
 
 from td_interference.errors import UserError
-from td_interference.yaml_files import check_configuration, main_file, read_yaml
+from td_interference.yaml_files import check_call, check_configuration, main_file, read_yaml
 
 
 def dry_run(*arguments, cwd=ROOT):
@@ -64,6 +64,36 @@ def test_a_key_of_another_block_or_merged_in_is_no_repetition(tmp_path):
     assert content["b"] == {"x": 3, "y": 2} and content["d"] == [{"x": 1}, {"x": 2}]
 
 
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("training: {steps: 0200}", "0200 in 'training.steps' means 128"),
+        ("experiments: {td_lambda: {hidden: [8, 010]}}", "'experiments.td_lambda.hidden' means 8"),
+        ("resume_interval: 1:30", "1:30 in 'resume_interval' means 90"),
+        ("resume_interval: 1:30.5", "1:30.5 in 'resume_interval' means 90.5"),
+        ("replay: {transitions: -07_0}", "means -56"),
+    ],
+)
+def test_numbers_that_yaml_reads_in_another_base_are_refused(tmp_path, written, said):
+    path = tmp_path / "mine.yaml"
+    path.write_text(written)
+    with pytest.raises(UserError, match="write the number") as error:
+        read_yaml(path)
+    assert said in str(error.value)
+    key, _, value = written.partition(": ")
+    with pytest.raises(UserError, match="write the number"):
+        check_configuration([], [f"{key}={value}"])
+
+
+def test_plain_numbers_texts_and_times_stay_as_they_are(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("[0, 0.5, -0.0, 1_000, 0x10, '010', 08, 'a:b', '1:30', 10:x]")
+    with pytest.raises(UserError, match="expected a mapping"):
+        read_yaml(path)
+    path.write_text("a: [0, 0.5, 1_000, 0x10, '010', 'a:b', '1:30', 10:x]")
+    assert read_yaml(path)["a"] == [0, 0.5, 1000, 16, "010", "a:b", "1:30", "10:x"]
+
+
 def test_json_is_read_as_snakemake_reads_it(tmp_path):
     path = tmp_path / "mine.json"
     path.write_text('{"scale":\t"smoke",\n\t"own_objectives": []}')
@@ -74,6 +104,19 @@ def test_settings_of_the_command_line_are_looked_at_too():
     check_configuration([], ["scale=smoke", "experiments={td_lambda: {seeds: 1}}", "device=[", "x"])
     with pytest.raises(UserError, match=r"--config expert=…: the key 'expert\.seed' stands twice"):
         check_configuration([], ["scale=smoke", "expert={seed: 1, seed: 2}"])
+
+
+def test_what_snakemake_would_drop_of_a_call_is_named(tmp_path):
+    check_configuration([], ["a={x: 1}", "b=1", "a={y: 2}"])  # Snakemake joins these
+    for twice in (["a=1", "a=2"], ["a={x: 1}", "a=null"], ["a=null", "a={x: 1}"]):
+        with pytest.raises(UserError, match=r"--config a=…: the key 'a' stands twice"):
+            check_configuration([], twice)
+    check_call(["-n", "--config", "a=1", "b=2", "--configfile", "x.yaml", "y.yaml"])
+    for twice in (["--config", "a=1", "-C", "b=1"], ["--configfile=x.yaml", "--configfiles", "y"]):
+        with pytest.raises(UserError, match="stands twice, and Snakemake takes the last alone"):
+            check_call(twice)
+    done = dry_run("--config", "scale=smoke", "--config", "device=cpu")
+    assert done.returncode != 0 and "--config stands twice" in done.stdout + done.stderr
 
 
 def bomb(opening, closing, levels=12):

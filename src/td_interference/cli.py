@@ -16,7 +16,7 @@ from td_interference.grid import RunSpec
 from td_interference.lineage import Lineage
 from td_interference.objectives import OBJECTIVES
 from td_interference.overwriting import check_output
-from td_interference.runs import run_of
+from td_interference.runs import measured_as, run_of
 from td_interference.status import COLUMNS, jobs_in, scales_in
 from td_interference.terminal import say, show_facts, show_table
 
@@ -170,8 +170,8 @@ def _measured_run(checkpoints: Path, objective: Path | None) -> RunSpec | Contro
         identity = storage.identity_of(file)
     try:
         run = run_of(identity)
-        described = run.run_spec if isinstance(run, ControlSettings) else run
-        objective_name, trained_towards = described.objective, identity.get("objective_sha256")
+        objective_name = measured_as(run).objective
+        trained_towards = identity.get("objective_sha256")
     except (KeyError, TypeError, ValueError):
         raise UserError(
             f"{checkpoints}: does not say which run it is of (attribute 'identity'); "

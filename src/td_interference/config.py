@@ -143,4 +143,4 @@ def validate(
         key=lambda error: (error.validator != "additionalProperties", list(map(str, error.path))),
     )
     if errors:
-        raise UserError(explain(errors[0], user or {}, schema))
+        raise UserError(explain(errors[0], config, user or {}, schema))

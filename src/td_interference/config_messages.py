@@ -18,7 +18,9 @@ _TYPES = {
     "object": "a block of keys",
     "null": "null",
 }
+_NOTHING = ("none", "nil", "~", "false", "off")  # for null, in other languages
 _LONGEST = 60  # characters of a value that is shown
+_SUFFIXES = {"": 1, "%": 0.01, "k": 1e3, "K": 1e3, "M": 1e6}
 _MOST_PLACES = 3  # of a key that stands elsewhere
 
 
@@ -31,7 +33,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return the question after a misspelt word, "; did you mean 'steps'?", or "" for no idea."""
     by_letters = {name.lower(): name for name in known}
     close = difflib.get_close_matches(word.lower().replace("-", "_"), by_letters, n=1)
-    return f"; did you mean '{by_letters[close[0]]}'?" if close else ""
+    meant = by_letters[close[0]] if close else word
+    return f"; did you mean '{meant}'?" if meant != word else ""
 
 
 def shown(value: Any) -> str:
@@ -51,11 +54,17 @@ def shown(value: Any) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
-def explain(error: ValidationError, user: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
+def explain(
+    error: ValidationError,
+    config: Mapping[str, Any],
+    user: Mapping[str, Any],
+    schema: Mapping[str, Any],
+) -> str:
     """Return one line on a schema error: the key, what is wrong, what would be right.
 
     Args:
         error: Of the complete configuration.
+        config: That configuration, for the names beside one that is wrong.
         user: What the user set, for the value as they wrote it.
         schema: The whole schema, for where else a key may stand.
     """
@@ -67,9 +76,12 @@ def explain(error: ValidationError, user: Mapping[str, Any], schema: Mapping[str
         missing = next(name for name in error.validator_value if name not in error.instance)
         description = own.get("properties", {}).get(missing, {}).get("description", "")
         # A block of a free name lacks keys where its name is a slip.
-        hint = did_you_mean(str(path[-1]), _shipped(schema, path[:-1])) if path else ""
+        beside = [name for name in _at(config, path[:-1]) if name != path[-1]] if path else []
+        hint = did_you_mean(str(path[-1]), beside) if beside else ""
         return f"config key '{dotted([*path, missing])}' is missing{_meaning(description)}{hint}"
     said = _SENTENCES[str(error.validator)](error.instance, error.validator_value, own)
+    if error.instance is None and path and isinstance(path[-1], int):
+        said = "is nothing; give a value, or remove it from the list"
     value = shown(error.instance)
     if isinstance(written := _at(user, path), str) and not isinstance(error.instance, str):
         value = written  # YAML takes 1e5 for a text, and --config every number
@@ -95,6 +107,11 @@ def _unknown(error: ValidationError, path: Path, schema: Mapping[str, Any]) -> s
     own: Mapping[str, Any] = error.schema
     known, names = own.get("properties", {}), own.get("patternProperties", {})
     misfits = (str(key) for key in error.instance if key not in known)
+    for key in error.instance:
+        first, *below = str(key).split(".")
+        if first in known and below:  # as messages and other programs write it
+            nested = ": {".join([first, *below]) + ": …" + "}" * len(below)
+            return f"config key '{dotted([*path, key])}' is unknown; write {nested}"
     if names:
         unknown = next(key for key in misfits if not _fits(key, error))
         return (
@@ -111,13 +128,6 @@ def _unknown(error: ValidationError, path: Path, schema: Mapping[str, Any]) -> s
             more = " or another" if len(places) > _MOST_PLACES else ""
             hint = f"; did you mean {' or '.join(map(repr, places[:_MOST_PLACES]))}{more}?"
     return f"config key '{dotted([*path, unknown])}' is unknown{hint}"
-
-
-def _shipped(schema: Mapping[str, Any], path: Path) -> list[str]:
-    """Return the names that the schema itself has below a key."""
-    for key in path:
-        schema = schema.get("properties", {}).get(key, {})
-    return list(schema.get("properties", {}))
 
 
 def _fits(key: str, error: ValidationError) -> bool:
@@ -144,6 +154,8 @@ def _places(
 def _type(value: Any, wanted: str | list[str], own: Mapping[str, Any]) -> str:
     kinds = [wanted] if isinstance(wanted, str) else wanted
     words = " or ".join(_TYPES[kind] for kind in kinds)
+    if "null" in kinds and str(value).lower() in _NOTHING:
+        return f"is not {words}; write null"
     return f"is not {words}{_other_way(value, kinds[0], own.get('items', {}))}"
 
 
@@ -152,12 +164,12 @@ def _other_way(value: Any, kind: str, items: Mapping[str, Any]) -> str:
     if kind in ("integer", "number") and isinstance(value, list) and len(value) == 1:
         return f"; write {shown(value[0])}"
     if kind == "integer" and isinstance(value, float):
-        return f"; write {int(value)}" if value.is_integer() else f"; round it to {round(value)}"
+        whole = value.is_integer()
+        return f"; write {int(value)}" if whole else f"; round it to {round(value) or 1}"
+    if kind in ("integer", "number") and isinstance(value, list):
+        return "; give one number"
     if kind in ("integer", "number") and isinstance(value, str):
-        digits = value.replace(",", "").replace(" ", "").replace("'", "")
-        if value.endswith("%") and value[:-1].isdigit():
-            return f"; write {int(value[:-1]) / 100:g}"
-        return f"; write {digits}" if digits.isdigit() else ""
+        return _number_meant(value)
     if kind == "boolean":
         words = {"yes": "true", "on": "true", "1": "true", "no": "false", "off": "false"}
         word = {**words, "0": "false"}.get(str(value).lower())
@@ -166,12 +178,23 @@ def _other_way(value: Any, kind: str, items: Mapping[str, Any]) -> str:
         wanted = items.get("type", "string")  # a list of words says which, not that they are texts
         known = {"string": str, "integer": int, "number": int | float, "object": Mapping}[wanted]
         text = value if isinstance(value, str) else shown(value)
-        return f"; write [{text}]" if isinstance(value, known) else ""
+        several = isinstance(value, str) and "," in value
+        return f"; write [{text}]" if several or isinstance(value, known) else ""
     if value is None:
         return "; remove the line to keep the scale's own, or give a value"
     if kind == "string" and isinstance(value, int | float):
         return "; give a name with a letter in it"
     return ""
+
+
+def _number_meant(text: str) -> str:
+    """Return how to write a number that is none in YAML: "1,000", "5%", "1/4", "12k", "60 s"."""
+    plain = re.sub(r"(?<=\d)[, '](?=\d{3}\b)", "", text.strip())
+    if found := re.fullmatch(r"([-+]?\d{0,15}\.?\d{1,15}) ?([%kKM]|/ ?[1-9]\d{0,15})?", plain):
+        number, suffix = found.groups("")
+        factor = 1 / int(suffix[1:]) if suffix[:1] == "/" else _SUFFIXES[suffix]
+        return f"; write {float(number) * factor:.12g}"
+    return "; write a number alone, in the unit of this key" if re.match(r"[-+.]*\d", text) else ""
 
 
 def _enum(value: Any, known: Sequence[Any], _: Mapping[str, Any]) -> str:
@@ -187,7 +210,7 @@ def _unique(value: Sequence[Any], *_: Any) -> str:
 
 def _share(value: float, most: float) -> str:
     """Return what a number in percent is where at most 1 is asked for."""
-    return f"; write {value / 100:g} for {value:g}%" if most == 1 and 1 < value <= 100 else ""
+    return f"; write {value / 100:g} for {value:g}%" if most == 1 and 1 < value < 100 else ""
 
 
 # By the schema's own words; a test holds that it uses no others.
@@ -202,6 +225,7 @@ _SENTENCES = {
     "exclusiveMaximum": lambda value, most, __: f"must be below {most}{_share(value, most)}",
     "minItems": lambda *_: "is empty; name at least one",
     "minProperties": lambda *_: "is empty; name at least one",
+    "minLength": lambda *_: "is empty; give a name, or remove the line",
     "uniqueItems": _unique,
 }
 STRUCTURE = ("additionalProperties", "required")  # explained in `explain` itself

@@ -39,6 +39,8 @@ _SPANS = (
     _Span("gain_over_training", "half_width", 1, in_control=True),
 )
 
+_MOST_RUNS = 100_000  # of one experiment; the paper's largest has some hundreds
+
 # Metrics of a run's last checkpoint, whichever experiment asked for it.
 _OF_THE_LAST = (
     "stiffness",
@@ -97,11 +99,19 @@ def check_before(config: Config) -> None:
     for block in ("experiments", "generalization.experiments"):
         found: Any = config
         for key in block.split("."):
-            found = found[key]
-        if not any(settings is not None for settings in found.values()):
+            found = found and found[key]
+        if found is not None and not any(settings is not None for settings in found.values()):
             raise UserError(
                 f"config key '{block}': all of {', '.join(found) or 'them'} are left out (null); "
                 "keep at least one"
+            )
+    for key, block in _grids(config):
+        lists = [values for name, values in block.items() if name != "checkpoints"]
+        n = math.prod(len(values) for values in lists if isinstance(values, list)) * block["seeds"]
+        if n > _MOST_RUNS:
+            raise UserError(
+                f"config key '{key}': the product of its lists and 'seeds' is {n:,} runs, and "
+                f"more than {_MOST_RUNS:,} cannot be planned; shorten them"
             )
     for name in ("control", "random_networks", "generalization"):
         if name in config["experiments"]:
@@ -123,6 +133,18 @@ def check_before(config: Config) -> None:
             "config key 'own_objectives': they join experiments that list more than one of "
             "'objectives', and none does; add another objective to one of 'experiments'"
         )
+
+
+def _grids(config: Config) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield every block that is a product of its lists, with its key."""
+    parts = {"": config, "generalization.": config["generalization"] or {"experiments": {}}}
+    blocks = {
+        f"{above}experiments.{name}": block
+        for above, part in parts.items()
+        for name, block in part["experiments"].items()
+    }
+    blocks["control"] = config["control"]
+    yield from ((key, block) for key, block in blocks.items() if block is not None)
 
 
 def _metric_settings(plan: "Plan") -> Iterator[str]:
@@ -205,7 +227,7 @@ def _common_checkpoint(plan: "Plan") -> Iterator[str]:
     entry = tables.entry(_FIGURE_12)
     steps: list[Sequence[int]] = []
     for source in entry.sources:
-        if source.experiment not in (*plan.experiments, "control"):
+        if not plan.includes(source.experiment):
             return
         steps.append(plan.checkpoints(source.experiment))
     common = set.intersection(*map(set, steps))

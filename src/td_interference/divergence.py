@@ -27,6 +27,10 @@ class Diverged(UserError):
         super().__init__(message)
         self.update_step = update_step
 
+    def reached(self, checkpoints: Iterable[int]) -> tuple[int, ...]:
+        """Return those of a run's checkpoints that it reached before."""
+        return tuple(step for step in checkpoints if step < self.update_step)
+
 
 def all_finite(tensors: Iterable[Tensor]) -> bool:
     """Whether no element is infinite or NaN; waits for the device once for all tensors together."""

@@ -53,7 +53,9 @@ class RunSpec:
                 f"config key 'checkpoints': {late[0]} is after the last of {self.steps} steps"
             )
         if list(self.checkpoints) != sorted(set(self.checkpoints)):
-            raise UserError("config key 'checkpoints': the steps must be in ascending order")
+            raise UserError(
+                "config key 'checkpoints': the steps must be in ascending order, each once"
+            )
 
     @property
     def run_id(self) -> str:
@@ -72,10 +74,6 @@ class RunSpec:
         what differs between two objectives is the objective (common random numbers).
         """
         return f"{self.game}-h{self.hidden}-seed{self.seed}"
-
-    def checkpoints_before(self, update_step: int) -> tuple[int, ...]:
-        """Return the checkpoints that a run reached which came to a bad end at `update_step`."""
-        return tuple(step for step in self.checkpoints if step < update_step)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain values, for Snakemake's params and for file attributes."""

@@ -15,6 +15,7 @@ from td_interference.grid import RunSpec
 from td_interference.identity import Identity
 from td_interference.planning import Plan, Run
 from td_interference.random_studies import Study
+from td_interference.runs import measured_as
 
 _code = functools.cache(sources.digest)  # asked for by each of thousands of jobs
 
@@ -65,7 +66,7 @@ class Lineage(NamedTuple):
 
     def metric_code(self, metric: str, run: RunSpec | ControlSettings) -> str:
         """Return the digest of the code that measures a run, its objective included."""
-        described = run.run_spec if isinstance(run, ControlSettings) else run
+        described = measured_as(run)
         own = described.objective_file
         return _code(
             self.scripts / "measure_run.py",

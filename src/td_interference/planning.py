@@ -13,6 +13,7 @@ from td_interference.environments.roms import check_game
 from td_interference.generalization.grid import CellGroup, expand_generalization
 from td_interference.grid import RunSpec, all_runs, expand_grid, replay_spec
 from td_interference.random_studies import Study, expand_studies
+from td_interference.runs import measured_as
 from td_interference.screen import FRAMESKIP
 from td_interference.tables import Source
 
@@ -55,6 +56,12 @@ class Plan(NamedTuple):
         """Every game that some run plays."""
         fixed, control = self.runs.values(), self.control_runs.values()
         return sorted({run.game for run in fixed} | {run.game for run in control})
+
+    def includes(self, experiment: str) -> bool:
+        """Return whether an experiment, as `experiment_runs` takes it, is not left out (null)."""
+        own_keys = (CONTROL, RANDOM_NETWORKS, GENERALIZATION)
+        blocks = self.config if experiment in own_keys else self.config["experiments"]
+        return blocks.get(experiment) is not None
 
     def experiment_runs(self, experiment: str) -> list[Run]:
         """Return the runs of one experiment, as they are trained (for all experiments together).
@@ -122,9 +129,7 @@ class Plan(NamedTuple):
 
     def measured_run(self, run_id: str) -> RunSpec:
         """Return the description of a run by which its checkpoints are measured."""
-        if run_id in self.control_runs:
-            return self.control_runs[run_id].run_spec
-        return self.runs[run_id]
+        return measured_as(self.control_runs.get(run_id) or self.runs[run_id])
 
     def transitions_measured_on(self, run_id: str) -> int:
         """Return how many transitions a run is measured on, about: a D*, or a control's window."""
@@ -145,7 +150,7 @@ class Plan(NamedTuple):
     @property
     def keeps_parameters(self) -> bool:
         """Whether the parameters of the generalization experiments' networks are kept."""
-        return self.config[GENERALIZATION]["keep_checkpoints"]
+        return self.includes(GENERALIZATION) and self.config[GENERALIZATION]["keep_checkpoints"]
 
     @property
     def datasets(self) -> list[str]:
@@ -200,9 +205,11 @@ def make_plan(user: Mapping[str, Any], workflow_directory: Path | str) -> Plan:
     plan = Plan(
         config,
         all_runs(config),
-        {run.run_id: run for run in control_grid(config)},
-        expand_studies(config["random_networks"]),
-        expand_generalization(config[GENERALIZATION], config["datasets"]),
+        {run.run_id: run for run in (control_grid(config) if config[CONTROL] else ())},
+        expand_studies(config[RANDOM_NETWORKS]) if config[RANDOM_NETWORKS] else {},
+        expand_generalization(config[GENERALIZATION], config["datasets"])
+        if config[GENERALIZATION]
+        else {},
     )
     for game in plan.games:
         plan.expert(game)  # checks what joins several of the expert's keys
@@ -212,10 +219,10 @@ def make_plan(user: Mapping[str, Any], workflow_directory: Path | str) -> Plan:
 
 def _games(config: configuration.Config) -> Iterable[tuple[str, Sequence[str]]]:
     """Return where the configuration names games, and which."""
-    for name, block in config["experiments"].items():
+    blocks = {f"experiments.{name}": block for name, block in config["experiments"].items()}
+    for name, block in {**blocks, CONTROL: config[CONTROL]}.items():
         if block is not None:
-            yield f"experiments.{name}", block["games"]
-    yield CONTROL, config[CONTROL]["games"]
+            yield name, block["games"]
 
 
 def files_of_the_user(config: Mapping[str, Any]) -> list[Path]:

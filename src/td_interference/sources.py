@@ -38,7 +38,6 @@ PLUMBING = {
     "divergence.py": "marks a run that failed; the mark is in its file",
     "config.py": "settings reach a result through its parameters",
     "planning.py": "settings reach a result through its parameters",
-    "runs.py": "finds the description of a run in an identity",
     "agents/control_settings.py": "describes runs; the description is a parameter",
     "metrics/__init__.py": "a registry: a new name changes none of the others",
     "tables/__init__.py": "a registry: what it says of a table is a parameter",

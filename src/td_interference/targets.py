@@ -13,7 +13,7 @@ from td_interference.grid import RunSpec
 from td_interference.planning import CONTROL, GENERALIZATION, RANDOM_NETWORKS, Plan
 
 _IN_A_STAGE = 3  # parts of results/<scale>/<stage>
-_ALWAYS_ON = (CONTROL, RANDOM_NETWORKS, GENERALIZATION)
+_OWN_KEYS = {CONTROL, RANDOM_NETWORKS, GENERALIZATION}
 
 
 def figure_states(plan: Plan) -> dict[str, str]:
@@ -26,7 +26,7 @@ def figure_states(plan: Plan) -> dict[str, str]:
     for experiment in plan.own_experiments:
         for entry in figures.FIGURES:
             drawn_of = {source.experiment for source in _sources(entry.name)}
-            if len(drawn_of) == 1 and not drawn_of & set(_ALWAYS_ON):
+            if len(drawn_of) == 1 and not drawn_of & _OWN_KEYS:
                 name = f"{entry.name}-{experiment}"
                 states[name] = _state(plan, name)
     return states
@@ -87,19 +87,15 @@ def _state(plan: Plan, figure: str) -> str:
 
 def _missing(plan: Plan, source: tables.Source) -> str:
     """Return why a table's source has no runs, or none that fit, or ""."""
-    if source.experiment not in (*plan.experiments, *_ALWAYS_ON):
-        return f"'experiments.{source.experiment}' is left out (null)"
-    runs = plan.experiment_runs(source.experiment)
+    own_key = source.experiment in _OWN_KEYS
+    where = source.experiment if own_key else f"experiments.{source.experiment}"
+    if not plan.includes(source.experiment):
+        return f"'{where}' is left out (null)"
     if source.optimizers and not plan.source_runs(source):
-        where = (
-            source.experiment
-            if source.experiment == CONTROL
-            else f"experiments.{source.experiment}"
-        )
         return f"'{where}.optimizers' has no {' or '.join(source.optimizers)}"
-    for run in runs:
+    for run in plan.experiment_runs(source.experiment):
         if isinstance(run, RunSpec) and (why := unmeasurable(source.metric, run)):
-            return f"{why} (in 'experiments.{source.experiment}')"
+            return f"{why} (in '{where}')"
     return ""
 
 

@@ -201,7 +201,7 @@ def train(
                     resume.save(trainer.state_dict())
                 progress.advance()
     except Diverged as error:
-        reached = run.checkpoints_before(error.update_step)
+        reached = error.reached(run.checkpoints)
         newest = resume.parts.at(part(reached[-1])) if reached else None
         kept = resume.last_good or newest
         attributes = left_out(error, kept, "learning_rates", on_divergence)

@@ -4,6 +4,7 @@ Needs only what Snakemake itself needs (yaml), for it is imported at every dry r
 """
 
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -58,14 +59,38 @@ def check_configuration(files: Iterable[Path | str], settings: Iterable[str] = (
     for file in files:
         if Path(file).is_file():
             read_yaml(file)
+    blocks: dict[str, bool] = {}  # whether a key's value was a mapping: Snakemake joins those
     for setting in settings:
         key, _, value = setting.partition("=")
         try:
-            _check(_root(value), key)
+            root = _root(value)
+            _check(root, key)
         except _Fault as fault:
             raise UserError(f"--config {key}=…: {fault}") from None
         except yaml.YAMLError:
-            continue  # Snakemake takes what is no YAML for a text
+            root = None  # Snakemake takes what is no YAML for a text
+        is_block = isinstance(root, yaml.MappingNode)
+        if key in blocks and not (is_block and blocks[key]):
+            raise UserError(f"--config {key}=…: the key '{key}' stands twice; remove one")
+        blocks[key] = is_block
+
+
+def check_call(arguments: Iterable[str]) -> None:
+    """See that a call names its settings in one place, for Snakemake takes the last one alone.
+
+    Args:
+        arguments: Of Snakemake's command line.
+
+    Raises:
+        UserError: If --config or --configfile stands there twice.
+    """
+    words = [argument.partition("=")[0] for argument in arguments]
+    for names in (("--config", "-C"), ("--configfile", "--configfiles")):
+        if sum(word in names for word in words) > 1:
+            raise UserError(
+                f"{names[0]} stands twice, and Snakemake takes the last alone; name all that "
+                f"belongs to it after one {names[0]}"
+            )
 
 
 def main_file(project: Path | str, working_directory: Path | str = Path()) -> str:
@@ -137,6 +162,12 @@ def _root(text: str) -> yaml.Node | None:
     return node
 
 
+def _is_of_another_base(node: yaml.ScalarNode) -> bool:
+    """Tell whether YAML reads a number as octal (010) or in sixties (1:30), unlike most people."""
+    number = node.tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+    return number and re.fullmatch(r"[-+]?0[0-7_]+|.*:.*", node.value) is not None
+
+
 def _check(root: yaml.Node | None, above: str = "") -> None:
     """Look at the nodes of a text, each once, however often aliases name it.
 
@@ -145,7 +176,8 @@ def _check(root: yaml.Node | None, above: str = "") -> None:
         above: The key that it is the value of.
 
     Raises:
-        _Fault: If a key stands twice in one mapping, or the values are too many.
+        _Fault: If a key stands twice in one mapping, the values are too many, or a number is
+            written as few would mean it.
     """
     sizes: dict[int, int] = {}  # of what a node unfolds to; 0 while that is not known
 
@@ -156,6 +188,11 @@ def _check(root: yaml.Node | None, above: str = "") -> None:
             return sizes[id(node)]
         sizes[id(node)] = 0
         total = 1
+        if isinstance(node, yaml.ScalarNode) and _is_of_another_base(node):
+            raise _Fault(
+                f"{node.value} in '{path}' means {yaml.safe_load(node.value)} in YAML; write the "
+                "number that is meant without a 0 before it and without ':'"
+            )
         if isinstance(node, yaml.MappingNode):
             lines: dict[tuple[str, str], int] = {}
             for key, value in node.value:

@@ -18,6 +18,7 @@ from td_interference.identity import made_from, of_control, of_measurement, of_w
 from td_interference.metrics.measuring import measure_run
 from td_interference.metrics.subject import Subject
 from td_interference.resume import ResumeState
+from td_interference.runs import measured_as
 from td_interference.storage.checkpoints import (
     merge_checkpoints,
     read_checkpoint,
@@ -227,7 +228,7 @@ def test_control_is_measured_on_the_window_of_each_checkpoint(trained, arrays, t
         identity = made_from(identities.of_run(spec), replay=storage.sealed_digest(replay))
         alone = tmp_path / f"alone-{step}.h5"
         write_checkpoint(alone, read_checkpoint(checkpoints, step), identity)
-        spec = dataclasses.replace(control.run_spec, seed=control.seed)
+        spec = dataclasses.replace(measured_as(control), seed=control.seed)
         expected = measured(spec, replay, alone)["function_interference"]
         np.testing.assert_array_equal(own[place], expected[0])
         assert not np.array_equal(own[1 - place], expected[0])

@@ -44,14 +44,19 @@ TABLE_NAMES = targets.table_names(PLAN)
 METRIC_NAMES = [entry.name for entry in metrics.METRICS]
 
 
+def one_of(names):
+    """Regular expression of some names; without any it matches nothing."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
 wildcard_constraints:
     scale=PLAN.scale,
-    game="|".join(PLAN.games),
+    game=one_of(PLAN.games),
     seed="[0-9]+",
-    run_id="|".join(map(re.escape, [*PLAN.runs, *PLAN.control_runs])),
-    study_id="|".join(map(re.escape, PLAN.studies)),
-    group_id="|".join(map(re.escape, PLAN.groups)),
-    dataset="|".join(PLAN.datasets),
-    metric="|".join(METRIC_NAMES),
-    table="|".join(TABLE_NAMES),
-    figure="|".join(name for name, reason in FIGURE_STATES.items() if not reason),
+    run_id=one_of([*PLAN.runs, *PLAN.control_runs]),
+    study_id=one_of(PLAN.studies),
+    group_id=one_of(PLAN.groups),
+    dataset=one_of(PLAN.datasets),
+    metric=one_of(METRIC_NAMES),
+    table=one_of(TABLE_NAMES),
+    figure=one_of(name for name, reason in FIGURE_STATES.items() if not reason),

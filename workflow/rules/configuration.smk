@@ -2,12 +2,16 @@
 # on the command line over it. The files are looked at before Snakemake's own reading of config.yaml:
 # of two equal keys it would take the last without a word, and it unfolds aliases until memory is full.
 
+import sys
+
 from snakemake.exceptions import WorkflowError
 
 from td_interference import yaml_files
 from td_interference.errors import UserError
 
 try:
+    if workflow.is_main_process and "snakemake" in sys.argv[0]:
+        yaml_files.check_call(sys.argv[1:])
     CONFIG_FILE = yaml_files.main_file(workflow.basedir)
     yaml_files.check_configuration(
         [CONFIG_FILE, *workflow.config_settings.configfiles],

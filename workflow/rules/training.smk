@@ -9,7 +9,7 @@ rule train_run:
     benchmark:
         "results/{scale}/benchmarks/train_run/{run_id}.tsv"
     wildcard_constraints:
-        run_id="|".join(map(re.escape, PLAN.runs)),
+        run_id=one_of(PLAN.runs),
     conda:
         "../../environment.yml"
     threads: 1

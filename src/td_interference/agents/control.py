@@ -78,7 +78,7 @@ def train_control(
         try:
             run_until(training, steps, job, resume, progress_directory)
         except Diverged as error:
-            reached = settings.run_spec.checkpoints_before(error.update_step)
+            reached = error.reached(settings.checkpoints)
             newest = resume.parts.at(checkpoint_name(reached[-1])) if reached else None
             kept = resume.last_good or newest
             diverged = left_out(error, kept, "control.learning_rates", on_divergence)

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple, Self
 
 from td_interference.digits import digits
 from td_interference.errors import UserError
-from td_interference.grid import RunSpec
 from td_interference.screen import FRAMESKIP, STACK
 
 _AT_LEAST_ONE = (
@@ -123,7 +122,8 @@ class ControlSettings:
             self._require(getattr(self, name) >= 0, name, "must not be negative")
         # The first update draws from rows that are followed by another one.
         least, otherwise = 3 * self.n_environments, "leaves nothing to draw; it must be at least"
-        self._require(self.random_fill >= least, "random_fill", f"{otherwise} {least}")
+        each = f"{least}, 3 in each of {self.n_environments} 'n_environments'"
+        self._require(self.random_fill >= least, "random_fill", f"{otherwise} {each}")
         self._require(bool(self.checkpoints), "checkpoints", "names no update step")
         self._require(
             list(self.checkpoints) == sorted(set(self.checkpoints)) and self.checkpoints[0] >= 1,
@@ -182,32 +182,6 @@ class ControlSettings:
         play, so that what differs between two optimizers is the optimizer.
         """
         return f"control-{self.game}-h{self.hidden}-seed{self.seed}"
-
-    @property
-    def run_spec(self) -> RunSpec:
-        """What measuring a checkpoint needs to know: as if Q-learning had learned from a window.
-
-        Its random streams are those of policy evaluation: what is drawn to be measured is drawn
-        alike in both.
-        """
-        return RunSpec(
-            game=self.game,
-            objective="q_learning",
-            lambda_=None,
-            loss=self.loss,
-            gamma=self.gamma,
-            hidden=self.hidden,
-            optimizer=self.optimizer,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            momentum=self.momentum,
-            minibatch=self.minibatch,
-            steps=self.updates,
-            frozen_period=self.frozen_period,
-            tau=1.0,  # there is no moving average
-            checkpoints=self.checkpoints,
-            seed=self.seed,
-        )
 
     def epsilon(self, agent_step: int) -> float:
         """Return the probability of a random action after `agent_step` agent steps.

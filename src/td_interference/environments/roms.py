@@ -3,6 +3,7 @@
 import difflib
 import functools
 import re
+import unicodedata
 import warnings
 from pathlib import Path
 
@@ -42,7 +43,8 @@ def check_game(game: str, key: str = "game") -> None:
 
 def _snake_case(game: str) -> str:
     """Return a name as ale-py has it of one as Gymnasium has it, "ALE/MsPacman-v5"."""
-    plain = re.sub(r"^ALE/|(NoFrameskip|Deterministic)?-v\d+$", "", game.strip())
+    letters = unicodedata.normalize("NFKC", game).strip()
+    plain = re.sub(r"^ALE/|(NoFrameskip|Deterministic)?-v\d+$", "", letters)
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[ -]+", "_", plain).lower()
 
 

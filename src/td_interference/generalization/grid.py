@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
 from td_interference.agents.masked_image_settings import AGENT_SETTINGS
+from td_interference.config_messages import did_you_mean
+from td_interference.datasets import DATASETS, entry
 from td_interference.datasets.available import AvailableData, available_data
 from td_interference.errors import UserError
 from td_interference.generalization.records import CellSpec, grouped
@@ -86,6 +88,7 @@ def expand_generalization(
     Raises:
         UserError: If settings make no sense, or two experiments share a run.
     """
+    _check_names(block, datasets)
     found = [
         _experiment(name, settings, datasets)
         for name, settings in block["experiments"].items()
@@ -104,18 +107,33 @@ def expand_generalization(
     return groups
 
 
+def _check_names(block: Mapping[str, Any], datasets: Mapping[str, Mapping[str, Any]]) -> None:
+    """See that the settings of data sets are of some that are meant."""
+    shipped = [entry.name for entry in DATASETS]
+    asked_for = {settings["dataset"] for settings in block["experiments"].values() if settings}
+    asked_for |= {own.get("stand_in") for own in datasets.values()}
+    for name, own in datasets.items():
+        if name in shipped:
+            entry(name, own)
+        elif (
+            name not in asked_for and not own.get("kind") and (hint := did_you_mean(name, shipped))
+        ):
+            raise UserError(f"config key 'datasets.{name}': no experiment asks for it{hint}")
+
+
 def _experiment(
     name: str, settings: Mapping[str, Any], datasets: Mapping[str, Mapping[str, Any]]
 ) -> _Experiment:
     key = f"generalization.experiments.{name}"
     data = available_data(settings["dataset"], datasets)
     kind = settings["experiment"]
+    stands_in = data.dataset != settings["dataset"]
     if data.kind != _KINDS[kind]:
+        where = f"datasets.{settings['dataset']}.stand_in" if stands_in else f"{key}.dataset"
         raise UserError(
-            f"config key '{key}.dataset': {data.dataset} is {data.kind}, and {kind} learns from "
+            f"config key '{where}': {data.dataset} is {data.kind}, and {kind} learns from "
             f"{_KINDS[kind]}; choose another data set"
         )
-    stands_in = data.dataset != settings["dataset"]
     called = f"{data.dataset}_{kind}" if stands_in else name
     return _Experiment(called, key, data, settings, stands_in)
 

@@ -19,6 +19,7 @@ from td_interference.objectives.base import BaseObjective
 from td_interference.progress import Progress
 from td_interference.replay import Replay
 from td_interference.resume import ResumeState
+from td_interference.runs import measured_as
 from td_interference.storage import sealed_digest
 from td_interference.storage.checkpoints import (
     CheckpointFile,
@@ -68,7 +69,7 @@ def measure_run(
             not what they were trained on.
     """
     measure, table = metrics.load(metric), storage.MEASUREMENTS[metrics.entry(metric).module]
-    described = run.run_spec if isinstance(run, ControlSettings) else run
+    described = measured_as(run)
     with open_checkpoints(checkpoints_path, wanted) as checkpoints:
         steps = checkpoints.steps
         if settings["checkpoints"] == "last":
