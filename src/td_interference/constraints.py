@@ -105,12 +105,12 @@ def check_before(config: Config) -> None:
                 f"config key '{block}': all of {', '.join(found) or 'them'} are left out (null); "
                 "keep at least one"
             )
-    for key, block in _grids(config):
-        lists = [values for name, values in block.items() if name != "checkpoints"]
-        n = math.prod(len(values) for values in lists if isinstance(values, list)) * block["seeds"]
+    for place, grid in _grids(config):
+        lists = [values for name, values in grid.items() if name != "checkpoints"]
+        n = math.prod(len(values) for values in lists if isinstance(values, list)) * grid["seeds"]
         if n > _MOST_RUNS:
             raise UserError(
-                f"config key '{key}': the product of its lists and 'seeds' is {n:,} runs, and "
+                f"config key '{place}': the product of its lists and 'seeds' is {n:,} runs, and "
                 f"more than {_MOST_RUNS:,} cannot be planned; shorten them"
             )
     for name in ("control", "random_networks", "generalization"):
