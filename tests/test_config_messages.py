@@ -117,3 +117,8 @@ def test_every_rule_of_the_schema_has_a_sentence():
 
     schema = config.read_yaml(ROOT / "workflow" / "schemas" / "config.schema.yaml")
     assert set(rules(schema)) - structure <= told
+
+
+def test_a_word_is_not_asked_for_by_itself():
+    assert config_messages.did_you_mean("svhn", ["svhn", "digits"]) == ""
+    assert config_messages.did_you_mean("SVHN", ["svhn"]) == "; did you mean 'svhn'?"

@@ -266,3 +266,7 @@ def test_a_correlation_does_without_them(tmp_path):
     assert runs["diverged"].sum() == 2 and len(runs) == 8
     assert table["n"].unique().to_list() == [6] and table["diverged"].unique().to_list() == [2]
     assert table["r"].is_finite().all()
+
+
+def test_a_run_reached_what_lies_before_its_bad_end():
+    assert Diverged("", 10).reached((5, 9, 10, 15)) == (5, 9)
