@@ -4,9 +4,9 @@ The rules hand them to the jobs as parameters: a job that makes a file writes it
 one that reads a file compares. Standard library only: the Snakefile imports this.
 """
 
+import dataclasses
 import functools
 from pathlib import Path
-from typing import NamedTuple
 
 from td_interference import figures, identity, metrics, sources, tables
 from td_interference.agents.control_settings import ControlSettings
@@ -20,8 +20,9 @@ from td_interference.runs import measured_as
 _code = functools.cache(sources.digest)  # asked for by each of thousands of jobs
 
 
-class Lineage(NamedTuple):
-    """What all results of a plan come from."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class Lineage:
+    """What all results of a plan come from; an identity is made once, for many jobs ask for it."""
 
     plan: Plan
     scripts: Path  # directory of the workflow's scripts
@@ -41,6 +42,7 @@ class Lineage(NamedTuple):
         plan = self.plan
         return identity.of_run(run, plan.replay(run.game, run.seed), plan.expert(run.game))
 
+    @functools.cache  # noqa: B019 - a process has one lineage, to its end
     def measurement(self, run: Run, metric: str) -> Identity:
         """Return the identity of what a metric measures of a run, a study or a group."""
         if isinstance(run, Study):
@@ -50,6 +52,7 @@ class Lineage(NamedTuple):
         settings, code = self.plan.metric_settings(metric), self.metric_code(metric, run)
         return identity.of_measurement(metric, settings, code, self.run(run))
 
+    @functools.cache  # noqa: B019
     def table(self, name: str) -> Identity:
         """Return the identity of a table."""
         entry = tables.entry(name)

@@ -82,13 +82,19 @@ def followed(*roots: Path | str, package: Path = _PACKAGE) -> list[str]:
     waiting = [package / name for name in own] + others
     while waiting:
         path = waiting.pop()
-        # A module's packages run before it.
-        for module in (".", *_parsed(path).imports):
-            for name in _files(module, path, package):
-                if name not in found and not _is_plumbing(name):
-                    found.add(name)
-                    waiting.append(package / name)
+        for name in _imported_files(path.read_bytes(), path, package):
+            if name not in found:
+                found.add(name)
+                waiting.append(package / name)
     return sorted(found)
+
+
+@cache
+def _imported_files(text: bytes, path: Path, package: Path) -> tuple[str, ...]:
+    """Return the files that a file with this text runs by its imports, without `PLUMBING`."""
+    modules = (".", *_parse(text).imports)  # a module's packages run before it
+    files = (name for module in modules for name in _files(module, path, package))
+    return tuple(dict.fromkeys(name for name in files if not _is_plumbing(name)))
 
 
 def _split(roots: tuple[Path | str, ...], package: Path) -> tuple[list[str], list[Path]]:
