@@ -2,6 +2,8 @@
 
 import dataclasses
 import logging
+import os
+import sys
 import textwrap
 import warnings
 
@@ -50,6 +52,15 @@ def own(run, replay, tmp_path):
 def test_a_good_one_is_taken_everywhere(own, tmp_path):
     objectives.check_own(written(tmp_path, GOOD))
     own(GOOD).advance()
+
+
+def test_what_runs_is_what_the_file_says(tmp_path, monkeypatch):
+    """Where an edit leaves time and size as they were, Python would take old bytecode."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    for factor in ("1.0", "5.0"):
+        file = written(tmp_path, GOOD + f"\n    factor = {factor}\n")
+        os.utime(file, (1e9, 1e9))
+        assert objectives.load("mine", file).factor == float(factor)
 
 
 @pytest.mark.parametrize(

@@ -171,15 +171,14 @@ def train(
         on_divergence: "stop" or "leave_out".
 
     Raises:
-        UserError: If D* is bad, or another one.
+        UserError: If D* is bad, or another one, or the user's own objective is another by now.
         Diverged: If training diverges and is not to be left out; the last good state is kept.
     """
     replay = Replay.load(replay_path, device, of_replay(identity["replay"], identity["expert"]))
+    objectives.check_unchanged(run.objective_file, identity)
     trainer = Trainer(run, replay)
     identity = made_from(identity, replay=sealed_digest(replay_path))
-    # What runs is the objective's file as it is now, not as it was when all was planned.
-    settled = {**identity, "objective": objectives.digest(run.objective_file)}
-    resume = ResumeState(state_directory, settled, resume_interval)
+    resume = ResumeState(state_directory, identity, resume_interval)
     if resume.finished([checkpoints_path, curve_path]):
         return
     if (state := resume.load()) is not None:

@@ -65,12 +65,13 @@ def measure_run(
         resume_interval: Seconds between two resume states.
 
     Raises:
-        UserError: If a file is bad, the checkpoints are of another run or network, or the play is
-            not what they were trained on.
+        UserError: If a file is bad, the checkpoints are of another run or network, or the play or
+            the user's own objective is not what they were trained with.
     """
     measure, table = metrics.load(metric), storage.MEASUREMENTS[metrics.entry(metric).module]
     described = measured_as(run)
     with open_checkpoints(checkpoints_path, wanted) as checkpoints:
+        objectives.check_unchanged(described.objective_file, checkpoints.identity)
         steps = checkpoints.steps
         if settings["checkpoints"] == "last":
             steps = steps[-1:]
@@ -83,9 +84,7 @@ def measure_run(
         )
         resume = None
         if state_directory is not None:
-            # What runs is the objective's file as it is now, not as it was when all was planned.
-            settled = {**identity, "objective": objectives.digest(described.objective_file)}
-            resume = ResumeState(state_directory, settled, resume_interval)
+            resume = ResumeState(state_directory, identity, resume_interval)
             if resume.finished([Path(measurement_path)]):
                 return
         measured = _resumed(resume)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from td_interference.errors import UserError
 from td_interference.files import sha256
 from td_interference.grid import RunSpec
+from td_interference.identity import Identity
 from td_interference.objectives import own
 
 if TYPE_CHECKING:
@@ -49,21 +50,27 @@ def load(name: str, file: str | None = None) -> type:
     return importlib.import_module(f"{__name__}.{name}").Objective
 
 
-def digest(file: str | None) -> str | None:
-    """Return the SHA-256 digest of an objective's file: what it computes, whatever its name.
+def check_unchanged(file: str | None, identity: Identity) -> None:
+    """See that an objective's file is still the one of which a run's identity was taken.
 
     Args:
         file: Of the user's own objective; None for one of the package, which its name identifies.
+        identity: Of the run, see `identity.of_run`.
 
     Raises:
-        UserError: If it cannot be read.
+        UserError: If it cannot be read, or was edited since.
     """
     if file is None:
-        return None
+        return
     try:
-        return sha256(file)
+        same = sha256(file) == identity.get("objective_sha256")
     except OSError as error:
         raise UserError(f"{file}: cannot be read ({error.strerror})") from None
+    if not same:
+        raise UserError(
+            f"{file}: was edited since this was planned; run the same command again, which plans "
+            "with the file as it is then"
+        )
 
 
 def check_own(file: str) -> None:

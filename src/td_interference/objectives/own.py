@@ -6,11 +6,12 @@ transitions before hours are spent.
 """
 
 import ast
-import importlib.util
 import inspect
 import sys
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from td_interference.errors import OWN_MODULE, UserError, explained, place_in_own_code, words_of
@@ -95,6 +96,9 @@ def _check_arguments(file: str, function: ast.FunctionDef) -> None:
 def load_class(name: str, file: str) -> type:
     """Run a file and return its class `Objective`.
 
+    What runs is what the file says now. Python's import would take compiled code beside it for the
+    same where time, in seconds, and size are, as after a quick edit.
+
     Args:
         name: Of the objective.
         file: Of Python.
@@ -105,13 +109,11 @@ def load_class(name: str, file: str) -> type:
     from td_interference.objectives.base import BaseObjective  # torch takes seconds
 
     check_regular(file)
-    spec = importlib.util.spec_from_file_location(f"{OWN_MODULE}{name}", file)
-    if spec is None or spec.loader is None:
-        raise UserError(f"{file}: not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look for the module of a class there
+    module = ModuleType(f"{OWN_MODULE}{name}")
+    module.__file__ = file
+    sys.modules[module.__name__] = module  # dataclasses look for the module of a class there
     try:
-        spec.loader.exec_module(module)
+        exec(compile(Path(file).read_bytes(), file, "exec"), module.__dict__)
     except (Exception, SystemExit) as error:
         if isinstance(error, Preempted):
             raise
