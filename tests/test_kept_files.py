@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import re
+import shutil
 import time
 from pathlib import Path
 
@@ -97,7 +98,7 @@ FAULTS = {
 
 @pytest.mark.parametrize(
     ("stage", "fault"),
-    [("policy_evaluation", fault) for fault in FAULTS if fault != "a folder"]
+    [("policy_evaluation", fault) for fault in FAULTS]
     + [("control", "exchanged"), ("classification", "a flipped bit")],
 )
 def test_a_bad_part_is_found_and_made_again(
@@ -169,21 +170,25 @@ class Objective(QRegressionObjective):
 
 
 def test_an_edited_objective_begins_anew(inputs, killed, tmp_path):
-    """In training and in measuring, though name, settings and what was planned are the same."""
+    """In training and in measuring, though name and settings are the same."""
     file = tmp_path / "own.py"
     spec = dataclasses.replace(RUN, objective="own", lambda_=None, objective_file=str(file))
     fresh, resumed = tmp_path / "fresh", tmp_path / "resumed"
     file.write_text(OWN.replace("FACTOR", "1.0"))
-    planned = of_run(spec, dataclasses.asdict(REPLAY), dataclasses.asdict(PLAYER))
+
+    def planned():
+        return of_run(spec, dataclasses.asdict(REPLAY), dataclasses.asdict(PLAYER))
+
+    first = planned()
 
     def train(root, interval=60.0):
-        run(spec, inputs, root, interval, identity=planned)
+        run(spec, inputs, root, interval, identity=planned())
 
     def measure(root):
         measure_run(
             *("stiffness", {**STIFFNESS, "checkpoints": "all"}, spec, inputs / "replay.h5"),
             *(fresh / "outputs" / "checkpoints.h5", root / "outputs" / "stiffness.h5"),
-            wanted=planned,
+            wanted=None,
             device=torch.device("cpu"),
             state_directory=root / "measuring",
             resume_interval=0.0,
@@ -191,16 +196,16 @@ def test_an_edited_objective_begins_anew(inputs, killed, tmp_path):
 
     killed(300, train, resumed, 0.02)
     file.write_text(OWN.replace("FACTOR", "-5.0"))
+    with pytest.raises(UserError, match=r"own\.py: was edited since this was planned"):
+        run(spec, inputs, resumed, 60.0, identity=first)
     train(resumed)
     train(fresh)
     assert digests(resumed / "outputs") == digests(fresh / "outputs")
 
-    file.write_text(OWN.replace("FACTOR", "1.0"))
     killed(3, measure, resumed)
-    file.write_text(OWN.replace("FACTOR", "-5.0"))
-    measure(resumed)
-    measure(fresh)
-    assert digests(resumed / "outputs") == digests(fresh / "outputs")
+    file.write_text(OWN.replace("FACTOR", "1.0"))
+    with pytest.raises(UserError, match=r"own\.py: was edited since this was planned"):
+        measure(resumed)
 
 
 @pytest.fixture
@@ -241,6 +246,39 @@ def test_outputs_that_are_not_good_are_not_put_back(tmp_path, outputs, fault, ca
     outputs[0].unlink(missing_ok=True)
     assert not restore_outputs(state, "me", outputs)
     assert "the outputs are made anew" in caplog.text and not outputs[0].exists()
+
+
+@pytest.mark.parametrize(
+    "listed",
+    ["{}", "[]", "null", '{"../outputs.json": "x"}', '{"0": "x", "2": "x"}', "[" * 5000],
+)
+def test_a_list_of_outputs_that_names_others_is_not_used(tmp_path, outputs, listed, caplog):
+    state = tmp_path / "state"
+    keep_outputs(state, "me", outputs)
+    outputs[0].unlink()
+    (state / "outputs.json").write_text(f'{{"identity": "me", "digests": {listed}}}')
+    assert not restore_outputs(state, "me", outputs)
+    assert "outputs.json cannot be read" in caplog.text and not outputs[0].exists()
+
+
+def test_an_output_without_a_file_is_not_kept(tmp_path, outputs):
+    """Nothing would be put back for it."""
+    shutil.rmtree(outputs[1])
+    outputs[1].mkdir()
+    assert not keep_outputs(tmp_path / "state", "me", outputs)
+    assert not (tmp_path / "state" / "outputs").exists()
+
+
+def test_folders_in_the_way_are_taken_away(tmp_path, outputs):
+    state = tmp_path / "state"
+    for name in ("outputs.json", "state-000007.pt"):
+        (state / name / "inner").mkdir(parents=True)
+    resume = ResumeState(state, {})
+    assert not resume.finished(outputs) and resume.load() is None
+    resume.save({"number": 8})
+    resume.finish(outputs)
+    assert {path.name for path in state.iterdir() if path.is_file()} == {"outputs.json"}
+    assert ResumeState(state, {}).finished(outputs)
 
 
 def test_outputs_of_other_settings_are_not_put_back(tmp_path, outputs, caplog):

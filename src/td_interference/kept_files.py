@@ -36,6 +36,8 @@ class Parts:
         """Yield the path to write a part to; what lies there is a part when the block ends."""
         path = self.at(name)
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():  # which nothing could be renamed to
+            remove(path)
         yield path
         self.digests[name] = sha256(path)
 
@@ -103,6 +105,8 @@ def keep_outputs(directory: Path, identity: str, outputs: Sequence[Path]) -> boo
             kept.parent.mkdir(parents=True, exist_ok=True)
             os.link(path, kept)
             digests[name] = sha256(kept)
+        if not _cover(digests, outputs):
+            raise UserError("an output is an empty folder")
         write_text(directory / _LIST, json.dumps({"identity": identity, "digests": digests}))
     except (OSError, UserError) as error:
         logger.info("%s: outputs are not kept (%s); the resume state is", directory, error)
@@ -125,9 +129,12 @@ def restore_outputs(directory: Path, identity: str, outputs: Sequence[Path]) -> 
     try:
         kept = json.loads((directory / _LIST).read_text(encoding="utf-8"))
         same, digests = kept["identity"] == identity, dict(kept["digests"])
+        whole = not same or _cover(digests, outputs)
     except FileNotFoundError:
         return False
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        whole = False
+    if not whole:
         logger.warning("%s cannot be read; not used", directory / _LIST)
         return False
     if not same:
@@ -149,8 +156,8 @@ def restore_outputs(directory: Path, identity: str, outputs: Sequence[Path]) -> 
 
 def forget_outputs(directory: Path) -> None:
     """Remove what is kept of a job's outputs; the outputs themselves stay."""
-    (directory / _LIST).unlink(missing_ok=True)
-    shutil.rmtree(directory / _OUTPUTS, ignore_errors=True)
+    remove(directory / _LIST)
+    remove(directory / _OUTPUTS)
 
 
 def forget(directory: Path | str) -> None:
@@ -158,6 +165,19 @@ def forget(directory: Path | str) -> None:
     # The list first: a removal that is cut short leaves no list of files that are not there.
     forget_outputs(Path(directory))
     shutil.rmtree(directory, ignore_errors=True)
+
+
+def _cover(digests: Mapping[str, str], outputs: Sequence[Path]) -> bool:
+    """Whether there are files of each output and of nothing else, by their names of `_files`."""
+    return {name.partition("/")[0] for name in digests} == {str(n) for n in range(len(outputs))}
+
+
+def remove(path: Path) -> None:
+    """Remove whatever lies at a place of the job's own."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _files(outputs: Sequence[Path]) -> Iterator[tuple[str, Path]]:

@@ -21,7 +21,7 @@ import torch
 from td_interference import ownership, preemption
 from td_interference.errors import UserError
 from td_interference.files import atomic_path
-from td_interference.kept_files import Parts, forget, keep_outputs, restore_outputs
+from td_interference.kept_files import Parts, forget, keep_outputs, remove, restore_outputs
 
 logger = logging.getLogger(__name__)
 
@@ -129,7 +129,7 @@ class ResumeState:
         else:
             for other in self._numbered().values():
                 if other not in (path, self.last_good):
-                    other.unlink(missing_ok=True)
+                    remove(other)
             self.last_good = path
         self._saved_at = time.monotonic()
         preemption.leave(f"the resume state is {self.last_good}; run snakemake again to go on")
@@ -162,7 +162,7 @@ class ResumeState:
         if keep_outputs(self.directory, self._identity, outputs):
             states, parts = self._numbered().values(), map(self.parts.at, self.parts.digests)
             for path in (*states, *parts):
-                path.unlink(missing_ok=True)
+                remove(path)
         self.last_good = None
         ownership.disown(self.directory)
 
