@@ -142,10 +142,13 @@ def slurm(tmp_path_factory, monkeypatch):
     """Let `squeue` print lines; None: it fails."""
     folder = tmp_path_factory.mktemp("bin")
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("SQUEUE_STATES", "COMPLETED")
 
     def prints(*lines):
         command = "exit 1" if lines == (None,) else "printf '%s\\n' " + shlex.join(lines)
-        (folder / "squeue").write_text(f"#!/bin/sh\n{command}\n")
+        # It shows nothing where it was asked for less than all.
+        asked = 'case "$SQUEUE_STATES $*" in " --all "*) ;; *) exit 0; esac'
+        (folder / "squeue").write_text(f"#!/bin/sh\n{asked}\n{command}\n")
         (folder / "squeue").chmod(0o755)
 
     return prints
@@ -174,6 +177,19 @@ def test_a_job_that_no_record_names_is_found_by_its_directory(locked, slurm):
     slurm(f"8|PENDING|lab_{UUID}|{locked}", f"9|RUNNING|my own|{locked}")
     with pytest.raises(UserError, match="running: 8; "):
         instances.begin(locked)
+
+
+@pytest.mark.parametrize("name", ["a|b", "link"])
+def test_a_directory_is_known_by_any_name(locked, slurm, name):
+    """With the separator in its name; by a link, as where disks have several names."""
+    directory = locked / "a|b"
+    (locked / ".snakemake").rename(locked / "moved")
+    directory.mkdir()
+    (locked / "moved").rename(directory / ".snakemake")
+    (locked / "link").symlink_to(directory)
+    slurm(f"8|PENDING|{UUID}|{locked / name}", f"9|PENDING|{UUID}|{locked}")
+    with pytest.raises(UserError, match="running: 8; "):
+        instances.begin(directory)
 
 
 def test_a_task_of_an_array_is_known_by_its_number(locked, slurm):

@@ -14,6 +14,7 @@ jobs that it left in the queue of a cluster.
 import fcntl
 import json
 import logging
+import os
 import re
 import shutil
 import subprocess
@@ -132,6 +133,14 @@ def _refuse_where_alive(own: Path) -> None:
         )
 
 
+def _is_at(place: str, directory: Path) -> bool:
+    """Whether a path is of a directory, by whatever name (links, mounts) it is reached."""
+    try:
+        return place == str(directory) or os.path.samefile(place, directory)
+    except (OSError, ValueError):
+        return False
+
+
 def _submitted(own: Path) -> set[str]:
     """Return the cluster's numbers of jobs whose end no Snakemake has seen."""
     numbers = set()
@@ -154,19 +163,23 @@ def _in_queue(directory: Path, submitted: set[str]) -> list[str] | None:
     """
     if shutil.which("squeue") is None:
         return None
-    command = ["squeue", "--noheader", "--format=%i|%T|%j|%Z"]
+    # All jobs, in hidden partitions too, whatever the environment would leave out (SQUEUE_STATES).
+    command = ["squeue", "--all", "--noheader", "--format=%i|%T|%j|%Z"]
+    environment = {n: value for n, value in os.environ.items() if not n.startswith("SQUEUE_")}
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=60, env=environment
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     if done.returncode:
         return None
-    alive, places = [], {str(directory), str(directory.resolve())}
+    alive = []
     for line in done.stdout.splitlines():
-        number, state, name, place = (line + "|||").split("|")[:4]
+        number, state, name, place = (line + "|||").split("|", 3)
         # Of an array, all tasks have the number before the underscore.
         of_record = number.partition("_")[0] in {one.partition("_")[0] for one in submitted}
-        of_here = place in places and _RUN.fullmatch(name) is not None
+        of_here = _RUN.fullmatch(name) is not None and _is_at(place.removesuffix("|||"), directory)
         if state not in _ENDED and (of_record or of_here):
             alive.append(number)
     return sorted(alive)
