@@ -1,6 +1,7 @@
 """Places that cannot be written to and files from the future are named before anything runs."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -76,6 +77,7 @@ def test_nothing_is_wrong_with_a_usual_directory(project, tmp_path_factory):
     [
         ".snakemake",
         ".snakemake/locks",
+        "results",
         "results/smoke",
         "results/smoke/logs",
         "results/smoke/logs/train_run/r.log",
@@ -106,6 +108,37 @@ def test_a_result_from_the_future_is_named(project, name, ahead):
     assert said.startswith(f"{path}: was modified in the future") and "cp -a" in said
     os.utime(path)
     assert fault(project) == ""
+
+
+def test_a_result_behind_links_is_looked_at(project):
+    """Such as a D* on another disk; a link that leads in a circle is followed once, or never."""
+    (project / "results" / "smoke" / "replay").rename(project / "disk")
+    (project / "results" / "smoke" / "replay").symlink_to(project / "disk")
+    (project / "disk" / "up").symlink_to(project / "results" / "smoke")
+    (project / "disk" / "loop").symlink_to("loop")
+    (project / "disk" / "nowhere").symlink_to("absent")
+    (project / "results" / "smoke" / "logs" / "nowhere").symlink_to("absent")
+    assert fault(project) == ""
+    os.utime(project / "disk" / "d.h5", (0, time.time() + 3600))
+    said = fault(project)
+    assert said.startswith(
+        f"{project}/results/smoke/replay/d.h5: was modified in the future (1.0 h"
+    )
+
+
+def test_what_is_gone_meanwhile_is_no_fault(project):
+    """Another Snakemake may be at work beside this one."""
+    preflight._require_writable(project / "gone")
+    preflight._require_past(project / "gone", time.time())
+
+
+@pytest.mark.parametrize("place", ["results", "results/smoke", ".snakemake"])
+@pytest.mark.parametrize("kind", ["a file", "a link to nowhere"])
+def test_what_is_no_directory_is_named(project, place, kind):
+    path = project / place
+    shutil.rmtree(path)
+    path.touch() if kind == "a file" else path.symlink_to("absent")
+    assert fault(project).startswith(f"{path}: is no directory")
 
 
 def test_what_no_job_reads_may_be_from_anywhen(project):

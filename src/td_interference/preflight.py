@@ -9,7 +9,7 @@ import os
 import pwd
 import resource
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from td_interference.errors import UserError
@@ -43,21 +43,20 @@ def check(
     """
     now = time.time() if now is None else now
     records = working_directory / ".snakemake"
-    _require_writable(_nearest(results))
-    _require_writable(_nearest(records))
-    for entry in _entries(records, depth=1):
-        if entry.is_dir():
-            _require_writable(Path(entry.path))
-    for entry in _entries(results):
-        path = Path(entry.path)
-        stage = path.relative_to(results).parts[0]
-        if entry.is_dir() or stage in _REWRITTEN:
+    for place in (results.parent, results, records):  # figures are put beside the scales
+        _require_directory(_nearest(place))
+    for path in _below(records, depth=1):
+        if os.path.isdir(path):
             _require_writable(path)
-        if stage not in _NO_INPUTS and entry.is_file():
-            _require_past(path, entry.stat().st_mtime, now)
+    for path in _below(results):
+        stage = path.relative_to(results).parts[0]
+        if os.path.isdir(path) or (stage in _REWRITTEN and path.exists()):
+            _require_writable(path)
+        if stage not in _NO_INPUTS and os.path.isfile(path):
+            _require_past(path, now)
     for path in inputs:
-        if path.exists():
-            _require_past(path, path.stat().st_mtime, now)
+        if os.path.exists(path):
+            _require_past(path, now)
 
 
 def check_memory_limit(megabytes: float | None = None) -> None:
@@ -82,30 +81,47 @@ def check_memory_limit(megabytes: float | None = None) -> None:
 
 def _nearest(path: Path) -> Path:
     """Return the path, or the nearest directory above it that exists."""
-    while not path.exists() and path != path.parent:
+    while not os.path.lexists(path) and path != path.parent:
         path = path.parent
     return path
 
 
-def _entries(directory: Path, depth: int = -1) -> Iterator[os.DirEntry[str]]:
-    """Yield all that is below a directory, down to a depth; nothing, if it does not exist."""
-    if not directory.is_dir() or depth == 0:
+def _below(directory: Path, depth: int = -1, above: Sequence[str] = ()) -> Iterator[Path]:
+    """Yield all that is below a directory, down to a depth; nothing, if it does not exist.
+
+    Links are followed, but not to a directory that they lie in. Other processes may be at work:
+    what is yielded may be gone.
+    """
+    here = os.path.realpath(directory)
+    if not os.path.isdir(directory) or depth == 0 or here in above:
         return
     try:
-        entries = sorted(os.scandir(directory), key=lambda entry: entry.name)
+        names = sorted(os.listdir(directory))
+    except FileNotFoundError:
+        return
     except OSError as error:
         raise UserError(f"{directory}: cannot be read ({error.strerror})") from None
-    for entry in entries:
-        yield entry
-        if entry.is_dir(follow_symlinks=False):
-            yield from _entries(Path(entry.path), depth - 1)
+    for name in names:
+        yield directory / name
+        yield from _below(directory / name, depth - 1, (*above, here))
+
+
+def _require_directory(path: Path) -> None:
+    if not os.path.isdir(path):
+        raise UserError(
+            f"{path.absolute()}: is no directory, and one is needed there; move it away"
+        )
+    _require_writable(path)
 
 
 def _require_writable(path: Path) -> None:
     needed = os.R_OK | os.W_OK | (os.X_OK if path.is_dir() else 0)
-    if os.access(path, needed):
+    try:
+        if os.access(path, needed):
+            return
+        owner = path.stat().st_uid
+    except FileNotFoundError:  # gone meanwhile
         return
-    owner = path.stat().st_uid
     me = os.getuid()
     whose = "of yours" if owner == me else f"of {_name(owner)}, and you are {_name(me)}"
     raise UserError(
@@ -121,13 +137,16 @@ def _name(user: int) -> str:
         return f"user {user}"
 
 
-def _require_past(path: Path, modified: float, now: float) -> None:
-    if modified <= now + FUTURE:
+def _require_past(path: Path, now: float) -> None:
+    try:
+        ahead = path.stat().st_mtime - now
+    except FileNotFoundError:  # gone meanwhile
         return
-    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(modified))
+    if ahead <= FUTURE:
+        return
     raise UserError(
-        f"{path}: was modified in the future ({when}), and results made from it would seem older "
-        "than it and be deleted; was it copied from a machine with another clock, without its time "
-        "(cp -a keeps it)? If the file is right, 'touch' it and then call snakemake once with "
-        "--touch, which takes all results for up to date"
+        f"{path}: was modified in the future ({ahead / 3600:,.1f} h from now), and results made "
+        "from it would seem older than it and be deleted; was it copied from a machine of another "
+        "clock, without its time (cp -a keeps it)? If the file is right, 'touch' it and then call "
+        "snakemake once with --touch, which takes all results for up to date"
     )

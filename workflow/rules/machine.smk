@@ -12,7 +12,7 @@ thread_variables.clear()
 try:
     pwd.getpwuid(os.getuid())
 except KeyError:
-    os.environ.setdefault("USER", f"uid{os.getuid()}")
+    os.environ["USER"] = os.environ.get("USER") or f"uid{os.getuid()}"
 
 try:
     preflight.check_memory_limit()
@@ -20,5 +20,5 @@ try:
         preflight.check(
             Path(), Path("results", PLAN.scale), planning.files_of_the_user(PLAN.config)
         )
-except UserError as error:
-    raise WorkflowError(str(error)) from None
+except (UserError, OSError) as error:
+    raise WorkflowError(explained(error) or str(error)) from None

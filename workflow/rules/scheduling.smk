@@ -6,7 +6,7 @@ import sys
 from snakemake.exceptions import WorkflowError
 
 from td_interference import scheduling
-from td_interference.errors import UserError
+from td_interference.errors import UserError, explained
 
 if (
     workflow.is_main_process
@@ -16,8 +16,8 @@ if (
     try:
         # After `kill -9` the same command goes on, without `snakemake --unlock`.
         scheduling.begin()
-    except UserError as error:
-        raise WorkflowError(str(error)) from None
+    except (UserError, OSError) as error:
+        raise WorkflowError(explained(error) or str(error)) from None
 
 
 # Snakemake calls the last `onstart` alone: whoever has something to do then adds it here.
