@@ -29,6 +29,12 @@ HOSTILE = {
     "NVIDIA_TF32_OVERRIDE": "1",
     "FREETYPE_PROPERTIES": "truetype:interpreter-version=35",
     "MPLBACKEND": "nonsense",
+    "NPY_DISABLE_CPU_FEATURES": "AVX2",
+    "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2,-FMA",
+    "CUBLAS_WORKSPACE_CONFIG": ":0:0",
+    "POLARS_MAX_THREADS": "none",
+    "RAYON_NUM_THREADS": "1",
+    "TORCH_MKLDNN_MATMUL_MIN_DIM": "1",
 }
 
 

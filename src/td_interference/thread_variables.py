@@ -13,21 +13,32 @@ from collections.abc import MutableMapping
 PREFIXES = (
     "ATEN_",  # torch's choice of instructions
     "BLIS_",
+    "CUBLAS",  # its workspaces, and cuBLASLt
+    "CUDNN_",
     "DNNL_",  # oneDNN's older name
     "GOMP_",
     "GOTO_",
     "KMP_",  # OpenMP of Intel and LLVM
     "LIBOMP_",
     "MKL_",
+    "NPY_",  # NumPy's choice of instructions
     "NUMEXPR_",
     "OMP_",
     "ONEDNN_",
     "OPENBLAS_",
+    "POLARS_",
+    "RAYON_",  # the threads of Polars
+    "TORCH_BLAS_",
     "TORCH_CPP_",
+    "TORCH_CUDNN_",
+    "TORCH_LINALG_",
+    "TORCH_MKLDNN_",
     "VECLIB_",
 )
 NAMES = (
+    "DISABLE_ADDMM_CUDA_LT",
     "FREETYPE_PROPERTIES",
+    "GLIBC_TUNABLES",  # the instructions of exp and log among them
     "MPLBACKEND",  # matplotlib cannot be imported where it knows no such backend
     "NVIDIA_TF32_OVERRIDE",  # float32 with fewer bits, as the next
     "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
