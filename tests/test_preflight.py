@@ -172,6 +172,20 @@ def test_snakemake_says_so_before_anything_runs(tmp_path):
     assert dataset.read_text() == "x"
 
 
+@pytest.mark.parametrize(
+    ("user", "before", "after"),
+    [
+        (NOBODY, {}, {"USER": f"uid{NOBODY}"}),
+        (NOBODY, {"USER": ""}, {"USER": f"uid{NOBODY}"}),
+        (NOBODY, {"USER": "ada"}, {"USER": "ada"}),
+        (0, {}, {}),
+    ],
+)
+def test_a_user_without_a_name_is_given_one(user, before, after):
+    preflight.name_user(user, before)
+    assert before == after
+
+
 @pytest.mark.parametrize("megabytes", [100, 1200, 3900])
 def test_too_little_address_space_for_torch_is_said(megabytes):
     preflight.check_memory_limit()

@@ -9,7 +9,7 @@ import os
 import pwd
 import resource
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 from pathlib import Path
 
 from td_interference.errors import UserError
@@ -57,6 +57,20 @@ def check(
     for path in inputs:
         if os.path.exists(path):
             _require_past(path, now)
+
+
+def name_user(user: int | None = None, environment: MutableMapping[str, str] = os.environ) -> None:
+    """Give a name to a user that the system has none for, as containers run them.
+
+    Snakemake and torch ask for it.
+
+    Args:
+        user: The number of the user; that of this process, if left out.
+        environment: Where the name is put.
+    """
+    user = os.getuid() if user is None else user
+    if _name(user) == f"user {user}" and not environment.get("USER"):
+        environment["USER"] = f"uid{user}"
 
 
 def check_memory_limit(megabytes: float | None = None) -> None:

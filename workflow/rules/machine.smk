@@ -1,18 +1,11 @@
 # What the machine and the user's environment bring along, taken care of before a job is started.
 
-import os
-import pwd
-
 from td_interference import planning, preflight, thread_variables
 
 # Every job, here or on another machine, is started by a process that has read this line.
 thread_variables.clear()
 
-# Snakemake and torch ask for the user's name, and containers run users that have none.
-try:
-    pwd.getpwuid(os.getuid())
-except KeyError:
-    os.environ["USER"] = os.environ.get("USER") or f"uid{os.getuid()}"
+preflight.name_user()
 
 try:
     preflight.check_memory_limit()
