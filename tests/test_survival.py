@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from listening import listen
+from listening import SIGNALS, listen
 
 TOY = Path(__file__).parent / "toy" / "Snakefile"
 SNAKEMAKE = [str(Path(sys.executable).parent / "snakemake"), "--snakefile", str(TOY)]
@@ -138,17 +138,26 @@ def test_a_kill_just_as_outputs_appear_loses_nothing(toy):
     assert not (toy.directory / "state/count").exists()
 
 
-@pytest.mark.parametrize("asked", ["the group, by Ctrl-C", "Snakemake, by kill", "the terminal"])
+@pytest.mark.parametrize(
+    "asked",
+    ["the group, by Ctrl-C", "Snakemake, by kill", "the terminal", "again and again, by all"],
+)
 def test_asked_to_end_it_saves_and_ends(toy, asked):
     call = toy.start("--config", "number=2000")
     job = toy.under_way()
     if asked == "Snakemake, by kill":
         call.terminate()
+    elif asked == "again and again, by all":
+        for number in 10 * SIGNALS:
+            if call.poll() is None:
+                os.killpg(call.pid, number)
+            time.sleep(0.05)
     else:
         sent = signal.SIGINT if "Ctrl-C" in asked else signal.SIGHUP
         os.killpg(call.pid, sent)
     said = toy.end(call)
     assert call.returncode not in (0, None)
+    assert not list((toy.directory / ".snakemake" / "locks").glob("*.lock"))
     toy.until(lambda: not is_running(job))
     assert "Traceback" not in said and "KeyboardInterrupt" not in said
     assert re.search(r"ended by SIG(INT|TERM|HUP): the resume state is state/count/state-", said)

@@ -7,12 +7,12 @@ their end after SIGTERM, which may take days.
 
 import os
 import signal
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from types import FrameType
 from typing import Any, Protocol
 
-from td_interference import instances
+from td_interference import instances, preemption
 from td_interference.kept_files import forget
 
 begin = instances.begin
@@ -40,21 +40,33 @@ def started() -> None:
     Called once Snakemake has its lock and its own handlers.
     """
     instances.begun()
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    _handle(_end)
+
+
+def _handle(handler: Callable[[int, FrameType | None], None]) -> None:
+    """Handle the signals by which this process is asked to end, but for those it ignores."""
+    for number in preemption.SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, _end)
+            signal.signal(number, handler)
 
 
 def _end(number: int, frame: FrameType | None) -> None:
     """Ask the jobs on this machine to end, and have Snakemake wait for them and cancel the others.
 
+    What comes after the first signal would interrupt just that: it reaches the jobs alone.
+
     Raises:
         KeyboardInterrupt: Always.
     """
+    _handle(_end_jobs)
+    _end_jobs(number, frame)
+    raise KeyboardInterrupt
+
+
+def _end_jobs(number: int, frame: FrameType | None) -> None:
     for process in _jobs_of(os.getpid()):
         with suppress(OSError):
             os.kill(process, signal.SIGTERM)
-    raise KeyboardInterrupt
 
 
 def _jobs_of(process: int) -> list[int]:
