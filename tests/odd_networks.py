@@ -578,6 +578,14 @@ WORKS = {
     ),
     "volumes": lambda: (built(image(nn.Conv3d(2, 3, 2)), 2, 3, 3, 3), normal(N, 2, 3, 3, 3)),
     "user's hooks": lambda: (hooked(), X()),
+    "hooks that look": lambda: (looked_at(), X()),
+    "the system's randomness, unused": lambda: (with_the_systems_randomness(), X()),
+    "an unused NaN": lambda: (unused_nan(), X()),
+    "a huge sample": lambda: (net(), huge_first(X(), 1e12)),
+    "embedding bounded by much": lambda: (
+        randomised(nn.Embedding(11, 3, max_norm=1e6)),
+        tokens(N, 4),
+    ),
     "several heads in one": lambda: (
         net(
             lambda net, h: torch.cat([net.a(h), net.b(h)], 1), a=nn.Linear(4, 2), b=nn.Linear(4, 2)
@@ -586,6 +594,41 @@ WORKS = {
     ),
     "noise in a buffer": lambda: (with_buffer(), X()),
 }
+
+
+def looked_at():
+    """A chain whose hooks look, and change nothing."""
+    network = randomised(nn.Sequential(nn.Linear(6, 4), nn.Tanh(), nn.Linear(4, 3)))
+    network[0].weight.register_hook(lambda gradient: None)
+    network[2].register_full_backward_hook(lambda module, *gradients: None)
+    return network
+
+
+class ScriptedCounter(nn.Module):
+    calls: int
+    seen: list[int]
+
+    def __init__(self):
+        super().__init__()
+        self.fc, self.calls, self.seen = nn.Linear(6, 3), 0, [7]
+
+    def forward(self, x):
+        self.calls += 1
+        self.seen.append(self.calls)
+        return self.fc(x) * (1.0 + self.calls)
+
+
+def unused_nan():
+    network = net(unused=nn.Linear(2, 2))
+    with torch.no_grad():
+        network.unused.weight.fill_(torch.nan)
+    return network
+
+
+def with_the_systems_randomness():
+    network = net()
+    network.unused = random.SystemRandom()
+    return network
 
 
 def hooked():
@@ -735,9 +778,174 @@ def single(network):
     return network.float()
 
 
+GENERATOR = np.random.default_rng(0)
+
+
+class Holder:
+    def __init__(self, held):
+        self.held = held
+
+
+def holding(held, draw):
+    network = net(lambda net, h: h * (draw(net.held) > 1e-7))
+    network.held = held
+    return network
+
+
+class TakesFromOthers(torch.autograd.Function):
+    """Takes a part of the next sample's gradient, linearly."""
+
+    @staticmethod
+    def forward(ctx, x, part):
+        ctx.part = part
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad + ctx.part * grad.roll(1, 0), None
+
+
+class ClippedBackward(NormalisedBackward):
+    @staticmethod
+    def backward(ctx, grad):
+        return grad.clamp(-20, 20)
+
+
+def huge_first(x, factor):
+    x[0] *= factor
+    return x
+
+
+def into_the_third_on(net, h):
+    return h + torch.cat([torch.zeros_like(h[:2]), 0.3 * h[1:-1]])
+
+
+def chain():
+    return randomised(nn.Sequential(nn.Linear(6, 4), nn.Tanh(), nn.Linear(4, 3)))
+
+
+def fifth_into_third(module, grads, *_):
+    grad = grads[0].clone()
+    if len(grad) == N:
+        grad[3] += grad[5]
+    return (grad,)
+
+
+def with_hook(network, register):
+    register(network)
+    return network
+
+
+class Touching(nn.Module):
+    """Does something to its own layer before it is used."""
+
+    def __init__(self, touch):
+        super().__init__()
+        self.fc, self.touch = nn.Linear(6, 3), touch
+
+    def forward(self, x):
+        self.touch(self)
+        return self.fc(x).tanh()
+
+
+def replaces_data(net):
+    net.fc.weight.data = net.fc.weight.data.clamp(-0.1, 0.1)
+
+
+def writes_by_numpy(net):
+    weight = net.fc.weight.detach().numpy()
+    weight.clip(-0.1, 0.1, out=weight)
+
+
+def replaces_parameter(net):
+    net.fc.weight = nn.Parameter(net.fc.weight.detach().clone())
+
+
+def freezes(net):
+    net.fc.bias.requires_grad_(False)
+
+
+def differentiates(net):
+    net.fc.weight.sum().backward()
+
+
+def makes_parameter(net):
+    if not hasattr(net, "late"):
+        net.late = nn.Parameter(torch.ones(3, dtype=torch.float64))
+
+
 XF = functools.partial(X, dtype=torch.float32)
 
 REFUSED = {
+    "a generator among the globals": (
+        lambda: (net(lambda n, h: h * (GENERATOR.random() > 1e-7)), X()),
+        "generator of its own",
+    ),
+    "a generator in an object": (
+        lambda: (holding(Holder(random.Random(0)), lambda o: o.held.random()), X()),
+        "generator of its own",
+    ),
+    "bits of a generator": (
+        lambda: (holding(np.random.PCG64(0), lambda b: np.random.Generator(b).random()), X()),
+        "generator of its own",
+    ),
+    "mixing beside a huge sample": (
+        lambda: (net(into_the_third_on), huge_first(X(), 1e12)),
+        "other outputs",
+    ),
+    "mixing beside a huge sample, single": (
+        lambda: (single(net(into_the_third_on)), huge_first(XF(), 1e7)),
+        "other outputs",
+    ),
+    "clipped in the backward pass": (
+        lambda: (net(lambda n, h: ClippedBackward.apply(h)), X()),
+        "other gradients",
+    ),
+    "a clipping hook": (
+        lambda: (
+            with_hook(chain(), lambda n: n[0].weight.register_hook(lambda g: g.clamp(-20, 20))),
+            X(),
+        ),
+        "other gradients",
+    ),
+    "random in the backward pass": (
+        lambda: (
+            with_hook(
+                chain(),
+                lambda n: n[0].weight.register_hook(lambda g: g + 1e-12 * torch.rand_like(g)),
+            ),
+            X(),
+        ),
+        "backward pass is random",
+    ),
+    "a backward hook that mixes": (
+        lambda: (
+            with_hook(chain(), lambda n: n[2].register_full_backward_hook(fifth_into_third)),
+            X(),
+        ),
+        "other gradients",
+    ),
+    "a backward hook that mixes before": (
+        lambda: (
+            with_hook(chain(), lambda n: n[2].register_full_backward_pre_hook(fifth_into_third)),
+            X(),
+        ),
+        "other gradients",
+    ),
+    **{
+        f"changes itself: {touch.__name__}": (
+            lambda touch=touch: (randomised(Touching(touch)), X()),
+            "changes its parameter '(fc.weight|fc.bias|late)'",
+        )
+        for touch in (
+            replaces_data,
+            writes_by_numpy,
+            replaces_parameter,
+            freezes,
+            differentiates,
+            makes_parameter,
+        )
+    },
     "rare dropout": (lambda: (net(rare_dropout), X()), "random"),
     "dropout of attention": (
         lambda: (

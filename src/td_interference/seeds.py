@@ -66,8 +66,11 @@ class RandomStates:
         """Whether something is a generator whose state can be taken."""
         import torch
 
-        kinds = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
-        return isinstance(item, kinds)
+        numpys = (np.random.Generator, np.random.RandomState, np.random.BitGenerator)
+        # The system's randomness has no state.
+        return isinstance(item, (torch.Generator, *numpys, random.Random)) and not isinstance(
+            item, random.SystemRandom
+        )
 
     def moved(self) -> str:
         """Name the first stream that was drawn from since; empty if none was."""
@@ -118,6 +121,8 @@ def _module_of(device: "torch.device") -> Any:
 def _state(generator: Any) -> Any:
     if isinstance(generator, np.random.Generator):
         return generator.bit_generator.state
+    if isinstance(generator, np.random.BitGenerator):
+        return generator.state
     if isinstance(generator, random.Random):
         return generator.getstate()
     return generator.get_state()  # torch's and numpy's older one
@@ -125,7 +130,9 @@ def _state(generator: Any) -> Any:
 
 def _setter(generator: Any) -> Any:
     if isinstance(generator, np.random.Generator):
-        return lambda state: setattr(generator.bit_generator, "state", state)
+        generator = generator.bit_generator
+    if isinstance(generator, np.random.BitGenerator):
+        return lambda state: setattr(generator, "state", state)
     return generator.setstate if isinstance(generator, random.Random) else generator.set_state
 
 

@@ -7,7 +7,16 @@ import random
 import numpy as np
 import pytest
 import torch
-from odd_networks import REFUSED, WORKS, randomised
+from odd_networks import (
+    GENERATOR,
+    REFUSED,
+    WORKS,
+    ScriptedCounter,
+    TakesFromOthers,
+    chain,
+    net,
+    randomised,
+)
 from torch import Tensor, nn
 
 from td_interference.errors import UserError
@@ -38,7 +47,7 @@ def state_of(item):
         return state_of(item[0])
     if isinstance(item, np.random.Generator):
         return item.bit_generator.state
-    if isinstance(item, random.Random):
+    if isinstance(item, random.Random) and not isinstance(item, random.SystemRandom):
         return item.getstate()
     return item.get_state() if isinstance(item, torch.Generator) else None
 
@@ -81,7 +90,11 @@ def streams() -> list:
 
 def equal(a, b) -> bool:
     if isinstance(a, Tensor):
-        return a is b or (a.shape == b.shape and a.layout == b.layout and a.equal(b))
+        return a is b or (
+            a.shape == b.shape
+            and a.layout == b.layout
+            and (a.equal(b) or bool(((a == b) | ((a != a) & (b != b))).all()))  # NaN is NaN
+        )
     if isinstance(a, np.ndarray):
         return np.array_equal(a, b)
     if isinstance(a, dict):
@@ -162,6 +175,7 @@ def test_what_cannot_be_exact_is_refused(case):
         assert equal(snapshot(network), before)
 
 
+OWN_STREAM = torch.Generator()
 N_VALUES = (2, 5, 13, 14, 26, 52, 100, 170)
 
 
@@ -211,6 +225,8 @@ def test_every_two_samples_are_told_apart_by_a_weight(n_samples):
         (lambda o: o[:, 0] * (1 + 0j), "float32 or float64"),
         (lambda o: nn.functional.dropout(o, 1e-6).sum(1), "value is random"),
         (lambda o: o[:, 0] * np.random.rand(), "value is random"),  # noqa: NPY002
+        (lambda o: o[:, 0] * GENERATOR.random(), "value is random"),
+        (lambda o, g=OWN_STREAM: o[:, 0] * torch.rand(1, generator=g), "value is random"),
     ],
 )
 def test_values_that_do_not_fit_are_refused(value, message):
@@ -289,6 +305,41 @@ def test_what_does_not_fit_into_memory_is_refused(monkeypatch):
     monkeypatch.setattr("td_interference.device.Path.read_text", lambda _: "MemAvailable: 1 kB")
     with pytest.raises(UserError, match="take fewer samples at a time"):
         per_sample_gradients(network, inputs, value)
+
+
+def test_what_is_saved_for_the_backward_pass_keeps_its_bits():
+    hooks = torch.autograd.graph.saved_tensors_hooks(lambda t: t.bfloat16(), lambda t: t.double())
+    inputs = WORKS["one tensor"]()[1]
+    with hooks, pytest.raises(UserError, match="computes in bfloat16"):
+        per_sample_gradients(chain(), inputs, value)
+
+
+@pytest.mark.parametrize("part", [1e-4, 2e-3])
+def test_what_a_backward_pass_takes_from_others_is_left_out(part):
+    """In float32 that little cannot be told from rounding: each sample has what it has alone."""
+    network = net(lambda net, h: TakesFromOthers.apply(h, part)).float()
+    inputs = WORKS["one tensor"]()[1].float()
+    found = gram(per_sample_gradients(network, inputs, value))
+    expected = torch.cat([one_by_one(network, row[None]) for row in inputs])
+    norms = expected.norm(dim=1)
+    assert ((found - expected @ expected.T) / (norms[:, None] * norms)).abs().max() <= 1e-5
+
+
+def test_attributes_of_a_scripted_network_are_as_before():
+    network = torch.jit.script(ScriptedCounter().double())
+    inputs = WORKS["one tensor"]()[1]
+    found = gram(per_sample_gradients(network, inputs, value))
+    assert (network.calls, network.seen) == (0, [7])
+    expected = one_by_one(network, inputs)
+    torch.testing.assert_close(found, expected @ expected.T)
+
+
+def test_buffers_of_a_value_are_as_before():
+    norm = nn.Sequential(nn.BatchNorm1d(3), nn.Flatten(0)).double().requires_grad_(False)
+    before = copy.deepcopy(norm.state_dict())
+    with pytest.raises(UserError, match="value must return one number per sample"):
+        per_sample_gradients(*WORKS["one tensor"](), norm)
+    assert equal(dict(norm.state_dict()), dict(before))
 
 
 def test_errors_of_the_network_itself_are_passed_on():

@@ -421,3 +421,21 @@ def test_shapes_that_would_broadcast_are_refused():
     del example.momentum["0.weight"]
     with pytest.raises(UserError, match=r"momentum must hold 0.weight, \[6, 4\]"):
         momentum(example)
+
+
+def test_networks_and_inputs_without_second_derivatives_are_refused():
+    network, x = randomised(nn.Linear(4, 3)), normal(N, 4)
+    scripted = torch.jit.script(network)
+    for own, inputs in ((network, (x,)), (network, {"input": x}), (scripted, x)):
+        with pytest.raises(UserError, match="need inputs in one tensor, and no scripted network"):
+            pair_products(own, inputs, lambda q: q.square().sum(1))
+
+
+def test_a_wrapper_makes_no_difference():
+    network, x = randomised(nn.Sequential(nn.Linear(4, 3), nn.Tanh())), normal(N, 4)
+    found, expected = (
+        pair_products(own, x, lambda q: q.square().sum(1))
+        for own in (nn.DataParallel(network), network)
+    )
+    torch.testing.assert_close(found.curvature_at_a, expected.curvature_at_a)
+    torch.testing.assert_close(found.gram, expected.gram)

@@ -90,6 +90,56 @@ def confirmed(
     return bool(torch.stack(distances).norm() <= TOLERANCE[precision] * length)
 
 
+def separate(
+    deltas: Sequence[Tensor | None],
+    scaled: Sequence[Tensor | None],
+    powers: Tensor,
+    precision: torch.dtype,
+) -> bool:
+    """Whether row n of gradients anywhere in the graph is sample n's alone, and not bent.
+
+    Scaling by a power of two is exact, so that this, unlike a comparison with other passes, is not
+    blurred by rounding.
+
+    Args:
+        deltas: The gradients, [N, ...] each; None and those of other shapes are left out.
+        scaled: The same with each sample's part scaled.
+        powers: By what, [N], powers of two.
+        precision: What all was computed in.
+    """
+    for delta, found in zip(deltas, scaled, strict=True):
+        if delta is not None and found is not None and len(delta) == len(powers):
+            own = delta.reshape(len(powers), -1)
+            distance = found.reshape(len(powers), -1) / powers.to(own)[:, None] - own
+            floor = torch.finfo(own.dtype).tiny ** 0.5  # below it, products vanish
+            close = TOLERANCE[precision] * torch.linalg.vector_norm(own, dim=1) + floor
+            if (torch.linalg.vector_norm(distance, dim=1) > close).any():
+                return False
+    return True
+
+
+def check_linear(whole: Pass) -> None:
+    """Refuse backward passes, hooks included, that bend gradients: that clip or normalise them.
+
+    Raises:
+        UserError: If gradients of large and small multiples are not those multiples.
+    """
+    large, small = (
+        [
+            part.to_dense() / factor
+            for part in backward(
+                whole.outputs,
+                whole.parameters,
+                whole.seed * factor,
+                "its backward pass",
+                materialize_grads=True,
+            )
+        ]
+        for factor in (2.0**20, 2.0**-20)
+    )
+    check_company(large, small, whole)
+
+
 def check_company(alone: Sequence[Tensor], in_batch: Sequence[Tensor], whole: Pass) -> None:
     """Refuse networks in which a sample's gradient depends on the others, though no output does.
 

@@ -7,13 +7,12 @@ called twice, weights used outside their module) get the same numbers sample by 
 networks without per-sample gradients are refused. Gradients are of per-sample quantities: no 1/N.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from td_interference.device import full_precision
 from td_interference.errors import UserError
@@ -26,6 +25,14 @@ from td_interference.gradients.alone import (
     run_singly,
     run_some_alone,
     uncompiled,
+    upper_median,
+)
+from td_interference.gradients.calls import (
+    Call,
+    Owners,
+    output_gradients,
+    recorded_calls,
+    usable_calls,
 )
 from td_interference.gradients.checks import (
     TOLERANCE,
@@ -35,9 +42,11 @@ from td_interference.gradients.checks import (
 )
 from td_interference.gradients.confirm import (
     check_company,
+    check_linear,
     checked_rows,
     confirmed,
     confirmed_on_some,
+    separate,
 )
 from td_interference.gradients.inputs import Batch
 from td_interference.gradients.layers import (
@@ -47,11 +56,13 @@ from td_interference.gradients.layers import (
     one_by_one,
 )
 from td_interference.gradients.unchanged import NetworkState
-from td_interference.gradients.values import backward, distinct_weights, output_gradient, uses
+from td_interference.gradients.values import (
+    backward,
+    distinct_weights,
+    output_gradient,
+    separate_weights,
+)
 from td_interference.gradients.watch import Watch
-
-# Trainable parameters by the name of the module that owns them.
-Owners = dict[str, list[nn.Parameter]]
 
 
 class PerSampleGradients(NamedTuple):
@@ -61,14 +72,6 @@ class PerSampleGradients(NamedTuple):
     # gradients (1e-20 and below) whose squares vanish in float32 while their cosine is defined.
     scale: Tensor  # [N]
     layers: dict[str, LayerGradient]  # by module name, each of the module's trainable parameters
-
-
-class _Call(NamedTuple):
-    """One call of a module, on one tensor and returning one, with a row for each sample."""
-
-    activation: Tensor  # [N, ...], detached
-    # The place in the graph, not the output itself: an in-place ReLU after it changes the latter.
-    output: GradientEdge
 
 
 def per_sample_gradients(
@@ -101,8 +104,8 @@ def per_sample_gradients(
     parameters = [parameter for own in owners.values() for parameter in own]
     batch = Batch(network, inputs)
     plain = row_wise(network)
-    with _measuring(network, batch, plain) as state:
-        with _recorded_calls(network, owners) as calls:
+    with _measuring(network, batch, value, plain) as state:
+        with recorded_calls(network, owners) as calls:
             outputs, single = (_run_plainly if plain else _run_watched)(network, batch, state)
         check_outputs(outputs, batch)
         seed = output_gradient(value, outputs)
@@ -113,7 +116,7 @@ def per_sample_gradients(
         precision = torch.float32 if single else torch.float64
         whole = Pass(batch, state, outputs, seed, parameters, precision)
         layers = (_of_rows if plain else _of_any)(
-            network, owners, _usable(owners, calls, outputs), whole
+            network, owners, usable_calls(owners, calls, outputs), whole
         )
     return PerSampleGradients(scale, layers)
 
@@ -141,9 +144,9 @@ def _run_watched(network: nn.Module, batch: Batch, state: NetworkState) -> tuple
 
 
 @contextmanager
-def _measuring(network: nn.Module, batch: Batch, plain: bool) -> Iterator[NetworkState]:
+def _measuring(network: nn.Module, batch: Batch, value: Any, plain: bool) -> Iterator[NetworkState]:
     """Compute exactly within the block, and leave network and streams as they were."""
-    state = NetworkState(network, {batch.device}, plain=plain)
+    state = NetworkState(network, {batch.device}, plain=plain, value=value)
     fast_path = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # of attention, which rounds otherwise
     try:
@@ -173,73 +176,43 @@ def _owners(network: nn.Module) -> Owners:
     return owners
 
 
-@contextmanager
-def _recorded_calls(network: nn.Module, owners: Owners) -> Iterator[dict[str, list[_Call | None]]]:
-    """Record each call of the owners within the block; None for one the layer rules do not take."""
-    calls: dict[str, list[_Call | None]] = {name: [] for name in owners}
-
-    def recorder(name: str) -> Callable[..., None]:
-        def record(module: nn.Module, args: tuple, kwargs: dict, output: Any) -> None:
-            call = None
-            one_input = len(args) == 1 and not kwargs and isinstance(args[0], Tensor)
-            if one_input and isinstance(output, Tensor) and output.requires_grad:
-                call = _Call(args[0].detach(), get_gradient_edge(output))
-            calls[name].append(call)
-
-        return record
-
-    modules, handles = dict(network.named_modules()), []
-    try:
-        for name in owners:
-            if isinstance(modules[name], torch.jit.ScriptModule):  # takes no hooks
-                continue
-            # First in line, so that other hooks that replace the output come after.
-            handle = modules[name].register_forward_hook(
-                recorder(name), prepend=True, with_kwargs=True
-            )
-            handles.append(handle)
-        yield calls
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _usable(
-    owners: Owners, calls: dict[str, list[_Call | None]], outputs: Tensor
-) -> dict[str, _Call] | None:
-    """Return the one call of each owner, or None where the layer rules do not apply.
-
-    They do if each parameter enters the graph once, through the one call of its own module.
-    """
-    found = uses(outputs)
-    once = [name for name, own in owners.items() if all(found[p] == 1 for p in own)]
-    recorded = {name: calls[name][0] for name in once if len(calls[name]) == 1}
-    usable = {name: call for name, call in recorded.items() if call is not None}
-    return usable if usable.keys() == owners.keys() else None
-
-
 def _of_rows(
-    network: nn.Module, owners: Owners, calls: dict[str, _Call] | None, whole: Pass
+    network: nn.Module, owners: Owners, calls: dict[str, Call] | None, whole: Pass
 ) -> dict[str, LayerGradient]:
     """Return the gradients of a network that is known to keep samples apart."""
     rows = checked_rows(whole.outputs)
     alone = run_some_alone(whole, rows)
-    layers = _by_rule(network, calls, whole)
+    deltas = output_gradients(calls, whole.outputs, whole.seed)
+    layers = _by_rule(network, calls, deltas, whole)
     if layers is not None and confirmed_on_some(layers, owners, rows, alone, whole):
         return layers
     return _written_out(owners, lambda rows: run_singly(whole, rows), whole)
 
 
 def _of_any(
-    network: nn.Module, owners: Owners, calls: dict[str, _Call] | None, whole: Pass
+    network: nn.Module, owners: Owners, calls: dict[str, Call] | None, whole: Pass
 ) -> dict[str, LayerGradient]:
     """Return the gradients of any network, each sample of which is compared with itself alone.
 
     Raises:
         UserError: If a sample's outputs or gradient depend on the others.
     """
+    deltas = output_gradients(calls, whole.outputs, whole.seed)
+    layers = _by_rule(network, calls, deltas, whole)
     weights = distinct_weights(whole.outputs)
+    if layers is not None:
+        # Else one huge gradient would hide that others are not those of their samples alone.
+        norms = torch.stack([layer.squared_norms() for layer in layers.values()]).sum(0).sqrt()
+        norms = norms.nan_to_num(0, 0, 0)
+        weights = weights * (upper_median(norms) / norms).nan_to_num(1).clamp(max=1)
     alone = run_alone(whole, weights)
+    whole.state.check_streams("the backward pass")
+    powers = separate_weights(whole.outputs)
+    scaled = output_gradients(calls, whole.outputs, whole.seed * per_row(powers, whole.seed))
+    if not separate(deltas, scaled, powers, whole.precision):
+        layers = None  # inside, rows are no samples, or not as yet
+    if layers is None or any(p._backward_hooks for p in whole.parameters):
+        check_linear(whole)
     finite = whole.outputs.detach().reshape(len(whole.outputs), -1).isfinite().all(1)
     if finite.all():
         weighted = whole.seed * per_row(weights, whole.seed)
@@ -250,7 +223,6 @@ def _of_any(
         check_company(alone.gradient, reference, whole)
     else:
         reference = alone.gradient  # of the finite; what is not would spoil the sum of all
-    layers = _by_rule(network, calls, whole)
     rows = finite.nonzero()[:, 0]
     copies = [gradient.clone() for gradient in reference]
     if layers is not None and confirmed(
@@ -266,13 +238,14 @@ def _of_any(
 
 
 def _by_rule(
-    network: nn.Module, calls: dict[str, _Call] | None, whole: Pass
+    network: nn.Module,
+    calls: dict[str, Call] | None,
+    deltas: Sequence[Tensor | None],
+    whole: Pass,
 ) -> dict[str, LayerGradient] | None:
     """Return the gradients by the layer rules, or None where these do not apply."""
     if calls is None:
         return None
-    edges: list[Any] = [call.output for call in calls.values()]
-    deltas = backward(whole.outputs, edges, whole.seed, "its backward pass", allow_unused=True)
     modules, layers = dict(network.named_modules()), {}
     for (name, call), delta in zip(calls.items(), deltas, strict=True):
         if delta is None or not len(whole.outputs) == len(call.activation) == len(delta):

@@ -19,7 +19,7 @@ from torch.func import functional_call, grad, jvp
 
 from td_interference.device import full_precision
 from td_interference.errors import UserError
-from td_interference.gradients.checks import TOLERANCE
+from td_interference.gradients.checks import TOLERANCE, check_network
 from td_interference.gradients.gram import gram
 from td_interference.gradients.per_sample import PerSampleGradients, per_sample_gradients
 
@@ -79,6 +79,9 @@ def pair_products(network: nn.Module, inputs: Tensor, value: Value) -> PairProdu
             not fit.
     """
     gradients = per_sample_gradients(network, inputs, value)
+    network = check_network(network, value)
+    if not isinstance(inputs, Tensor) or isinstance(network, torch.jit.ScriptModule):
+        raise UserError("second derivatives need inputs in one tensor, and no scripted network")
     batch = range(len(inputs))
     parameters = {n: p.detach() for n, p in network.named_parameters() if p.requires_grad}
     with full_precision(inputs.device):

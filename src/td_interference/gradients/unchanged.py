@@ -1,6 +1,9 @@
 """What measuring must leave as it was: a network's state and the global random streams."""
 
 from collections import deque
+from collections.abc import Iterator
+from contextlib import suppress
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -21,24 +24,40 @@ class NetworkState:
     other objects hold that a module refers to.
     """
 
-    def __init__(self, network: nn.Module, devices: set[torch.device], *, plain: bool) -> None:
+    def __init__(
+        self, network: nn.Module, devices: set[torch.device], *, plain: bool, value: Any = None
+    ) -> None:
         """Record the state.
 
         Args:
             network: Its parameters are not recorded; see `watch` for those.
             devices: Whose random streams count.
             plain: Whether the network is known to change nothing, so that none need be recorded.
+            value: The function of the outputs, which may have a generator.
         """
         self._containers: list[tuple[Any, Any]] = []
         self._values: list[tuple[Any, Any]] = []  # tensors and arrays, with copies
         self._seen: set[int] = set()
         generators: list[Any] = []
-        for module in () if plain else network.modules():
-            if not isinstance(module, torch.jit.ScriptModule):  # whose state is in its buffers
+        self._scripted: list[tuple[Any, str, Any]] = []  # modules, with names and values
+        networks = [] if plain else [network]
+        for module in (m for own in (*networks, value) for m in _modules(own)):
+            if isinstance(module, torch.jit.ScriptModule):
+                self._record_scripted(module, generators)
+            else:
                 self._record(vars(module), generators)
-        for buffer in () if plain else network.buffers():
-            self._record(buffer, generators)
+                self._record(type(module).forward, generators)
+            for buffer in module.buffers(recurse=False):
+                self._record(buffer, generators)
+        self._record(value, generators)
         self._streams = RandomStates(devices, generators)
+
+    def _record_scripted(self, module: Any, generators: list[Any]) -> None:
+        kind = vars(module).get("_concrete_type")  # one that was loaded from a file has none
+        for name in kind.get_attributes() if kind else ():
+            value = getattr(module, name)
+            self._record(value, generators)
+            self._scripted.append((module, name, value))
 
     def _record(self, item: Any, generators: list[Any]) -> None:
         if isinstance(item, nn.Parameter | nn.Module) or id(item) in self._seen:
@@ -57,7 +76,15 @@ class NetworkState:
                 self._record(value, generators)
         elif RandomStates.is_generator(item):
             generators.append(item)
+        elif isinstance(item, FunctionType):
+            self._seen.add(id(item))
+            for used in _used(item):
+                if RandomStates.is_generator(used) or isinstance(used, FunctionType):
+                    self._record(used, generators)
         else:
+            for held in getattr(item, "__dict__", {}).values():
+                if RandomStates.is_generator(held):
+                    self._record(held, generators)
             return
         self._seen.add(id(item))
 
@@ -83,6 +110,8 @@ class NetworkState:
                 container.extend(before) if isinstance(container, list | deque) else (
                     container.update(before)
                 )
+        for module, name, value in self._scripted:
+            setattr(module, name, value)
         for value, before in self._values:
             if isinstance(value, Tensor):
                 if value.shape != before.shape:
@@ -95,6 +124,23 @@ class NetworkState:
     def restore_streams(self) -> None:
         """Put the random streams back, too."""
         self._streams.restore()
+
+
+def _modules(item: Any) -> Iterator[nn.Module]:
+    return item.modules() if isinstance(item, nn.Module) else iter(())
+
+
+def _used(function: FunctionType) -> list[Any]:
+    """Return what a function refers to outside of itself; nothing of torch's own."""
+    if (function.__module__ or "").partition(".")[0] == "torch":
+        return []
+    names = function.__code__.co_names
+    used = [function.__globals__[name] for name in names if name in function.__globals__]
+    used += function.__defaults__ or ()
+    for cell in function.__closure__ or ():
+        with suppress(ValueError):  # not filled as yet
+            used.append(cell.cell_contents)
+    return used
 
 
 def _shallow(container: Any) -> Any:

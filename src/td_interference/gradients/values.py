@@ -58,6 +58,14 @@ def separating_weights(n_samples: int) -> list[Tensor]:
             return vectors
 
 
+def separate_weights(outputs: Tensor) -> Tensor:
+    """Return a power of two for each sample, [N], from 2^20 to 2^-20 and in no order."""
+    generator = torch_generator("gradients", "separate weights")
+    order = torch.randperm(len(outputs), generator=generator, device="cpu")
+    exponents = torch.linspace(20, -20, min(len(outputs), 41), device="cpu").round()
+    return 2.0 ** exponents[order % 41].to(outputs)
+
+
 def distinct_weights(outputs: Tensor) -> Tensor:
     """Return a weight between 1/2 and 1 for each sample, [N], no two alike, in no order."""
     generator = torch_generator("gradients", "distinct weights")

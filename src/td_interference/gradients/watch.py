@@ -1,6 +1,6 @@
 """Watching the operations of a forward pass for what no per-sample gradient could be exact with."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -29,9 +29,11 @@ class Watch(TorchDispatchMode):
             devices: Whose random streams count.
         """
         super().__init__()
-        # By the memory they lie in, which views and `.data` share.
+        self._network = network
+        # Each parameter, its values' place and a copy of them, whether it is trainable, its .grad.
         self._parameters = {
-            _memory(parameter): name for name, parameter in network.named_parameters()
+            name: (p, p.detach(), p.detach().clone(), p.requires_grad, p.grad)
+            for name, p in network.named_parameters()
         }
         self._devices = devices
         self._reason: str | None = None
@@ -42,8 +44,6 @@ class Watch(TorchDispatchMode):
     ) -> Any:
         """Run an operation, and refuse it if it is none that gradients are exact with."""
         kwargs = kwargs or {}
-        if func._schema.is_mutable:
-            self._check_writes(func, args, kwargs)
         if torch.Tag.nondeterministic_seeded in func.tags:
             generators = [a for a in (*args, *kwargs.values()) if RandomStates.is_generator(a)]
             streams = RandomStates(self._devices, generators)
@@ -66,28 +66,30 @@ class Watch(TorchDispatchMode):
                 self.single_precision |= output.dtype in _SINGLE
         return result
 
+    @torch.no_grad()
     def check(self) -> None:
-        """Refuse again what the network may have caught.
+        """Refuse again what the network may have caught, and put back parameters that it changed.
 
         Raises:
-            UserError: If an operation was refused.
+            UserError: If an operation was refused, or a parameter is not as it was.
         """
+        now, before = dict(self._network.named_parameters()), self._parameters
+        changed = {n for n in now | before if n not in before or now.get(n) is not before[n][0]}
+        for name, (parameter, place, values, trainable, grad) in before.items():
+            same = _same(parameter, values)
+            if not same:
+                parameter.data = place.copy_(values)
+            if not same or parameter.requires_grad != trainable or parameter.grad is not grad:
+                changed.add(name)
+                parameter.requires_grad_(trainable)
+                parameter.grad = grad
+        if changed and not self._reason:
+            self._refuse(
+                f"changes its parameter {min(changed)!r} as it is used; turn that off (max_norm of "
+                "an embedding, clipping, backward passes inside), or, if it makes it, run it once"
+            )
         if self._reason:
             raise UserError(self._reason)
-
-    def _check_writes(self, func: Any, args: tuple, kwargs: Mapping[str, Any]) -> None:
-        given = dict(zip((a.name for a in func._schema.arguments), args, strict=False)) | dict(
-            kwargs
-        )
-        for argument in func._schema.arguments:
-            if argument.alias_info is not None and argument.alias_info.is_write:
-                for tensor in _tensors(given.get(argument.name)):
-                    name = self._parameters.get(_memory(tensor))
-                    if name is not None:
-                        self._refuse(
-                            f"changes its parameter {name!r} ({_name(func)}) as it is used; "
-                            "turn that off (max_norm of an embedding, clipping of weights)"
-                        )
 
     def _refuse(self, reason: str) -> None:
         self._reason = f"no per-sample gradients: the network {reason}"
@@ -98,14 +100,6 @@ def _name(func: Any) -> str:
     return func._schema.name.removeprefix("aten::")
 
 
-def _tensors(item: Any) -> Iterable[Tensor]:
-    if isinstance(item, Tensor):
-        return (item,)
-    return [t for t in item if isinstance(t, Tensor)] if isinstance(item, list | tuple) else ()
-
-
-def _memory(tensor: Tensor) -> int:
-    try:
-        return tensor.untyped_storage().data_ptr()
-    except (RuntimeError, NotImplementedError):  # a wrapper without memory of its own
-        return -id(tensor)
+def _same(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors have equal values, NaN the same as NaN."""
+    return a.shape == b.shape and (a.equal(b) or bool(((a == b) | (a.isnan() & b.isnan())).all()))
