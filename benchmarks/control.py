@@ -22,15 +22,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from td_interference.agents.control import ControlTraining, td_error
-from td_interference.agents.control_settings import ControlSettings
-from td_interference.agents.evaluation import play_episodes
-from td_interference.agents.uniform_replay import write_window
+from td_interference.agents.control.replay import write_window
+from td_interference.agents.control.training import ControlTraining, td_error
+from td_interference.agents.playing import play_episodes
 from td_interference.environments.atari import AtariSettings
-from td_interference.kept_files import Parts
-from td_interference.losses import pointwise_loss
+from td_interference.environments.screen import FRAMESKIP
+from td_interference.jobs.kept_files import Parts
+from td_interference.objectives.losses import pointwise_loss
 from td_interference.optimizers import make_optimizer
-from td_interference.screen import FRAMESKIP
+from td_interference.planning.control import ControlSettings
 from td_interference.seeds import numpy_generator
 
 GAME, WARM_UP, EPISODES = "ms_pacman", 5, 4

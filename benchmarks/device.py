@@ -30,17 +30,17 @@ from problems import run_spec
 from training import made_up_replay
 
 from td_interference import metrics
-from td_interference.agents.control import ControlTraining
-from td_interference.agents.control_settings import ControlSettings
-from td_interference.agents.masked_image_settings import DoubleDQNSettings
-from td_interference.agents.settings import ExpertSettings
-from td_interference.agents.train_expert import ExpertTraining
+from td_interference.agents.control.training import ControlTraining
+from td_interference.agents.expert.training import ExpertTraining
 from td_interference.datasets.prepare import prepare_dataset
 from td_interference.device import compute_exactly
 from td_interference.generalization.group_job import make_training
 from td_interference.generalization.records import CellSpec
-from td_interference.kept_files import Parts
+from td_interference.jobs.kept_files import Parts
 from td_interference.metrics.subject import Subject
+from td_interference.planning.control import ControlSettings
+from td_interference.planning.expert import ExpertSettings
+from td_interference.planning.image_agents import DoubleDQNSettings
 from td_interference.training import Trainer
 
 WARM_UP = 3

@@ -20,9 +20,9 @@ import torch
 import typer
 from torch import Tensor
 
-from td_interference.grid import RunSpec
 from td_interference.metrics import gain
 from td_interference.metrics.subject import Subject
+from td_interference.planning.grid import RunSpec
 from td_interference.replay import Replay
 from td_interference.training import Trainer
 from td_interference.updates import update

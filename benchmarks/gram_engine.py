@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from td_interference.gradients import gram, per_sample_gradients
 from td_interference.gradients.reference import backpack_gradients
-from td_interference.networks import initialise, q_network
+from td_interference.networks.atari import initialise, q_network
 
 N_ACTIONS = 9
 

@@ -16,11 +16,10 @@ import h5py
 import numpy as np
 import typer
 
-from td_interference import storage
-from td_interference.storage import hdf5
+from td_interference.storage import hdf5, kinds
 
 
-def made_up_play(n: int) -> storage.Arrays:
+def made_up_play(n: int) -> hdf5.Arrays:
     """A screen of blocks in which a few pixels change from step to step; one episode."""
     generator = np.random.default_rng(0)
     screen = generator.integers(0, 256, (14, 14), dtype=np.uint8).repeat(6, 0).repeat(6, 1)
@@ -29,16 +28,16 @@ def made_up_play(n: int) -> storage.Arrays:
         frames[np.arange(n + 1), row[:, 0], row[:, 1]] = 255
     arrays = {
         name: np.zeros((n, 9) if name == "expert_q" else n, field.dtype)
-        for name, field in storage.REPLAY.fields.items()
+        for name, field in kinds.REPLAY.fields.items()
     }
     episode = {"episode_start": [0], "episode_length": [n], "episode_score": [0]}
     return arrays | {"frames": frames} | {key: np.array(value) for key, value in episode.items()}
 
 
-def read_plainly(path: Path) -> storage.Arrays:
+def read_plainly(path: Path) -> hdf5.Arrays:
     """Read every data set as h5py does, unchecked."""
     with h5py.File(path) as file:
-        return {name: file[name][()] for name in storage.REPLAY.fields}
+        return {name: file[name][()] for name in kinds.REPLAY.fields}
 
 
 def write_unsealed(path: Path | str, content: bytes) -> None:
@@ -61,9 +60,9 @@ def main(transitions: int = 10_000, rounds: int = 5) -> None:
         path = Path(folder) / "play.h5"
         for _ in range(rounds):
             with mock.patch.object(hdf5, "write_sealed", write_unsealed):
-                plain = seconds(lambda: storage.write(path, storage.REPLAY, arrays, {}))
-            sealed = seconds(lambda: storage.write(path, storage.REPLAY, arrays, {}))
-            checked = seconds(lambda: storage.read(path, storage.REPLAY))
+                plain = seconds(lambda: hdf5.write(path, kinds.REPLAY, arrays, {}))
+            sealed = seconds(lambda: hdf5.write(path, kinds.REPLAY, arrays, {}))
+            checked = seconds(lambda: hdf5.read(path, kinds.REPLAY))
             unchecked = seconds(lambda: read_plainly(path))
             for name, value in (
                 ("write, sealed", sealed),

@@ -18,13 +18,13 @@ import typer
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from problems import replay_arrays, run_spec
 
-from td_interference.agents.control import ControlTraining
-from td_interference.agents.control_settings import ControlSettings
-from td_interference.agents.settings import ExpertSettings
-from td_interference.agents.train_expert import ExpertTraining
-from td_interference.kept_files import Parts
+from td_interference.agents.control.training import ControlTraining
+from td_interference.agents.expert.training import ExpertTraining
+from td_interference.jobs.kept_files import Parts
+from td_interference.jobs.resume import ResumeState
+from td_interference.planning.control import ControlSettings
+from td_interference.planning.expert import ExpertSettings
 from td_interference.replay import Replay
-from td_interference.resume import ResumeState
 from td_interference.training import Trainer
 
 INTERVAL = 60.0  # seconds, as at every scale

@@ -19,7 +19,7 @@ import typer
 from torch import Tensor, nn
 
 from td_interference.gradients.second_order import PairProducts, pair_products
-from td_interference.networks import initialise, value_network
+from td_interference.networks.atari import initialise, value_network
 
 
 def value(outputs: Tensor) -> Tensor:

@@ -19,9 +19,9 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from td_interference.grid import RunSpec
-from td_interference.losses import capped
-from td_interference.networks import value_network
+from td_interference.networks.atari import value_network
+from td_interference.objectives.losses import capped
+from td_interference.planning.grid import RunSpec
 from td_interference.replay import Replay
 from td_interference.training import Trainer
 

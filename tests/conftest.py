@@ -7,9 +7,9 @@ import pytest
 import torch
 from problems import replay_arrays, run_spec
 
-from td_interference import storage
-from td_interference.grid import RunSpec
+from td_interference.planning.grid import RunSpec
 from td_interference.replay import Replay
+from td_interference.storage import hdf5, kinds
 
 # Begin first when several processes share the files, so that none waits for another at the end.
 LONGEST = (
@@ -25,7 +25,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def arrays() -> storage.Arrays:
+def arrays() -> hdf5.Arrays:
     return replay_arrays()
 
 
@@ -38,7 +38,7 @@ def replay(arrays) -> Replay:
 def replay_path(arrays, tmp_path_factory):
     path = tmp_path_factory.mktemp("replay") / "ms_pacman-seed0.h5"
     attributes = {"settings": {"epsilon": 0.05}}
-    storage.write(path, storage.REPLAY, arrays, identities.of_replay(), attributes)
+    hdf5.write(path, kinds.REPLAY, arrays, identities.of_replay(), attributes)
     return path
 
 

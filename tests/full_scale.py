@@ -5,8 +5,8 @@ from pathlib import Path
 import identities
 import numpy as np
 
-from td_interference import storage
-from td_interference.identity import of_dataset
+from td_interference.storage import hdf5, kinds
+from td_interference.storage.identity import of_dataset
 
 LONGEST_EPISODE = 27_000  # agent steps, 108,000 emulator frames
 _EPISODE = 600  # agent steps
@@ -17,7 +17,7 @@ def write_play(path: Path, n_transitions: int, n_actions: int = 9) -> None:
     generator = np.random.default_rng(0)
     screen = generator.integers(0, 255, (84, 84)).astype(np.uint8)
     start, length = 0, min(LONGEST_EPISODE, n_transitions // 10)
-    with storage.create(path, storage.REPLAY, identities.of_replay()) as writer:
+    with hdf5.create(path, kinds.REPLAY, identities.of_replay()) as writer:
         while start < n_transitions:
             for name, values in episode(generator, screen, start, length, n_actions).items():
                 writer.append(name, values)
@@ -26,7 +26,7 @@ def write_play(path: Path, n_transitions: int, n_actions: int = 9) -> None:
 
 def episode(
     generator: np.random.Generator, screen: np.ndarray, start: int, length: int, n_actions: int
-) -> storage.Arrays:
+) -> hdf5.Arrays:
     """Rows of `storage.REPLAY`; a twentieth of each frame is noise."""
     frames = np.repeat(screen[None], length + 1, 0)
     frames[:, 40:44] = generator.integers(0, 255, (length + 1, 4, 84))
@@ -54,7 +54,7 @@ def images(path: Path, n_train: int, n_test: int) -> None:
     for name, n in (("train", n_train), ("test", n_test)):
         arrays[f"{name}_images"] = generator.integers(0, 256, (n, 3, 32, 32), dtype=np.uint8)
         arrays[f"{name}_labels"] = generator.integers(0, 10, n)
-    storage.write(path, storage.IMAGES, arrays, of_dataset("noise"))
+    hdf5.write(path, kinds.IMAGES, arrays, of_dataset("noise"))
 
 
 def regression(path: Path, n_train: int, n_test: int) -> None:
@@ -64,4 +64,4 @@ def regression(path: Path, n_train: int, n_test: int) -> None:
     for name, n in (("train", n_train), ("test", n_test)):
         arrays[f"{name}_features"] = generator.normal(size=(n, 21)).astype(np.float32)
         arrays[f"{name}_targets"] = generator.normal(size=(n, 7)).astype(np.float32)
-    storage.write(path, storage.REGRESSION, arrays, of_dataset("noise"))
+    hdf5.write(path, kinds.REGRESSION, arrays, of_dataset("noise"))

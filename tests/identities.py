@@ -1,8 +1,8 @@
 """What made-up files are of: one D* by one expert, and runs from it."""
 
-from td_interference import identity
-from td_interference.grid import RunSpec
-from td_interference.identity import Identity
+from td_interference.planning.grid import RunSpec
+from td_interference.storage import identity
+from td_interference.storage.identity import Identity
 
 EXPERT = {"game": "ms_pacman", "seed": 0, "hidden": 8}
 REPLAY = {"game": "ms_pacman", "seed": 0, "epsilon": 0.05}

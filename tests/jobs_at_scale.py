@@ -15,12 +15,13 @@ import identities
 import numpy as np
 from full_scale import images, regression, write_play
 
-from td_interference import cluster, metrics, tables
-from td_interference.agents.settings import ExpertSettings
-from td_interference.cluster import Needs
-from td_interference.grid import ReplaySpec, RunSpec
-from td_interference.identity import of_replay
-from td_interference.planning import Plan, make_plan
+from td_interference import metrics, tables
+from td_interference.planning import needs
+from td_interference.planning.expert import ExpertSettings
+from td_interference.planning.grid import ReplaySpec, RunSpec
+from td_interference.planning.needs import Needs
+from td_interference.planning.plan import Plan, make_plan
+from td_interference.storage.identity import of_replay
 
 ROOT = Path(__file__).parents[1]
 GAME = "ms_pacman"
@@ -70,7 +71,7 @@ def largest_group(plan: Plan, experiment: str) -> Any:
     return max(
         groups,
         key=lambda group: (
-            cluster.group_needs(group.cells).mem_mb,
+            needs.group_needs(group.cells).mem_mb,
             max(cell.n_train for cell in group.cells),
         ),
     )
@@ -81,23 +82,23 @@ def needs_of(plan: Plan, job: str) -> Needs:
     rule, _, kind = job.partition(" ")
     transitions = plan.config["replay"]["transitions"]
     if rule == "train_expert":
-        return cluster.expert_needs(ExpertSettings(**plan.expert(GAME)))
+        return needs.expert_needs(ExpertSettings(**plan.expert(GAME)))
     if rule == "collect_replay":
-        return cluster.replay_needs(ReplaySpec(**plan.replay(GAME, 0)))
+        return needs.replay_needs(ReplaySpec(**plan.replay(GAME, 0)))
     if rule == "train_run":
-        return cluster.run_needs(longest_run(plan) if kind else widest_run(plan), transitions)
+        return needs.run_needs(longest_run(plan) if kind else widest_run(plan), transitions)
     if rule == "train_control":
-        return cluster.control_needs(largest_control(plan))
+        return needs.control_needs(largest_control(plan))
     if rule == "measure_run":
         settings, run = plan.metric_settings(kind), measured_run(plan, kind)
-        return cluster.measurement_needs(kind, settings, run, transitions)
+        return needs.measurement_needs(kind, settings, run, transitions)
     if rule == "measure_random_networks":
-        return cluster.study_needs(largest_study(plan, kind))
+        return needs.study_needs(largest_study(plan, kind))
     if rule == "train_group":
-        return cluster.group_needs(largest_group(plan, kind).cells)
+        return needs.group_needs(largest_group(plan, kind).cells)
     if rule == "compute_table":
-        return cluster.table_needs(plan.measured_by(tables.entry(kind).sources))
-    return {"prepare_dataset": cluster.DATASET_NEEDS, "make_figure": cluster.FIGURE_NEEDS}[rule]
+        return needs.table_needs(plan.measured_by(tables.entry(kind).sources))
+    return {"prepare_dataset": needs.DATASET_NEEDS, "make_figure": needs.FIGURE_NEEDS}[rule]
 
 
 def largest_control(plan: Plan) -> Any:
@@ -115,7 +116,7 @@ def make_inputs(plan: Plan, directory: Path) -> None:
     """Write what the jobs of a scale start from."""
     import torch
 
-    from td_interference.agents.expert_file import new_network, save_expert
+    from td_interference.agents.expert.file import new_network, save_expert
 
     write_play(directory / "replay.h5", plan.config["replay"]["transitions"])
     images(directory / "images.h5", 73_257, 26_032)  # as many as SVHN, which has most
@@ -142,8 +143,8 @@ def run_job(plan: Plan, job: str, inputs: Path, directory: Path) -> None:
 
 
 def _expert(plan: Plan, kind: str, inputs: Path, directory: Path) -> None:
-    from td_interference.agents.train_expert import ExpertOutputs, train_expert
-    from td_interference.resume import ResumeState
+    from td_interference.agents.expert.training import ExpertOutputs, train_expert
+    from td_interference.jobs.resume import ResumeState
 
     settings = ExpertSettings(**plan.expert(GAME))
     begun = settings.n_step * settings.n_environments + 200
@@ -163,9 +164,9 @@ def _expert(plan: Plan, kind: str, inputs: Path, directory: Path) -> None:
 
 
 def _control(plan: Plan, kind: str, inputs: Path, directory: Path) -> None:
-    from td_interference.agents.control import train_control
-    from td_interference.agents.control_settings import ControlOutputs
-    from td_interference.resume import ResumeState
+    from td_interference.agents.control.training import train_control
+    from td_interference.jobs.resume import ResumeState
+    from td_interference.planning.control import ControlOutputs
 
     settings = largest_control(plan)
     updates = len(settings.checkpoints)
@@ -335,10 +336,10 @@ def _group(plan: Plan, kind: str, inputs: Path, directory: Path) -> None:
 
 def _dataset(plan: Plan, kind: str, inputs: Path, directory: Path) -> None:
     """Prepare images from a local copy, as many as SVHN has."""
-    from td_interference import storage
     from td_interference.datasets.prepare import prepare_dataset
+    from td_interference.storage import hdf5, kinds
 
-    arrays = storage.read(inputs / "images.h5", storage.IMAGES)
+    arrays = hdf5.read(inputs / "images.h5", kinds.IMAGES)
     local = directory / "images.npz"
     np.savez(
         local,

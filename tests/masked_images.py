@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from td_interference.agents.masked_image_agent import LearnerSettings
-from td_interference.agents.masked_image_settings import DoubleDQNSettings, ReinforceSettings
+from td_interference.agents.masked_images.agent import LearnerSettings
 from td_interference.datasets.arrays import DatasetArrays, Split
 from td_interference.environments.masked_image import MaskedImages
+from td_interference.planning.image_agents import DoubleDQNSettings, ReinforceSettings
 
 LEARNER = LearnerSettings(hidden=2, extra_layers=0, learning_rate=1e-3, minibatch=8)
 DOUBLE_DQN = DoubleDQNSettings(

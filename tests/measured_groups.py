@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from td_interference import storage
-from td_interference.generalization.grid import expand_generalization
+from td_interference.planning.generalization import expand_generalization
+from td_interference.storage import kinds
 from td_interference.tables.reduce import MeasuredGroup
 
 SHARED = {
@@ -48,7 +48,7 @@ def measured(group, generator):
     n_train = np.array([cell.n_train for cell, *_ in rows])
     arrays = {
         name: generator.lognormal(size=len(rows)).astype(field.dtype)
-        for name, field in storage.GENERALIZATION.fields.items()
+        for name, field in kinds.GENERALIZATION.fields.items()
         if field.dtype == "float64"
     }
     first = group.cells[0]
@@ -68,7 +68,7 @@ def measured(group, generator):
         "diverged": np.zeros(len(rows), bool),
         "generalization_gap": 1 / n_train + 0.01 * generator.normal(size=len(rows)),
     }
-    ordered = {name: arrays[name] for name in storage.GENERALIZATION.fields}
+    ordered = {name: arrays[name] for name in kinds.GENERALIZATION.fields}
     return MeasuredGroup(group, ordered, 100 * first.hidden**2 * (1 + first.extra_layers))
 
 

@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from td_interference import metrics, storage, tables
-from td_interference.lineage import Lineage
-from td_interference.planning import Plan, make_plan
+from td_interference import metrics, tables
+from td_interference.planning.lineage import Lineage
+from td_interference.planning.plan import Plan, make_plan
+from td_interference.storage import hdf5, kinds, table
 from td_interference.tables.reduce import compute_table
 
 WORKFLOW = Path(__file__).parent.parent / "workflow"
@@ -21,14 +22,14 @@ def smoke_plan(**over) -> Plan:
     return make_plan({"scale": "smoke", "device": "cpu", **over}, WORKFLOW)
 
 
-def schema_of(metric) -> storage.Table:
+def schema_of(metric) -> table.Table:
     """The table of a metric's files."""
     if metric == "random_networks":
-        return storage.RANDOM_NETWORKS
-    return storage.MEASUREMENTS[metrics.entry(metric).module]
+        return kinds.RANDOM_NETWORKS
+    return kinds.MEASUREMENTS[metrics.entry(metric).module]
 
 
-def random_arrays(plan, run, metric, generator) -> storage.Arrays:
+def random_arrays(plan, run, metric, generator) -> hdf5.Arrays:
     """Arrays of the right shapes, noise but for the axes."""
     schema = schema_of(metric)
     steps = list(getattr(run, "checkpoints", ()))
@@ -72,7 +73,7 @@ def write_table(
             path = directory / source.experiment / source.metric / f"{run.run_id}.h5"
             arrays = change(run, source, random_arrays(plan, run, source.metric, generator))
             identity = Lineage(plan, WORKFLOW / "scripts").measurement(run, source.metric)
-            storage.write(path, schema_of(source.metric), arrays, identity)
+            hdf5.write(path, schema_of(source.metric), arrays, identity)
             paths.append(path)
             runs.append(
                 {

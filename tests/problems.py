@@ -2,15 +2,15 @@
 
 import numpy as np
 
-from td_interference import storage
-from td_interference.grid import RunSpec
+from td_interference.planning.grid import RunSpec
 from td_interference.returns import monte_carlo_return
+from td_interference.storage import hdf5
 
 LENGTHS = np.array([40, 25, 60])  # agent steps; the second episode is truncated
 GAMMA = 0.99
 
 
-def replay_arrays(lengths=LENGTHS, truncated_episode=1, n_actions=9, seed=0) -> storage.Arrays:
+def replay_arrays(lengths=LENGTHS, truncated_episode=1, n_actions=9, seed=0) -> hdf5.Arrays:
     """Arrays of a made-up D*; each frame is filled with noise around its own number."""
     generator = np.random.default_rng(seed)
     n, n_frames = int(lengths.sum()), int((lengths + 1).sum())

@@ -15,24 +15,24 @@ import torch
 from cells import cell_spec
 from problems import replay_arrays, run_spec
 
-from td_interference import storage
-from td_interference.agents.control import train_control
-from td_interference.agents.control_settings import ControlOutputs, ControlSettings
-from td_interference.agents.expert_file import new_network, save_expert
-from td_interference.agents.masked_image_settings import DoubleDQNSettings, ReinforceSettings
-from td_interference.agents.settings import ExpertSettings
-from td_interference.agents.train_expert import ExpertOutputs, train_expert
+from td_interference.agents.control.training import train_control
+from td_interference.agents.expert.file import new_network, save_expert
+from td_interference.agents.expert.training import ExpertOutputs, train_expert
 from td_interference.collect import collect_replay
 from td_interference.datasets.prepare import prepare_dataset
-from td_interference.files import sha256
 from td_interference.generalization.group_job import GroupOutputs, train_group
-from td_interference.grid import ReplaySpec, RunSpec
-from td_interference.identity import Identity, of_replay, of_run
-from td_interference.jobs import job
+from td_interference.jobs.job import job
+from td_interference.jobs.resume import ResumeState
 from td_interference.metrics.measuring import measure_run
+from td_interference.planning.control import ControlOutputs, ControlSettings
+from td_interference.planning.expert import ExpertSettings
+from td_interference.planning.grid import ReplaySpec, RunSpec
+from td_interference.planning.image_agents import DoubleDQNSettings, ReinforceSettings
+from td_interference.planning.studies import Study
 from td_interference.random_networks import measure_study
-from td_interference.random_studies import Study
-from td_interference.resume import ResumeState
+from td_interference.storage import hdf5, kinds
+from td_interference.storage.files import sha256
+from td_interference.storage.identity import Identity, of_replay, of_run
 from td_interference.training import train
 
 # Asterix answers to actions at once. The replay is smaller than the run and the emulators restart
@@ -150,7 +150,7 @@ def make_inputs(directory: Path) -> None:
     """Write what the stages start from: an expert that has learned nothing, a made-up D*."""
     network = new_network(PLAYER, torch.Generator().manual_seed(0))
     save_expert(directory / "expert.safetensors", network, PLAYER)
-    storage.write(directory / "replay.h5", storage.REPLAY, replay_arrays(), REPLAY_IDENTITY)
+    hdf5.write(directory / "replay.h5", kinds.REPLAY, replay_arrays(), REPLAY_IDENTITY)
     for name in ("digits", "diabetes"):
         prepare_dataset(name, {}, directory / f"{name}.h5")
     run(RUN, directory, directory / "run", 60.0)

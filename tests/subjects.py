@@ -5,17 +5,17 @@ import copy
 import numpy as np
 from torch import Tensor
 
-from td_interference import storage
-from td_interference.grid import RunSpec
 from td_interference.metrics.subject import Subject
+from td_interference.planning.grid import RunSpec
 from td_interference.replay import Replay
+from td_interference.storage import hdf5
 from td_interference.training import Trainer
 
 
 class DoubleReplay(Replay):
     """D* whose pixels and numbers are float64, for networks in float64."""
 
-    def __init__(self, arrays: storage.Arrays):
+    def __init__(self, arrays: hdf5.Arrays):
         super().__init__(
             {
                 name: array.astype(np.float64) if array.dtype == np.float32 else array

@@ -12,10 +12,10 @@ from measured_groups import measured_groups
 from PIL import Image
 from typer.testing import CliRunner
 
-from td_interference import storage
 from td_interference.cli import app
 from td_interference.errors import UserError
-from td_interference.progress import Progress
+from td_interference.jobs.progress import Progress
+from td_interference.storage import hdf5, kinds
 
 ROOT = Path(__file__).parent.parent
 RUNNER = CliRunner(env={"COLUMNS": "200"})
@@ -37,7 +37,7 @@ def test_inspect_tells_what_a_replay_holds(replay_path):
 def test_inspect_tells_what_the_runs_of_a_group_are(tmp_path):
     _, arrays, n_parameters = measured_groups(["images"])[0]
     path = tmp_path / "group.h5"
-    storage.write(path, storage.GENERALIZATION, arrays, {"n_parameters": n_parameters})
+    hdf5.write(path, kinds.GENERALIZATION, arrays, {"n_parameters": n_parameters})
     result = RUNNER.invoke(app, ["inspect", str(path)])
     assert result.exit_code == 0
     assert "2 different, the first digits-classification" in " ".join(result.output.split())
@@ -139,7 +139,7 @@ def measured_by_hand(checkpoints, *arguments):
 def test_checkpoints_that_do_not_know_their_run_are_refused(tmp_path):
     path = tmp_path / "checkpoints.h5"
     for identity in ({}, {"run": {"game": "ms_pacman"}}, {"run": "{not json"}, {"control": 3}):
-        storage.write(path, storage.CHECKPOINTS, {"update_step": np.array([], int)}, identity)
+        hdf5.write(path, kinds.CHECKPOINTS, {"update_step": np.array([], int)}, identity)
         assert RUNNER.invoke(app, ["inspect", str(path)]).exit_code == 0
         error = measured_by_hand(path)
         assert isinstance(error, UserError) and "does not say which run" in str(error)
@@ -154,7 +154,7 @@ def test_a_checkpoint_cannot_have_code_run(tmp_path, run):
     path, others = tmp_path / "checkpoints.h5", tmp_path / "others.py"
     others.write_text(bait.read_text() + "\n")
     for said in (identity, {**identity, "run": foreign.to_dict()}):
-        storage.write(path, storage.CHECKPOINTS, {"update_step": np.array([], int)}, said)
+        hdf5.write(path, kinds.CHECKPOINTS, {"update_step": np.array([], int)}, said)
         error = measured_by_hand(path)
         assert isinstance(error, UserError) and "name that file with --objective" in str(error)
         error = measured_by_hand(path, "--objective", str(others))

@@ -7,14 +7,22 @@ import re
 import pytest
 from cells import cell_spec
 
-from td_interference import cluster
-from td_interference.agents.control_settings import ControlSettings
-from td_interference.agents.masked_image_settings import ReinforceSettings
-from td_interference.agents.settings import ExpertSettings
-from td_interference.config import SCALES
-from td_interference.grid import ReplaySpec
-from td_interference.planning import make_plan
-from td_interference.random_studies import Study
+from td_interference.planning.config import SCALES
+from td_interference.planning.control import ControlSettings
+from td_interference.planning.expert import ExpertSettings
+from td_interference.planning.grid import ReplaySpec
+from td_interference.planning.image_agents import ReinforceSettings
+from td_interference.planning.needs import (
+    control_needs,
+    expert_needs,
+    group_needs,
+    measurement_needs,
+    replay_needs,
+    run_needs,
+    study_needs,
+)
+from td_interference.planning.plan import make_plan
+from td_interference.planning.studies import Study
 
 
 @pytest.fixture(scope="module")
@@ -29,14 +37,14 @@ def all_needs(plan, device="cpu"):
     transitions = plan.config["replay"]["transitions"]
     run = max(plan.runs.values(), key=lambda run: run.hidden)
     return {
-        "expert": cluster.expert_needs(ExpertSettings(**plan.expert("ms_pacman")), device),
-        "replay": cluster.replay_needs(ReplaySpec(**plan.replay("ms_pacman", 0))),
-        "run": cluster.run_needs(run, transitions, device),
-        "control": cluster.control_needs(next(iter(plan.control_runs.values())), device),
-        "measurement": cluster.measurement_needs(
+        "expert": expert_needs(ExpertSettings(**plan.expert("ms_pacman")), device),
+        "replay": replay_needs(ReplaySpec(**plan.replay("ms_pacman", 0))),
+        "run": run_needs(run, transitions, device),
+        "control": control_needs(next(iter(plan.control_runs.values())), device),
+        "measurement": measurement_needs(
             "second_order", plan.metric_settings("second_order"), run, transitions
         ),
-        "study": cluster.study_needs(next(iter(plan.studies.values()))),
+        "study": study_needs(next(iter(plan.studies.values()))),
     }
 
 
@@ -58,48 +66,44 @@ def test_small_scales_fit_small_queues(plans):
 def test_the_papers_run_asks_for_twice_its_updates(plans):
     """45 ms an update on one core."""
     run = dataclasses.replace(next(iter(plans["paper"].runs.values())), hidden=32, steps=500_000)
-    assert cluster.run_needs(run, 500_000).minutes == math.ceil(10 + 2 * 500_000 * 0.045 / 60)
+    assert run_needs(run, 500_000).minutes == math.ceil(10 + 2 * 500_000 * 0.045 / 60)
     settings = plans["paper"].metric_settings("gain_over_training")
     run = dataclasses.replace(run, checkpoints=(1, 2, 3))
-    measuring = cluster.measurement_needs("gain_over_training", settings, run, 500_000)
+    measuring = measurement_needs("gain_over_training", settings, run, 500_000)
     assert (measuring.minutes, measuring.resumes) == (10 + 2 * 5 * 3, False)
 
 
 def test_time_grows_with_the_work_and_shrinks_on_a_gpu():
     control = ControlSettings(game="ms_pacman")
-    needs = cluster.control_needs(control)
-    assert cluster.control_needs(dataclasses.replace(control, hidden=64)).minutes > (
-        3.5 * needs.minutes
-    )
+    needs = control_needs(control)
+    assert control_needs(dataclasses.replace(control, hidden=64)).minutes > (3.5 * needs.minutes)
     half = dataclasses.replace(control, steps=5_000_000, checkpoints=(1000,))
-    assert cluster.control_needs(half).minutes == pytest.approx(needs.minutes / 2, rel=0.05)
-    on_gpu = cluster.control_needs(control, "cuda")
+    assert control_needs(half).minutes == pytest.approx(needs.minutes / 2, rel=0.05)
+    on_gpu = control_needs(control, "cuda")
     assert on_gpu.minutes == math.ceil(10 + 2 * (10_200_000 * 0.0012 + 10_000_000 * 0.008) / 60)
     assert on_gpu.mem_mb == needs.mem_mb + 3000
     playing, updating = 10_200_000 * 0.0012, 10_000_000 * 0.045
     assert needs.minutes == math.ceil(10 + 2 * (playing + updating) / 60)
-    assert cluster.control_needs(control, "auto") == needs
+    assert control_needs(control, "auto") == needs
     small, large = Study(network="q", samples=8), Study(network="q", samples=16)
-    assert cluster.study_needs(large).minutes > 3 * cluster.study_needs(small).minutes
+    assert study_needs(large).minutes > 3 * study_needs(small).minutes
 
 
 def test_requests_cover_what_was_measured_on_a_gpu(plans):
     """Milliseconds on an H200 (`benchmarks/device.py`): the slower of two passes."""
     run = dataclasses.replace(next(iter(plans["paper"].runs.values())), hidden=32, steps=500_000)
     wide = dataclasses.replace(run, hidden=64)
-    assert cluster.run_needs(run, 1, "cuda").minutes > 1.2 * 500_000 * 0.00598 / 60
-    assert cluster.run_needs(wide, 1, "cuda").minutes > 1.2 * 500_000 * 0.00532 / 60
+    assert run_needs(run, 1, "cuda").minutes > 1.2 * 500_000 * 0.00598 / 60
+    assert run_needs(wide, 1, "cuda").minutes > 1.2 * 500_000 * 0.00532 / 60
     control = ControlSettings(game="ms_pacman")  # four steps and updates in 25 ms
-    assert cluster.control_needs(control, "cuda").minutes > 1.2 * 10_200_000 / 4 * 0.02546 / 60
+    assert control_needs(control, "cuda").minutes > 1.2 * 10_200_000 / 4 * 0.02546 / 60
     expert = ExpertSettings("ms_pacman", training_steps=1_000_000)
-    assert cluster.expert_needs(expert, "cuda").minutes > 1.2 * 1_000_000 * 0.01711 / 60
+    assert expert_needs(expert, "cuda").minutes > 1.2 * 1_000_000 * 0.01711 / 60
     for kind, seconds in (("classification", 0.06436 / 20), ("double_dqn", 0.1021 / 20)):
         for group in plans["paper"].groups.values():
             if group.cells[0].experiment == kind:
                 n_steps = sum(len(cell.seeds) * cell.steps for cell in group.cells)
-                assert (
-                    cluster.group_needs(group.cells, "cuda").minutes > 1.2 * n_steps * seconds / 60
-                )
+                assert group_needs(group.cells, "cuda").minutes > 1.2 * n_steps * seconds / 60
 
 
 def test_on_a_gpu_an_image_run_asks_by_its_updates_and_choices():
@@ -118,8 +122,8 @@ def test_on_a_gpu_an_image_run_asks_by_its_updates_and_choices():
     turns = 3 * (200_000 / 250 + 200_000 / 10)
     products = 3 * 200_000 * (19_600 * 8 + 11_392 * 64)
     seconds = 0.008 * turns + 4e-12 * products
-    assert cluster.group_needs([cell], "cuda").minutes == math.ceil(10 + 2 * seconds / 60)
-    assert cluster.group_needs([cell]).minutes == math.ceil(10 + 2 * 2e-10 * products / 60)
+    assert group_needs([cell], "cuda").minutes == math.ceil(10 + 2 * seconds / 60)
+    assert group_needs([cell]).minutes == math.ceil(10 + 2 * 2e-10 * products / 60)
 
 
 def test_who_asks_for_a_gpu_uses_it_and_the_other_way_round(request):

@@ -6,23 +6,18 @@ import numpy as np
 import pytest
 import torch
 
-from td_interference import storage
-from td_interference.agents.expert_file import (
-    expected_q,
-    load_expert,
-    new_network,
-    save_expert,
-)
-from td_interference.agents.settings import ExpertSettings
+from td_interference.agents.expert.file import expected_q, load_expert, new_network, save_expert
 from td_interference.collect import Recording, collect_replay
 from td_interference.environments.atari import AtariEnvironments, AtariSettings
 from td_interference.errors import UserError
-from td_interference.grid import ReplaySpec
-from td_interference.identity import of_replay
+from td_interference.jobs.resume import ResumeState
+from td_interference.planning.expert import ExpertSettings
+from td_interference.planning.grid import ReplaySpec
 from td_interference.replay import Replay
-from td_interference.resume import ResumeState
 from td_interference.returns import monte_carlo_return
 from td_interference.seeds import numpy_generator, seed_for
+from td_interference.storage import hdf5, kinds
+from td_interference.storage.identity import of_replay
 
 SPEC = ReplaySpec(
     game="ms_pacman",
@@ -61,7 +56,7 @@ def recorded(expert_path, tmp_path_factory):
 
 
 def test_whole_episodes_and_enough_of_them(recorded):
-    arrays = storage.read(recorded, storage.REPLAY)
+    arrays = hdf5.read(recorded, kinds.REPLAY)
     length = arrays["episode_length"]
     assert length.sum() == len(arrays["action"]) >= SPEC.transitions
     assert length[:-1].sum() < SPEC.transitions, "no episode more than needed"
@@ -75,7 +70,7 @@ def test_whole_episodes_and_enough_of_them(recorded):
 
 
 def test_rewards_and_returns_agree(recorded):
-    arrays = storage.read(recorded, storage.REPLAY)
+    arrays = hdf5.read(recorded, kinds.REPLAY)
     assert np.array_equal(arrays["reward"], np.sign(arrays["raw_reward"]))
     assert arrays["raw_reward"].sum() == arrays["episode_score"].sum() > 0
     expected = monte_carlo_return(arrays["reward"], arrays["episode_length"], gamma=SPEC.gamma)
@@ -90,7 +85,7 @@ def test_rebuilt_observations_are_what_the_expert_saw(recorded, expert_path):
     """
     network = load_expert(expert_path).network
     replay = Replay.load(recorded)
-    arrays = storage.read(recorded, storage.REPLAY)
+    arrays = hdf5.read(recorded, kinds.REPLAY)
     environments = AtariEnvironments(
         AtariSettings(SPEC.game, SPEC.repeat_action_probability, max_frames_per_episode=1200),
         SPEC.environments,

@@ -4,10 +4,10 @@ import pytest
 from tree import ROOT
 
 from td_interference import tables
-from td_interference.config import SCALES, complete
 from td_interference.errors import UserError
-from td_interference.grid import RunSpec, all_runs, expand_grid
-from td_interference.planning import make_plan
+from td_interference.planning.config import SCALES, complete
+from td_interference.planning.grid import RunSpec, all_runs, expand_grid
+from td_interference.planning.plan import make_plan
 
 WORKFLOW = ROOT / "workflow"
 

@@ -6,9 +6,9 @@ import pytest
 import yaml
 from tree import ROOT
 
-from td_interference import config, config_messages
 from td_interference.errors import UserError
-from td_interference.planning import make_plan
+from td_interference.planning import config, messages
+from td_interference.planning.plan import make_plan
 
 # What a person may write, and what the line must say.
 ODD = [
@@ -101,7 +101,7 @@ def test_odd_values_get_a_line_in_plain_words(written, said):
 
 
 def test_every_rule_of_the_schema_has_a_sentence():
-    told = {*config_messages._SENTENCES, *config_messages.STRUCTURE}
+    told = {*messages._SENTENCES, *messages.STRUCTURE}
     structure = {"properties", "patternProperties", "items", "description", "default", "$ref"}
     structure |= {"$schema", "$defs", "title"}
 
@@ -120,5 +120,5 @@ def test_every_rule_of_the_schema_has_a_sentence():
 
 
 def test_a_word_is_not_asked_for_by_itself():
-    assert config_messages.did_you_mean("svhn", ["svhn", "digits"]) == ""
-    assert config_messages.did_you_mean("SVHN", ["svhn"]) == "; did you mean 'svhn'?"
+    assert messages.did_you_mean("svhn", ["svhn", "digits"]) == ""
+    assert messages.did_you_mean("SVHN", ["svhn"]) == "; did you mean 'svhn'?"

@@ -12,17 +12,17 @@ from problems import replay_arrays, run_spec
 from tree import ROOT
 
 from td_interference import metrics
-from td_interference.agents.control import ControlTraining
-from td_interference.agents.control_settings import ControlSettings, window_name
-from td_interference.agents.settings import ExpertSettings
-from td_interference.agents.train_expert import ExpertTraining
+from td_interference.agents.control.training import ControlTraining
+from td_interference.agents.expert.training import ExpertTraining
 from td_interference.datasets.prepare import prepare_dataset
-from td_interference.digits import digits
 from td_interference.errors import UserError
 from td_interference.generalization.group_job import make_training
-from td_interference.kept_files import Parts
+from td_interference.jobs.kept_files import Parts
 from td_interference.metrics.subject import Subject
-from td_interference.planning import make_plan
+from td_interference.planning.control import ControlSettings, window_name
+from td_interference.planning.digits import digits
+from td_interference.planning.expert import ExpertSettings
+from td_interference.planning.plan import make_plan
 from td_interference.replay import Replay
 from td_interference.training import Trainer
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from td_interference.correlations import Correlation, pearson
+from td_interference.tables.correlations import Correlation, pearson
 
 
 def draw(generator, shape, share, between, within):

@@ -4,11 +4,11 @@ import pytest
 import torch
 from tree import ROOT
 
-from td_interference.agents.expert_file import new_network
-from td_interference.agents.settings import ExpertSettings
-from td_interference.agents.train_expert import THREADS
-from td_interference.image_networks import image_network
-from td_interference.networks import initialise, q_network, value_network
+from td_interference.agents.expert.file import new_network
+from td_interference.agents.expert.training import THREADS
+from td_interference.networks.atari import initialise, q_network, value_network
+from td_interference.networks.images import image_network
+from td_interference.planning.expert import ExpertSettings
 from td_interference.seeds import numpy_generator, seed_for, torch_generator
 
 

@@ -11,18 +11,18 @@ from measurements import STATISTICS
 from problems import run_spec
 from stages import CONTROL, control_outputs
 
-from td_interference import storage
-from td_interference.agents.control import ControlTraining, train_control
-from td_interference.agents.control_settings import window_name
-from td_interference.agents.train_expert import ExpertTraining
-from td_interference.divergence import Diverged, all_finite
+from td_interference.agents.control.training import ControlTraining, train_control
+from td_interference.agents.expert.training import ExpertTraining
 from td_interference.errors import UserError
 from td_interference.figures import fig05_stiffness_by_lambda, render
-from td_interference.identity import of_control, of_measurement
-from td_interference.kept_files import Parts
+from td_interference.jobs.divergence import Diverged, all_finite
+from td_interference.jobs.kept_files import Parts
+from td_interference.jobs.resume import ResumeState
 from td_interference.metrics.measuring import measure_run
-from td_interference.resume import ResumeState
+from td_interference.planning.control import window_name
+from td_interference.storage import hdf5, kinds
 from td_interference.storage.checkpoints import checkpoint_steps, read_checkpoint
+from td_interference.storage.identity import of_control, of_measurement
 from td_interference.tables.reduce import compute_table
 from td_interference.training import Trainer, train
 
@@ -120,7 +120,7 @@ def test_control_stops_or_is_left_out(tmp_path):
     assert checkpoint_steps(outputs.checkpoints) == [1]
     assert [path.name for path in outputs.windows.iterdir()] == [window_name(1)]
     assert pl.read_csv(outputs.evaluation)["update_step"].unique().to_list() == [1]
-    assert storage.read_attributes(outputs.checkpoints)["diverged_at"] == 2
+    assert hdf5.read_attributes(outputs.checkpoints)["diverged_at"] == 2
 
 
 def test_control_that_reached_nothing_can_be_measured(tmp_path):
@@ -141,8 +141,8 @@ def test_control_that_reached_nothing_can_be_measured(tmp_path):
             wanted=of_control(settings),
             device=CPU,
         )
-        assert len(storage.read(path, storage.MEASUREMENTS[metric])["update_step"]) == 0
-        assert storage.read_attributes(path)["diverged_at"] == 2
+        assert len(hdf5.read(path, kinds.MEASUREMENTS[metric])["update_step"]) == 0
+        assert hdf5.read_attributes(path)["diverged_at"] == 2
 
 
 @pytest.fixture(scope="module")
@@ -244,19 +244,17 @@ def test_where_config_says_stop_no_table_goes_on(measured, tmp_path):
 def test_a_correlation_does_without_them(tmp_path):
     from measurements import smoke_plan, write_table
 
-    from td_interference import storage as files
-
     plan = smoke_plan(
         experiments={"parameterizations": {"learning_rates": [1e-5, 1e-4, 1e-3, 1e-2]}}
     )
-    write = files.write
+    write = hdf5.write
 
     def mark(path, table, arrays, identity):
         diverged = "lr0.01-" in str(path)
         write(path, table, arrays, identity, {"diverged_at": 3} if diverged else {})
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(files, "write", mark)
+        patch.setattr(hdf5, "write", mark)
         runs = write_table("parameterizations", tmp_path, plan, on_divergence="leave_out")
         table = write_table(
             "parameterization_correlations", tmp_path, plan, on_divergence="leave_out"

@@ -20,12 +20,12 @@ from problems import replay_arrays, run_spec
 from projects import call, snakemake
 from tree import ROOT, copy_tree
 
-from td_interference import storage
-from td_interference.config import merge, read_yaml
-from td_interference.identity import of_table
-from td_interference.networks import initialise, q_network
-from td_interference.planning import make_plan
-from td_interference.table_files import write_table
+from td_interference.networks.atari import initialise, q_network
+from td_interference.planning.config import merge, read_yaml
+from td_interference.planning.plan import make_plan
+from td_interference.storage import hdf5, kinds
+from td_interference.storage.identity import of_table
+from td_interference.storage.parquet import write_table
 
 # What no test can run, each with its reason.
 NOT_RUN = {
@@ -71,7 +71,7 @@ def place(tmp_path_factory):
     """A copy of the tracked files, with what the examples name of the reader's own."""
     folder = copy_tree(tmp_path_factory.mktemp("examples"))
     path = folder / "results/laptop/replay/ms_pacman-seed0.h5"
-    storage.write(path, storage.REPLAY, replay_arrays(np.full(4, 120)), stages.REPLAY_IDENTITY)
+    hdf5.write(path, kinds.REPLAY, replay_arrays(np.full(4, 120)), stages.REPLAY_IDENTITY)
     shutil.copy2(path, folder / "replay.h5")
     stages.run(run_spec(), folder, folder / "run", 60.0)
     generator = np.random.default_rng(0)

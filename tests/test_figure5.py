@@ -15,9 +15,9 @@ from projects import cpu_seconds, edited, environment_of, make, planned, snakema
 from stages import digests
 from tree import ROOT, copy_tree
 
-from td_interference import storage
-from td_interference.agents.expert_file import load_expert
+from td_interference.agents.expert.file import load_expert
 from td_interference.replay import Replay
+from td_interference.storage import hdf5, kinds
 from td_interference.storage.checkpoints import checkpoint_steps
 
 SMALL = ["--config", "scale=smoke", "resume_interval=0.2"]
@@ -293,7 +293,7 @@ def test_an_objective_of_ones_own_is_trained_and_measured(project):
     assert planned(project, over, targets=[target]) == {"train_run": 1, "measure_run": 1}
     done = snakemake([target, "--cores", "1", "--config", "scale=smoke", over], project)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
-    gain = storage.read(project / target, storage.MEASUREMENTS["gain"])["gain"]
+    gain = hdf5.read(project / target, kinds.MEASUREMENTS["gain"])["gain"]
     assert np.isfinite(gain[..., gain.shape[-1] // 2]).all()
     # An edited objective trains its own runs again, and no other.
     edited(project / "half_way.py")

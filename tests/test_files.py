@@ -15,9 +15,9 @@ import torch
 from matplotlib.figure import Figure
 from safetensors.torch import save_file
 
-from td_interference import storage
 from td_interference.errors import UserError
-from td_interference.files import _ABANDONED, atomic_path, write_text
+from td_interference.storage import hdf5, kinds
+from td_interference.storage.files import _ABANDONED, atomic_path, write_text
 
 KINDS = ("hdf5", "parquet", "csv", "safetensors", "png", "pdf", "json")
 MACHINE = os.uname().nodename
@@ -32,7 +32,7 @@ def write(kind, path, number):
             "step_size": np.array([0.1]),
             "relative_error": np.array([[0.5]]),
         }
-        storage.write(path, storage.RANDOM_NETWORKS, arrays, {"number": number})
+        hdf5.write(path, kinds.RANDOM_NETWORKS, arrays, {"number": number})
         return
     with atomic_path(path) as temporary:
         if kind == "parquet":

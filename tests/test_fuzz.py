@@ -16,15 +16,16 @@ from hypothesis import strategies as st
 from problems import replay_arrays
 from typer.testing import CliRunner
 
-from td_interference import config, storage
-from td_interference.agents import expert_file
-from td_interference.agents.settings import ExpertSettings
+from td_interference.agents.expert import file
 from td_interference.cli import app
+from td_interference.commands.inspection import summarise
 from td_interference.datasets.prepare import prepare_dataset
 from td_interference.errors import UserError, explained
-from td_interference.inspection import summarise
-from td_interference.planning import make_plan
+from td_interference.planning import config
+from td_interference.planning.expert import ExpertSettings
+from td_interference.planning.plan import make_plan
 from td_interference.replay import Replay
+from td_interference.storage import hdf5, kinds
 
 ROOT = Path(__file__).parent.parent
 RUNNER = CliRunner()
@@ -154,7 +155,7 @@ ATTRIBUTES = st.dictionaries(
 
 @nonsense(500)
 @given(
-    st.sampled_from(sorted(storage.REPLAY.fields)),
+    st.sampled_from(sorted(kinds.REPLAY.fields)),
     st.integers(0, 2**32 - 1),
     st.integers(0, 9),
     ATTRIBUTES,
@@ -166,7 +167,7 @@ def test_hdf5(folder, name, seed, rows, attributes):
     noise = generator.bytes(rows * like[:1].nbytes)
     arrays[name] = np.frombuffer(noise, like.dtype).reshape(rows, *like.shape[1:])
     path = folder / "replay.h5"
-    storage.write(path, storage.REPLAY, arrays, attributes)
+    hdf5.write(path, kinds.REPLAY, arrays, attributes)
     one_line(Replay.load, path)
     one_line(summarise, path)
 
@@ -174,8 +175,8 @@ def test_hdf5(folder, name, seed, rows, attributes):
 @cache
 def expert_bytes(folder):
     own = ExpertSettings("seaquest", hidden=8, n_atoms=5)
-    network = expert_file.new_network(own, torch.Generator().manual_seed(0))
-    expert_file.save_expert(folder / "good.safetensors", network, own)
+    network = file.new_network(own, torch.Generator().manual_seed(0))
+    file.save_expert(folder / "good.safetensors", network, own)
     return (folder / "good.safetensors").read_bytes()
 
 
@@ -183,15 +184,15 @@ def expert_bytes(folder):
 @given(st.dictionaries(st.text(max_size=8), VALUES, max_size=3), st.binary(max_size=40))
 def test_expert(folder, header, rest):
     description = json.dumps({"version": 2, "settings": header, "sha256": ""})
-    metadata = {"__metadata__": {expert_file.METADATA_KEY: description}, **header}
+    metadata = {"__metadata__": {file.METADATA_KEY: description}, **header}
     encoded = json.dumps(metadata).encode()
     path = folder / "expert.safetensors"
     path.write_bytes(len(encoded).to_bytes(8, "little") + encoded + rest)
-    one_line(expert_file.load_expert, path)
+    one_line(file.load_expert, path)
     content = bytearray(expert_bytes(folder))
     content[100 : 100 + len(rest)] = rest
     path.write_bytes(content)
-    one_line(expert_file.load_expert, path)
+    one_line(file.load_expert, path)
 
 
 @nonsense(1500)

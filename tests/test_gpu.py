@@ -17,12 +17,13 @@ import pytest
 import torch
 from stages import METRIC, RUN, STAGES, digests, make_inputs
 
-from td_interference import metrics, storage
+from td_interference import metrics
 from td_interference.device import compute_exactly
 from td_interference.gradients import gram, per_sample_gradients
 from td_interference.gradients.second_order import pair_products, regression_terms
 from td_interference.metrics.measuring import measure_run
-from td_interference.networks import initialise, q_network
+from td_interference.networks.atari import initialise, q_network
+from td_interference.storage import hdf5, kinds
 from td_interference.storage.checkpoints import checkpoint_steps, read_checkpoint
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is visible")
@@ -113,7 +114,7 @@ def test_training_is_that_of_the_cpu_but_for_rounding(whole):
 def test_play_is_that_of_the_cpu(whole):
     """A D*: the same actions, as long as no two values are as close as rounding."""
     ours, theirs = (
-        storage.read(whole("collection", device) / "replay.h5", storage.REPLAY)
+        hdf5.read(whole("collection", device) / "replay.h5", kinds.REPLAY)
         for device in ("cuda", "cpu")
     )
     np.testing.assert_array_equal(ours["action"][:500], theirs["action"][:500])
@@ -145,7 +146,7 @@ def test_metrics_are_those_of_the_cpu(metric, inputs, tmp_path):
             wanted=None,
             device=torch.device(device),
         )
-        measured.append(storage.read(path, storage.MEASUREMENTS[metrics.entry(metric).module]))
+        measured.append(hdf5.read(path, kinds.MEASUREMENTS[metrics.entry(metric).module]))
     for name, expected in measured[1].items():
         scale = np.abs(expected[np.isfinite(expected)]).max(initial=0)
         np.testing.assert_allclose(measured[0][name], expected, rtol=1e-3, atol=1e-4 * scale)

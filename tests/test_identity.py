@@ -14,23 +14,23 @@ from problems import replay_arrays, run_spec
 from tree import ROOT
 from typer.testing import CliRunner
 
-from td_interference import identity, storage
-from td_interference.agents.control_settings import ControlSettings, window_name
-from td_interference.agents.expert_file import load_expert, new_network, save_expert
-from td_interference.agents.settings import ExpertSettings
+from td_interference.agents.expert.file import load_expert, new_network, save_expert
 from td_interference.cli import app
 from td_interference.collect import collect_replay
 from td_interference.datasets.prepare import prepare_dataset
 from td_interference.errors import UserError
 from td_interference.generalization.data import read_task
 from td_interference.generalization.group_job import make_training
-from td_interference.grid import ReplaySpec
-from td_interference.lineage import Lineage
 from td_interference.metrics import measuring
 from td_interference.metrics.measuring import measure_run
-from td_interference.planning import make_plan
-from td_interference.random_studies import Study
-from td_interference.runs import run_of
+from td_interference.planning.control import ControlSettings, window_name
+from td_interference.planning.expert import ExpertSettings
+from td_interference.planning.grid import ReplaySpec
+from td_interference.planning.lineage import Lineage
+from td_interference.planning.plan import make_plan
+from td_interference.planning.runs import run_of
+from td_interference.planning.studies import Study
+from td_interference.storage import attributes, hdf5, identity, kinds, seal
 from td_interference.storage.checkpoints import (
     Checkpoint,
     merge_checkpoints,
@@ -75,7 +75,7 @@ def results(tmp_path_factory):
         of = of_run(dataclasses.replace(RUN, seed=seed))
         replay = identity.of_replay(of["replay"], of["expert"])
         path = folder / "replay" / f"ms_pacman-seed{seed}.h5"
-        storage.write(path, storage.REPLAY, replay_arrays(seed=seed), replay)
+        hdf5.write(path, kinds.REPLAY, replay_arrays(seed=seed), replay)
     for lambda_, seed in ((0.0, 0), (1.0, 0), (0.0, 1)):
         run = dataclasses.replace(RUN, lambda_=lambda_, seed=seed)
         own = folder / "runs" / run.run_id
@@ -171,7 +171,7 @@ def test_a_run_is_measured_on_the_replay_it_learned_from(results, tmp_path, by_h
     refusal(lambda: measurement(*arguments), others, "replay.seed 1", "replay.seed 0", "sha256")
     # Recorded by the same settings on another machine: other play.
     again = tmp_path / "results" / "smoke" / "replay" / "ms_pacman-seed0.h5"
-    storage.write(again, storage.REPLAY, replay_arrays(seed=7), REPLAY)
+    hdf5.write(again, kinds.REPLAY, replay_arrays(seed=7), REPLAY)
     said = refusal(lambda: measurement(results, RUN, again, checkpoints, path, wanted), again)
     assert "(sha256 " in said and "replay." not in said
     assert not path.exists()
@@ -229,10 +229,10 @@ def test_metrics_of_one_kind_are_told_apart(tmp_path):
         "gain_unrelated": np.zeros((1, 1, 1)),
     }
     gain = identity.of_measurement("gain", settings, "c0de", of_run())
-    storage.write(path, storage.MEASUREMENTS["gain"], arrays, gain)
+    hdf5.write(path, kinds.MEASUREMENTS["gain"], arrays, gain)
     over = identity.of_measurement("gain_over_training", settings, "c0de", of_run())
-    schema = storage.MEASUREMENTS["gain"]
-    refusal(lambda: storage.read(path, schema, over), path, "is of gain of", "gain_over_training")
+    schema = kinds.MEASUREMENTS["gain"]
+    refusal(lambda: hdf5.read(path, schema, over), path, "is of gain of", "gain_over_training")
 
 
 CONTROL = ControlSettings("ms_pacman", hidden=2, minibatch=8, checkpoints=(4, 8))
@@ -244,8 +244,8 @@ def control_run(folder, settings, seed):
     for step in settings.checkpoints:
         window = folder / "windows" / window_name(step)
         arrays = replay_arrays(seed=seed + step)
-        storage.write(window, storage.REPLAY, arrays, identity.of_window(run, step))
-        digests[str(step)] = storage.sealed_digest(window)
+        hdf5.write(window, kinds.REPLAY, arrays, identity.of_window(run, step))
+        digests[str(step)] = seal.sealed_digest(window)
         parts.append(folder / f"part-{step}.h5")
         weights = {"w": torch.ones(2)}
         write_checkpoint(parts[-1], Checkpoint(step, weights, weights, {}), run)
@@ -326,16 +326,16 @@ def test_measuring_by_hand_compares_and_says_what_it_measured(results, tmp_path)
     assert "but D* of ms_pacman, seed 0 (replay.seed 0, sha256 " in said
     done = by_hand(tmp_path, replays[0], checkpoints, output)
     assert done.exit_code == 0, done.output
-    with storage.opened(output) as file:
-        found = storage.identity_of(file)
-    digests = [storage.sealed_digest(path) for path in (checkpoints, replays[0])]
+    with hdf5.opened(output) as file:
+        found = attributes.identity_of(file)
+    digests = [seal.sealed_digest(path) for path in (checkpoints, replays[0])]
     assert found["made_from"] == {"checkpoints": digests[0], "replay": digests[1]}
     # As the workflow would write it.
     plan = make_plan({"scale": "smoke", "device": "cpu"}, ROOT / "workflow")
     code = Lineage(plan, ROOT / "workflow" / "scripts").metric_code("singular_values", RUN)
     settings = plan.metric_settings("singular_values")
     wanted = identity.of_measurement("singular_values", settings, code, of_run())
-    storage.read(output, storage.MEASUREMENTS["singular_values"], wanted)
+    hdf5.read(output, kinds.MEASUREMENTS["singular_values"], wanted)
 
 
 @pytest.mark.parametrize(
@@ -380,20 +380,20 @@ def test_groups_and_studies_are_told_apart(tmp_path):
     group, arrays, _ = measured_groups.measured_groups(["images"])[0]
     cells = [cell.to_dict() for cell in group.cells]
     path = tmp_path / "results" / "smoke" / "metrics" / "generalization" / "g.h5"
-    storage.write(path, storage.GENERALIZATION, arrays, identity.of_group(group.run_id, cells))
+    hdf5.write(path, kinds.GENERALIZATION, arrays, identity.of_group(group.run_id, cells))
     for over in ({"steps": 40}, {"n_train": 21}, {"seeds": [0]}, {"learning_rate": 0.1}):
         wanted = identity.of_group(group.run_id, [{**cells[0], **over}])
         ((name, value),) = over.items()
-        read = storage.GENERALIZATION, wanted
-        refusal(lambda read=read: storage.read(path, *read), path, f"cells.0.{name} ", str(value))
+        read = kinds.GENERALIZATION, wanted
+        refusal(lambda read=read: hdf5.read(path, *read), path, f"cells.0.{name} ", str(value))
     study = Study(networks=2, samples=2, checked_networks=2, checked_samples=2)
     path = tmp_path / "results" / "smoke" / "metrics" / "random_networks" / "s.h5"
     arrays = {"change": np.ones((2, 2)), "step_size": np.ones(1), "relative_error": np.ones((2, 1))}
-    storage.write(path, storage.RANDOM_NETWORKS, arrays, identity.of_study(study, "c0de"))
+    hdf5.write(path, kinds.RANDOM_NETWORKS, arrays, identity.of_study(study, "c0de"))
     other = dataclasses.replace(study, seed=3)
     for wanted in (identity.of_study(other, "c0de"), identity.of_study(study, "edited")):
-        read = storage.RANDOM_NETWORKS, wanted
-        refusal(lambda read=read: storage.read(path, *read), path, "the random networks mlp-h32")
+        read = kinds.RANDOM_NETWORKS, wanted
+        refusal(lambda read=read: hdf5.read(path, *read), path, "the random networks mlp-h32")
 
 
 @pytest.mark.parametrize(
@@ -415,9 +415,9 @@ def test_settings_agree_as_a_whole(found, differs):
 
 def test_a_file_that_does_not_tell_is_refused(tmp_path):
     path = tmp_path / "results" / "smoke" / "replay" / "ms_pacman-seed0.h5"
-    storage.write(path, storage.REPLAY, replay_arrays(), {})
-    read = storage.REPLAY, REPLAY
-    refusal(lambda: storage.read(path, *read), path, "something that it does not tell", "not told")
+    hdf5.write(path, kinds.REPLAY, replay_arrays(), {})
+    read = kinds.REPLAY, REPLAY
+    refusal(lambda: hdf5.read(path, *read), path, "something that it does not tell", "not told")
 
 
 def test_an_own_objective_counts_by_content_wherever_it_lies(tmp_path):
@@ -437,8 +437,8 @@ def test_an_own_objective_counts_by_content_wherever_it_lies(tmp_path):
     weights = {"w": torch.ones(2)}
     write_checkpoint(path, Checkpoint(4, weights, weights, {}), here)
     wanted = of_run(runs[1])
-    schema = storage.CHECKPOINTS
-    refusal(lambda: storage.read(path, schema, wanted), path, "objective_sha256")
+    schema = kinds.CHECKPOINTS
+    refusal(lambda: hdf5.read(path, schema, wanted), path, "objective_sha256")
 
 
 def test_nothing_of_the_machine_is_in_an_identity():
@@ -487,5 +487,5 @@ def test_a_table_is_of_all_settings_that_decide_it(over, changes):
 def test_checkpoints_can_be_read_by_hand_whatever_they_are_of(results):
     path = results / "runs" / RUN.run_id / "checkpoints.h5"
     assert read_checkpoint(path, 4).update_step == 4
-    with storage.opened(path) as file:
-        assert storage.identity_of(file)["name"] == f"the run {RUN.run_id}"
+    with hdf5.opened(path) as file:
+        assert attributes.identity_of(file)["name"] == f"the run {RUN.run_id}"

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from td_interference.gradients import gram, per_sample_gradients
-from td_interference.image_networks import image_network, mlp
-from td_interference.networks import initialise
+from td_interference.networks.atari import initialise
+from td_interference.networks.images import image_network, mlp
 from td_interference.seeds import torch_generator
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from td_interference import instances
 from td_interference.errors import UserError
-from td_interference.ownership import Owner
+from td_interference.jobs import snakemake_lock
+from td_interference.jobs.ownership import Owner
 
 # What Snakemake does with its lock, with time between looking and writing.
 PROGRAM = """
@@ -65,9 +65,9 @@ def answer(process):
 @pytest.fixture(autouse=True)
 def release():
     yield
-    for file in instances._held.values():
+    for file in snakemake_lock._held.values():
         file.close()
-    instances._held.clear()
+    snakemake_lock._held.clear()
 
 
 @pytest.fixture
@@ -122,15 +122,15 @@ def test_a_lock_of_another_machine_stays(locked):
     """Its process may be alive: some file systems show locks on one machine only."""
     scheduler(locked, host="login-2", process=12)
     with pytest.raises(UserError, match=r"process 12 on login-2.*snakemake --unlock"):
-        instances.begin(locked)
+        snakemake_lock.begin(locked)
     assert is_locked(locked)
     (locked / ".snakemake" / "locks" / "0.output.lock").unlink()  # by --unlock
-    instances.begin(locked)
+    snakemake_lock.begin(locked)
 
 
 def test_a_lock_of_this_machine_goes(locked):
     scheduler(locked, process=12)
-    instances.begin(locked)
+    snakemake_lock.begin(locked)
     assert not is_locked(locked)
 
 
@@ -168,7 +168,7 @@ def test_jobs_left_in_a_queue_are_not_submitted_twice(locked, slurm, state, unlo
     if unlocked:  # by --unlock
         (locked / ".snakemake" / "locks" / "0.output.lock").unlink()
     with pytest.raises(UserError, match=r"still queued or running: 41; .*scancel 41\)") as error:
-        instances.begin(locked)
+        snakemake_lock.begin(locked)
     assert is_locked(locked) is not unlocked and "\n" not in str(error.value)
 
 
@@ -176,7 +176,7 @@ def test_a_job_that_no_record_names_is_found_by_its_directory(locked, slurm):
     """Killed between submitting and writing down; a person's own jobs are none of ours."""
     slurm(f"8|PENDING|lab_{UUID}|{locked}", f"9|RUNNING|my own|{locked}")
     with pytest.raises(UserError, match="running: 8; "):
-        instances.begin(locked)
+        snakemake_lock.begin(locked)
 
 
 @pytest.mark.parametrize("name", ["a|b", "link"])
@@ -189,21 +189,21 @@ def test_a_directory_is_known_by_any_name(locked, slurm, name):
     (locked / "link").symlink_to(directory)
     slurm(f"8|PENDING|{UUID}|{locked / name}", f"9|PENDING|{UUID}|{locked}")
     with pytest.raises(UserError, match="running: 8; "):
-        instances.begin(directory)
+        snakemake_lock.begin(directory)
 
 
 def test_a_task_of_an_array_is_known_by_its_number(locked, slurm):
     submitted(locked, "41_3")
     slurm(f"41_[1-5]|PENDING|{UUID}|/elsewhere")
     with pytest.raises(UserError, match=r"running: 41_\[1-5\]"):
-        instances.begin(locked)
+        snakemake_lock.begin(locked)
 
 
 @pytest.mark.parametrize("state", ["COMPLETING", "CANCELLED", None])
 def test_once_they_ended_the_same_call_goes_on(locked, slurm, state):
     submitted(locked, "41")
     slurm(*([] if state is None else [f"41|{state}|{UUID}|{locked}"]))
-    instances.begin(locked)
+    snakemake_lock.begin(locked)
     assert not is_locked(locked)
 
 
@@ -211,7 +211,7 @@ def test_a_queue_that_does_not_answer_is_no_empty_queue(locked, slurm):
     submitted(locked, "41")
     slurm(None)
     with pytest.raises(UserError, match=r"jobs 41 .*cannot ask \(squeue\)"):
-        instances.begin(locked)
+        snakemake_lock.begin(locked)
     assert is_locked(locked)
 
 
@@ -222,16 +222,16 @@ def test_beside_a_living_scheduler_nobody_asks_the_queue(tmp_path, start, slurm)
     assert answer(first) == "works"
     submitted(tmp_path, "41")
     slurm(f"41|RUNNING|{UUID}|{tmp_path}")
-    instances.begin(tmp_path)
+    snakemake_lock.begin(tmp_path)
     assert len(list((tmp_path / ".snakemake" / "locks").glob("*.lock"))) == 1
 
 
 def test_reading_a_snakefile_twice_does_not_wait_for_itself(tmp_path):
-    instances.begin(tmp_path)
-    instances.begin(tmp_path)
+    snakemake_lock.begin(tmp_path)
+    snakemake_lock.begin(tmp_path)
 
 
 def test_a_directory_that_cannot_be_written_is_no_error(tmp_path):
     (tmp_path / ".snakemake").write_text("no directory")
-    instances.begin(tmp_path)
+    snakemake_lock.begin(tmp_path)
     assert Path(tmp_path / ".snakemake").is_file()

@@ -13,17 +13,17 @@ from stages import PLAYER, REPLAY, RUN, STAGES, digests, make_inputs, run
 from test_divergence import STIFFNESS
 
 from td_interference.errors import UserError
-from td_interference.identity import of_run
-from td_interference.kept_files import (
+from td_interference.jobs.kept_files import (
     Parts,
     forget,
     forget_outputs,
     keep_outputs,
     restore_outputs,
 )
+from td_interference.jobs.progress import Progress
+from td_interference.jobs.resume import ResumeState
 from td_interference.metrics.measuring import measure_run
-from td_interference.progress import Progress
-from td_interference.resume import ResumeState
+from td_interference.storage.identity import of_run
 
 WITH_PARTS = {"policy_evaluation": 300, "control": 520, "classification": 120}  # steps until killed
 

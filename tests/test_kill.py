@@ -20,9 +20,9 @@ import pytest
 from listening import SIGNALS, listen
 from stages import RUN, STAGES, digests, left_behind, make_inputs
 
-from td_interference import preemption
-from td_interference.progress import Progress
-from td_interference.resume import ResumeState
+from td_interference.jobs import preemption
+from td_interference.jobs.progress import Progress
+from td_interference.jobs.resume import ResumeState
 
 INTERVAL = 0.05  # seconds: so short that many kills hit a save
 PROGRAM = Path(__file__).parent / "stages.py"
@@ -194,7 +194,8 @@ def test_signals_that_come_again_and_again_end_a_job(tmp_path: Path, sent, saves
 
 
 def test_ctrl_c_while_a_script_imports_ends_it_in_silence(tmp_path: Path) -> None:
-    code = "import time, td_interference.interruptible; print('ready', flush=True); time.sleep(60)"
+    code = "import time; import td_interference.jobs.interruptible\nprint('ready', flush=1)\n"
+    code += "time.sleep(60)"
     command = [sys.executable, "-c", code]
     script = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=listen

@@ -15,10 +15,10 @@ from jobs_at_scale import JOBS, needs_of, plan_of
 from peak_memory import peak_memory
 from tree import ROOT
 
-from td_interference import cluster, job_memory
-from td_interference.config import SCALES
 from td_interference.generalization.agent_runs import AgentsInTurn
 from td_interference.generalization.records import CellSpec
+from td_interference.planning import job_memory, needs
+from td_interference.planning.config import SCALES
 from td_interference.replay import Replay
 
 PROGRAM = Path(jobs_at_scale.__file__)
@@ -113,17 +113,17 @@ def test_a_request_follows_everything_that_is_in_memory(plans):
     """Each of these makes a job hold more."""
     plan = plans["paper"]
     run = next(iter(plan.runs.values()))
-    asked = cluster.run_needs(run, 100_000).mem_mb
+    asked = needs.run_needs(run, 100_000).mem_mb
     for wider in (
         dataclasses.replace(run, hidden=2 * run.hidden),
         dataclasses.replace(run, checkpoints=tuple(range(1, 30))),
     ):
-        assert cluster.run_needs(wider, 100_000).mem_mb > asked
-    assert cluster.run_needs(run, 100_000, "cuda").mem_mb == asked + job_memory.CUDA
+        assert needs.run_needs(wider, 100_000).mem_mb > asked
+    assert needs.run_needs(run, 100_000, "cuda").mem_mb == asked + job_memory.CUDA
     settings = plan.metric_settings("stiffness")
-    of_metric = cluster.measurement_needs("stiffness", settings, run, 100_000).mem_mb
+    of_metric = needs.measurement_needs("stiffness", settings, run, 100_000).mem_mb
     more = {**settings, "half_width": 20 * settings["half_width"]}
-    assert cluster.measurement_needs("stiffness", more, run, 100_000).mem_mb > of_metric
+    assert needs.measurement_needs("stiffness", more, run, 100_000).mem_mb > of_metric
     for group in plan.groups.values():
         cell = group.cells[0]
         wider = CellSpec.from_dict({**cell.to_dict(), "hidden": 2 * cell.hidden})
@@ -136,8 +136,8 @@ def test_a_request_follows_everything_that_is_in_memory(plans):
 
 
 def test_networks_are_as_large_as_the_requests_reckon():
-    from td_interference.image_networks import image_network
-    from td_interference.networks import q_network
+    from td_interference.networks.atari import q_network
+    from td_interference.networks.images import image_network
 
     for hidden in (8, 32, 64):
         actual = sum(p.numel() for p in q_network(18, hidden).parameters()) * 4 / 1e6

@@ -8,7 +8,7 @@ import torch
 
 from td_interference import objectives
 from td_interference.errors import UserError
-from td_interference.grid import RunSpec, expand_grid
+from td_interference.planning.grid import RunSpec, expand_grid
 from td_interference.training import Trainer
 
 Q_OBJECTIVES = [name for name in objectives.OBJECTIVES if name != "td_lambda"]

@@ -6,8 +6,8 @@ import pytest
 from typer.testing import CliRunner
 
 from td_interference.cli import app
+from td_interference.commands.overwriting import check_output
 from td_interference.errors import UserError
-from td_interference.overwriting import check_output
 
 
 def symbolic(output, given):

@@ -11,7 +11,7 @@ import pytest
 
 from td_interference import objectives
 from td_interference.errors import UserError, explained
-from td_interference.jobs import job
+from td_interference.jobs.job import job
 from td_interference.training import Trainer
 
 GOOD = """

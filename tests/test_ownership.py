@@ -11,9 +11,9 @@ import time
 
 import pytest
 
-from td_interference import ownership, preemption
 from td_interference.errors import UserError
-from td_interference.ownership import FILE_NAME, Owner, disown, own
+from td_interference.jobs import ownership, preemption
+from td_interference.jobs.ownership import FILE_NAME, Owner, disown, own
 
 HOLDER = """
 import sys, time

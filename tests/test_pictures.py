@@ -11,9 +11,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from td_interference import pictures
-from td_interference.agents.evaluation import EpisodeScore, Evaluation
-from td_interference.agents.expert_report import write_picture
+from td_interference.agents.expert.report import write_picture
 from td_interference.agents.learning_curve import TrainingEpisode
+from td_interference.agents.playing import EpisodeScore, Evaluation
 from td_interference.figures import style
 from td_interference.statistics import Estimate
 

@@ -11,8 +11,8 @@ import forked
 import pytest
 from tree import copy_tree
 
-from td_interference import preflight
 from td_interference.errors import UserError
+from td_interference.planning import preflight
 
 NOBODY = 54321  # an id without a name
 SNAKEMAKE = Path(sys.executable).parent / "snakemake"

@@ -9,8 +9,8 @@ from scipy import stats
 from stages import left_behind
 from torch import nn
 
-from td_interference import storage
 from td_interference.gradients.second_order import pair_products, regression_terms
+from td_interference.planning.studies import NETWORKS, Study
 from td_interference.random_networks import (
     BUILDERS,
     N_ACTIONS,
@@ -21,7 +21,7 @@ from td_interference.random_networks import (
     interference_changes,
     measure_study,
 )
-from td_interference.random_studies import NETWORKS, Study
+from td_interference.storage import hdf5, kinds
 
 SMALL = Study(hidden=5, networks=3, samples=4, checked_networks=2)
 
@@ -104,7 +104,7 @@ def test_fewer_samples_are_the_first_of_more():
 def test_the_file_of_a_study(tmp_path):
     study = replace(SMALL, step_sizes=(1e-6, 1e-4), checked_networks=2, checked_samples=3)
     measure_study(study, tmp_path / "study.h5", progress_directory=tmp_path / "state")
-    arrays = storage.read(tmp_path / "study.h5", storage.RANDOM_NETWORKS)
+    arrays = hdf5.read(tmp_path / "study.h5", kinds.RANDOM_NETWORKS)
     assert arrays["change"].shape == (3, 12)
     for number, changes in enumerate(arrays["change"]):
         np.testing.assert_array_equal(changes, interference_changes(draw(study, number)))
@@ -114,7 +114,7 @@ def test_the_file_of_a_study(tmp_path):
         problem = draw(replace(study, samples=3), number)
         expected = check_step_sizes(problem, study.step_sizes).relative_error
         np.testing.assert_array_equal(errors, expected)
-    identity = storage.read_attributes(tmp_path / "study.h5")["identity"]
+    identity = hdf5.read_attributes(tmp_path / "study.h5")["identity"]
     assert Study.from_dict(identity["study"]) == study and study.run_id in identity["name"]
     assert not left_behind(tmp_path / "state")
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from td_interference.errors import UserError
-from td_interference.random_studies import Study, expand_studies
+from td_interference.planning.studies import Study, expand_studies
 
 SHARED = {"step_sizes": [1e-5, 1e-4], "checked_networks": 2, "checked_samples": 3}
 MLP = {"network": "mlp", "hidden": 4, "normal": "delta", "networks": 5, "samples": 6}

@@ -19,16 +19,16 @@ import torch
 from safetensors.torch import save_file
 from tree import ROOT
 
-from td_interference import storage
-from td_interference.agents.expert_file import load_expert
+from td_interference.agents.expert.file import load_expert
+from td_interference.commands.summaries import summarise
 from td_interference.datasets.prepare import prepare_dataset
 from td_interference.errors import UserError
-from td_interference.recognition import look
+from td_interference.jobs.resume import ResumeState
 from td_interference.replay import Replay
-from td_interference.resume import ResumeState
+from td_interference.storage import hdf5, kinds
 from td_interference.storage.checkpoints import checkpoint_steps
-from td_interference.summaries import summarise
-from td_interference.table_files import read_table, write_table
+from td_interference.storage.parquet import read_table, write_table
+from td_interference.storage.recognition import look
 
 AGENTS = ROOT.parent / "shared" / "agents"
 WEIGHTS = {"q.weight": torch.rand(3, 2), "q.bias": torch.rand(3)}
@@ -310,8 +310,8 @@ def test_a_hugging_face_directory_is_recognised(tmp_path, weights):
 
 
 def test_an_expert_is_shown(tmp_path):
-    from td_interference.agents.expert_file import new_network, save_expert
-    from td_interference.agents.settings import ExpertSettings
+    from td_interference.agents.expert.file import new_network, save_expert
+    from td_interference.planning.expert import ExpertSettings
 
     own = ExpertSettings("seaquest", hidden=8, n_atoms=5)
     path = tmp_path / "expert.safetensors"
@@ -330,7 +330,7 @@ def test_the_look_needs_no_library(tmp_path):
     import subprocess
 
     code = (
-        "import sys; from td_interference import recognition as r; r.look(sys.argv[1]); "
+        "import sys; from td_interference.storage import recognition as r; r.look(sys.argv[1]); "
         "assert not {'h5py', 'torch', 'polars', 'numpy'} & set(sys.modules)"
     )
     d4rl(tmp_path / "x.hdf5")
@@ -340,5 +340,5 @@ def test_the_look_needs_no_library(tmp_path):
 def test_a_seal_alone_does_not_make_a_file(tmp_path):
     (tmp_path / "x.h5").write_bytes(b"td-interference ")
     assert "format of another version" in line_of(
-        lambda path: storage.read(path, storage.REPLAY), tmp_path / "x.h5"
+        lambda path: hdf5.read(path, kinds.REPLAY), tmp_path / "x.h5"
     )

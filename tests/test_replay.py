@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from peak_memory import peak_memory
 from problems import LENGTHS, replay_arrays
 
-from td_interference import storage
 from td_interference.errors import UserError
 from td_interference.replay import Replay
+from td_interference.storage import hdf5, kinds
 
 
 def stacks_by_loop(arrays):
@@ -100,7 +100,7 @@ def test_load_holds_the_frames_once(lengths, tmp_path):
     arrays = replay_arrays(np.array([4]), truncated_episode=None)
     arrays |= {
         name: np.zeros((lengths.sum(), *arrays[name].shape[1:]), arrays[name].dtype)
-        for name, field in storage.REPLAY.fields.items()
+        for name, field in kinds.REPLAY.fields.items()
         if field.dimensions[0] == "transition"
     }
     arrays |= {
@@ -109,7 +109,7 @@ def test_load_holds_the_frames_once(lengths, tmp_path):
         "episode_length": lengths,
         "episode_score": np.zeros(len(lengths), dtype=np.float32),
     }
-    storage.write(tmp_path / "d.h5", storage.REPLAY, arrays, {})
+    hdf5.write(tmp_path / "d.h5", kinds.REPLAY, arrays, {})
     frames_mb = arrays["frames"].nbytes / 1e6
     del arrays
     with peak_memory() as peak:

@@ -9,9 +9,9 @@ import signal
 import pytest
 import torch
 
-from td_interference import ownership
-from td_interference.files import atomic_path, write_text
-from td_interference.resume import ResumeState, _write
+from td_interference.jobs import ownership
+from td_interference.jobs.resume import ResumeState, _write
+from td_interference.storage.files import atomic_path, write_text
 
 STATE = {"step": 3, "weights": torch.arange(4.0), "names": ["a"], "nested": {"big": 2**100}}
 

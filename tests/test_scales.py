@@ -6,12 +6,12 @@ import re
 import pytest
 from tree import ROOT
 
-from td_interference.agents.control_settings import ControlSettings
-from td_interference.agents.masked_image_settings import DoubleDQNSettings, ReinforceSettings
-from td_interference.agents.settings import ExpertSettings
-from td_interference.config import SCALES, complete, read_yaml
-from td_interference.planning import make_plan
-from td_interference.random_studies import Study
+from td_interference.planning.config import SCALES, complete, read_yaml
+from td_interference.planning.control import ControlSettings
+from td_interference.planning.expert import ExpertSettings
+from td_interference.planning.image_agents import DoubleDQNSettings, ReinforceSettings
+from td_interference.planning.plan import make_plan
+from td_interference.planning.studies import Study
 
 WORKFLOW = ROOT / "workflow"
 SCHEMA = read_yaml(WORKFLOW / "schemas" / "config.schema.yaml")

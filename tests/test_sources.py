@@ -11,7 +11,8 @@ import pytest
 from projects import planned, pretend, snakemake
 from tree import ROOT
 
-from td_interference import figures, metrics, sources, tables
+from td_interference import figures, metrics, tables
+from td_interference.planning import sources
 
 PACKAGE = ROOT / "src" / "td_interference"
 SCRIPTS = ROOT / "workflow" / "scripts"
@@ -60,7 +61,7 @@ def before():
     [
         ("metrics/subject.py", METRICS),
         ("metrics/measuring.py", METRICS),
-        ("networks.py", METRICS | {"study"}),
+        ("networks/atari.py", METRICS | {"study"}),
         ("objectives/base.py", METRICS),
         ("objectives/td_lambda.py", METRICS),
         ("objectives/td_star.py", set()),  # of other runs
@@ -68,11 +69,11 @@ def before():
         ("device.py", METRICS | {"study"}),
         ("updates.py", METRICS),
         # As what a control run is measured.
-        ("runs.py", METRICS | named("table", TABLES) | {"figure random_networks"}),
+        ("planning/runs.py", METRICS | named("table", TABLES) | {"figure random_networks"}),
         ("optimizers.py", METRICS),
-        ("losses.py", METRICS),
+        ("objectives/losses.py", METRICS),
         ("replay.py", METRICS),
-        ("screen.py", METRICS | {"study"}),
+        ("environments/screen.py", METRICS | {"study"}),
         ("metrics/gain.py", {"gain", "gain_over_training"}),
         ("gradients/gram.py", BY_GRADIENTS | {"study"}),
         ("gradients/__init__.py", BY_GRADIENTS | {"study"}),
@@ -80,7 +81,7 @@ def before():
         ("environments/atari.py", {"policy_score"}),
         ("random_networks.py", {"study"}),
         ("statistics.py", named("table", TABLES) | named("figure", FIGURES) | {"policy_score"}),
-        ("generalization/statistics.py", named("table", OF_GENERALIZATION)),
+        ("tables/gap_correlations.py", named("table", OF_GENERALIZATION)),
         ("tables/generalization.py", named("table", OF_GENERALIZATION)),
         ("tables/random_networks.py", OF_RANDOM_NETWORKS),
         ("tables/capacity.py", {"table interference_by_capacity", "table capacity_correlations"}),
@@ -90,13 +91,13 @@ def before():
         # Dear stages go by their settings.
         ("training.py", set()),
         ("collect.py", set()),
-        ("agents/train_expert.py", set()),
+        ("agents/expert/training.py", set()),
         ("generalization/training.py", set()),
         # How a job runs and speaks, and names that say nothing of the others.
         ("storage/hdf5.py", set()),
         ("errors.py", set()),
-        ("resume.py", set()),
-        ("planning.py", set()),
+        ("jobs/resume.py", set()),
+        ("planning/plan.py", set()),
         ("metrics/__init__.py", set()),
     ],
 )
@@ -127,7 +128,7 @@ def test_what_is_followed_is_what_python_loads():
         modules = {file.removesuffix(".py").removesuffix("/__init__") for file in found}
         loaded = {module.replace(".", "/") for module in line.split()}
         assert {f"td_interference/{module}" for module in modules} <= loaded
-        assert {"metrics/subject.py", "networks.py", "seeds.py", "updates.py"} <= found
+        assert {"metrics/subject.py", "networks/atari.py", "seeds.py", "updates.py"} <= found
 
 
 @pytest.mark.parametrize(

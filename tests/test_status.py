@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from td_interference.calls import call_file
 from td_interference.cli import app
-from td_interference.job_records import JobRecord, is_alive, read_record, state_directory
-from td_interference.status import jobs_in
+from td_interference.commands.status import jobs_in
+from td_interference.jobs.records import JobRecord, is_alive, read_record, state_directory
 
 SCRIPT = """
 import sys, time
@@ -74,7 +74,7 @@ def test_a_killed_job_is_found(tmp_path):
 
 
 def test_a_job_without_progress_is_shown_as_well(tmp_path):
-    script = "import sys\nfrom td_interference.jobs import job\nwith job(sys.argv[1]):\n    1 / 0"
+    script = "import sys\nfrom td_interference.jobs.job import job\nwith job(sys.argv[1]): 1 / 0"
     log = "results/smoke/logs/make_figure/fig5.log"
     subprocess.run([sys.executable, "-c", script, log], cwd=tmp_path, capture_output=True)
     assert "make_figure fig5\tfailed\t?\t?\t?\t" in status(tmp_path)

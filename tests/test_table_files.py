@@ -7,10 +7,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from td_interference import figures, identity, table_files
+from td_interference import figures
 from td_interference.errors import UserError
 from td_interference.figures.render import make_figure
-from td_interference.table_files import read_table, write_table
+from td_interference.storage import identity, parquet
+from td_interference.storage.parquet import read_table, write_table
 
 TABLE = pl.DataFrame(
     {
@@ -135,7 +136,7 @@ def test_every_truncation_is_refused(path):
 
 def resealed(content):
     """Seal changed content again, as whoever changed it on purpose could; None without a seal."""
-    seal = table_files._SEAL.search(content)
+    seal = parquet._SEAL.search(content)
     if seal is None:
         return None
     start, end = seal.span(1)

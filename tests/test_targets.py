@@ -9,10 +9,11 @@ import yaml
 from measurements import write_table
 from tree import ROOT
 
-from td_interference import figures, tables, targets
+from td_interference import figures, tables
 from td_interference.errors import UserError
 from td_interference.figures.render import make_figure
-from td_interference.planning import make_plan
+from td_interference.planning import targets
+from td_interference.planning.plan import make_plan
 
 WORKFLOW = ROOT / "workflow"
 MINE = {

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from tree import ROOT
 
-from td_interference import progress
 from td_interference.errors import UserError, explained, printable
-from td_interference.progress import Progress
-from td_interference.quantities import duration, rate, size
+from td_interference.jobs import progress
+from td_interference.jobs.progress import Progress
+from td_interference.jobs.quantities import duration, rate, size
 
 LONG = "ms_pacman-td_lambda0.25-adam-lr0.0001-h8-seed"
 ODD = ["[old] runs", "a[/b]", "[/red]", "[link=x]y", ":smile:", "{x}", "%s", "[bold]", "\\[x]"]

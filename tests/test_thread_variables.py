@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tree import copy_tree
 
-from td_interference import thread_variables
+from td_interference.planning import thread_variables
 
 HOSTILE = {
     "OMP_DYNAMIC": "true",
@@ -86,7 +86,7 @@ def test_a_job_begins_without_them(seen):
 def test_torch_hangs_no_job_on_them():
     """The process of `td-interference measure`: cleared before torch is loaded."""
     program = (
-        "from td_interference import thread_variables; thread_variables.clear()\n"
+        "from td_interference.planning import thread_variables; thread_variables.clear()\n"
         "import torch; torch.set_num_threads(2)\n"
         "x = torch.nn.Conv2d(3, 8, 3)(torch.ones(4, 3, 32, 32)).square().mean(); x.backward()\n"
         "print(torch.__config__.parallel_info(), float(x) >= 0)\n"

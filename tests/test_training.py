@@ -10,11 +10,11 @@ import torch
 from stages import left_behind
 
 from td_interference.errors import UserError
-from td_interference.grid import RunSpec
-from td_interference.losses import capped, pointwise_loss, squared
-from td_interference.networks import initialise, last_hidden_layer, q_network, value_network
+from td_interference.networks.atari import initialise, last_hidden_layer, q_network, value_network
+from td_interference.objectives.losses import capped, pointwise_loss, squared
 from td_interference.objectives.td_lambda import Objective
 from td_interference.optimizers import OPTIMIZERS, make_optimizer
+from td_interference.planning.grid import RunSpec
 from td_interference.returns import lambda_return
 from td_interference.storage.checkpoints import checkpoint_steps, read_checkpoint
 from td_interference.training import Trainer, train

@@ -8,10 +8,11 @@ import pytest
 from projects import call, cpu_seconds, edited, make, planned, pretend, snakemake
 from tree import ROOT, copy_tree
 
-from td_interference import figures, metrics, storage
-from td_interference.agents.expert_file import load_expert
-from td_interference.planning import make_plan
+from td_interference import figures, metrics
+from td_interference.agents.expert.file import load_expert
+from td_interference.planning.plan import make_plan
 from td_interference.replay import Replay
+from td_interference.storage import hdf5, kinds
 from td_interference.storage.checkpoints import checkpoint_steps
 
 FIGURES = tuple(entry.name for entry in figures.FIGURES)
@@ -82,12 +83,12 @@ def test_every_product_is_there_and_good(made):
         files = list((smoke / "metrics" / entry.name).iterdir())
         assert files, entry.name
         for path in files:
-            storage.read(path, storage.MEASUREMENTS[entry.module])
+            hdf5.read(path, kinds.MEASUREMENTS[entry.module])
     groups = {path.stem: path for path in (smoke / "metrics" / "generalization").iterdir()}
     assert set(groups) == set(plan.groups)
     for name, path in groups.items():
         cells = plan.groups[name].cells
-        arrays = storage.read(path, storage.GENERALIZATION)
+        arrays = hdf5.read(path, kinds.GENERALIZATION)
         n_runs = sum(len(cell.seeds) for cell in cells)
         assert len(arrays["run_id"]) == n_runs * cells[0].steps // cells[0].measure_every
     runs = pl.read_parquet(smoke / "tables" / "generalization_runs.parquet")
@@ -116,7 +117,7 @@ def test_a_second_call_does_nothing_in_ten_seconds(project):
         ("figures/generalization.py", {"make_figure": 4, "publish": 4}),
         ("tables/capacity.py", {"compute_table": 2, "make_figure": 1, "publish": 1}),
         (
-            "generalization/statistics.py",
+            "tables/gap_correlations.py",
             {"compute_table": 7, "make_figure": 4, "publish": 4},
         ),
         ("generalization/training.py", {}),

@@ -9,7 +9,12 @@ import pytest
 from tree import ROOT
 
 from td_interference.errors import UserError
-from td_interference.yaml_files import check_call, check_configuration, main_file, read_yaml
+from td_interference.planning.yaml_files import (
+    check_call,
+    check_configuration,
+    main_file,
+    read_yaml,
+)
 
 
 def dry_run(*arguments, cwd=ROOT):

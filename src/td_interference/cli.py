@@ -7,18 +7,21 @@ from typing import Annotated
 
 import typer
 
-from td_interference import config as configuration
-from td_interference import metrics, planning, storage, thread_variables
-from td_interference.agents.control_settings import ControlSettings
+from td_interference import metrics
+from td_interference.commands.overwriting import check_output
+from td_interference.commands.status import COLUMNS, jobs_in, scales_in
+from td_interference.commands.terminal import say, show_facts, show_table
 from td_interference.errors import UserError, one_line_errors, rebuild
-from td_interference.files import sha256
-from td_interference.grid import RunSpec
-from td_interference.lineage import Lineage
 from td_interference.objectives import OBJECTIVES
-from td_interference.overwriting import check_output
-from td_interference.runs import measured_as, run_of
-from td_interference.status import COLUMNS, jobs_in, scales_in
-from td_interference.terminal import say, show_facts, show_table
+from td_interference.planning import config as configuration
+from td_interference.planning import thread_variables
+from td_interference.planning.control import ControlSettings
+from td_interference.planning.grid import RunSpec
+from td_interference.planning.lineage import Lineage
+from td_interference.planning.plan import make_plan
+from td_interference.planning.runs import measured_as, run_of
+from td_interference.storage import attributes, hdf5, kinds
+from td_interference.storage.files import sha256
 
 # Markup is off everywhere: a path may hold whatever a person put into it.
 app = typer.Typer(
@@ -52,8 +55,8 @@ def inspect(
     force: Force = False,
 ) -> None:
     """Print what is in a file of the project; of others, what they look like."""
-    from td_interference.inspection import write_montage
-    from td_interference.summaries import summarise
+    from td_interference.commands.inspection import write_montage
+    from td_interference.commands.summaries import summarise
 
     if montage is not None:
         check_output(montage, [file], force=force, option="--montage")
@@ -82,7 +85,7 @@ def plan(
         user = configuration.merge(user, configuration.read_yaml(configfile))
     if scale:
         user["scale"] = scale
-    the_plan = planning.make_plan(user, directory / "workflow")
+    the_plan = make_plan(user, directory / "workflow")
     rows = [
         (run_id, f"{updates:,}", ", ".join(f"{step:,}" for step in checkpoints))
         for run_id, updates, checkpoints in [
@@ -142,7 +145,7 @@ def measure(
     user = configuration.read_yaml(directory / "config.yaml") | {"device": device}
     if scale:
         user["scale"] = scale
-    the_plan = planning.make_plan(user, directory / "workflow")
+    the_plan = make_plan(user, directory / "workflow")
     run = _measured_run(checkpoints, objective)
     measure_run(
         metric,
@@ -166,8 +169,8 @@ def _measured_run(checkpoints: Path, objective: Path | None) -> RunSpec | Contro
     Raises:
         UserError: If it does not say, or the objective's file is not named, or another one.
     """
-    with storage.opened(checkpoints, storage.CHECKPOINTS) as file:
-        identity = storage.identity_of(file)
+    with hdf5.opened(checkpoints, kinds.CHECKPOINTS) as file:
+        identity = attributes.identity_of(file)
     try:
         run = run_of(identity)
         objective_name = measured_as(run).objective

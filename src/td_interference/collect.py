@@ -10,16 +10,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from td_interference import storage
-from td_interference.agents.expert_file import expected_q, load_expert
-from td_interference.agents.rainbow_network import RainbowNetwork
+from td_interference.agents.expert.file import expected_q, load_expert
+from td_interference.agents.expert.network import RainbowNetwork
 from td_interference.environments.atari import AtariEnvironments, AtariSettings, AtariStep
-from td_interference.grid import ReplaySpec
-from td_interference.identity import Identity, made_from, of_expert
-from td_interference.progress import Progress
-from td_interference.resume import ResumeState
+from td_interference.jobs.progress import Progress
+from td_interference.jobs.resume import ResumeState
+from td_interference.planning.grid import ReplaySpec
 from td_interference.returns import monte_carlo_return
 from td_interference.seeds import numpy_generator, seed_for
+from td_interference.storage import hdf5, kinds
+from td_interference.storage.identity import Identity, made_from, of_expert
 
 logger = logging.getLogger(__name__)
 
@@ -173,7 +173,7 @@ def collect_replay(
     name = f"collect_replay {spec.game}-seed{spec.seed}"
     recording = Recording(expert.network, spec, n_threads=n_threads, device=device)
     with (
-        storage.create(replay_path, storage.REPLAY, identity) as writer,
+        hdf5.create(replay_path, kinds.REPLAY, identity) as writer,
         Progress(name, spec.transitions, "transitions", progress_directory) as progress,
     ):
         n_transitions = 0
@@ -200,7 +200,7 @@ def _episodes(recording: Recording, resume: ResumeState | None) -> Iterator[Epis
             resume.save(recording.state_dict())
 
 
-def _rows(episode: Episode, start: int, gamma: float) -> storage.Arrays:
+def _rows(episode: Episode, start: int, gamma: float) -> hdf5.Arrays:
     """Return an episode as rows of `storage.REPLAY`, the first transition being row `start`."""
     length = len(episode.action)
     ends = np.arange(length) == length - 1

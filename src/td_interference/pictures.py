@@ -8,7 +8,7 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
-from td_interference.files import atomic_path
+from td_interference.storage.files import atomic_path
 
 PNG_DPI = 250
 

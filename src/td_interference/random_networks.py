@@ -16,16 +16,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from td_interference import storage
+from td_interference.environments.screen import FRAME_SIZE, STACK
 from td_interference.gradients import gram, per_sample_gradients
 from td_interference.gradients.second_order import Value, pair_products, regression_terms
-from td_interference.identity import of_study
-from td_interference.networks import NEGATIVE_SLOPE, initialise, q_network, value_network
-from td_interference.progress import Progress
-from td_interference.random_studies import Study
-from td_interference.resume import ResumeState
-from td_interference.screen import FRAME_SIZE, STACK
+from td_interference.jobs.progress import Progress
+from td_interference.jobs.resume import ResumeState
+from td_interference.networks.atari import NEGATIVE_SLOPE, initialise, q_network, value_network
+from td_interference.planning.studies import Study
 from td_interference.seeds import numpy_generator, torch_generator
+from td_interference.storage import hdf5, kinds
+from td_interference.storage.identity import of_study
 
 MLP_INPUTS = 16
 N_ACTIONS = 9  # of MsPacman's minimal action set
@@ -215,9 +215,9 @@ def measure_study(
             check = check_step_sizes(draw(fewer_samples, number), study.step_sizes)
             errors.append(check.relative_error)
             measured()
-    storage.write(
+    hdf5.write(
         measurement_path,
-        storage.RANDOM_NETWORKS,
+        kinds.RANDOM_NETWORKS,
         {
             "change": np.stack(changes),
             "step_size": np.array(study.step_sizes),

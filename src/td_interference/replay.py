@@ -14,10 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from td_interference import storage
+from td_interference.environments.screen import FRAME_SIZE, STACK
 from td_interference.errors import UserError, rebuild
-from td_interference.identity import Identity
-from td_interference.screen import FRAME_SIZE, STACK
+from td_interference.storage import hdf5, kinds
+from td_interference.storage.identity import Identity
 
 
 class TransitionBatch(NamedTuple):
@@ -53,7 +53,7 @@ class Replay:
 
     def __init__(
         self,
-        arrays: storage.Arrays,
+        arrays: hdf5.Arrays,
         device: torch.device | str = "cpu",
         read_frames: ReadFrames | None = None,
     ):
@@ -105,16 +105,16 @@ class Replay:
         Raises:
             UserError: If the file is not a good one, or of something else.
         """
-        with storage.opened(path, storage.REPLAY, wanted) as file:
+        with hdf5.opened(path, kinds.REPLAY, wanted) as file:
             arrays = {
-                name: storage.numbers(path, file[name])
-                for name in storage.REPLAY.fields
+                name: hdf5.numbers(path, file[name])
+                for name in kinds.REPLAY.fields
                 if name != "frames"
             }
             frames = file["frames"]
             if (fault := _fault(arrays, len(frames))) is not None:
                 raise UserError(f"{path}: {fault}; {rebuild(path)}")
-            return cls(arrays, device, partial(storage.numbers_into, path, frames))
+            return cls(arrays, device, partial(hdf5.numbers_into, path, frames))
 
     def __len__(self) -> int:
         """Number of transitions."""
@@ -215,7 +215,7 @@ def _padded(episode_length: NDArray[np.int64], read_frames: ReadFrames) -> Tenso
     return padded
 
 
-def _fault(arrays: storage.Arrays, n_frames: int) -> str | None:
+def _fault(arrays: hdf5.Arrays, n_frames: int) -> str | None:
     """Say what contradicts what in the data sets of a D* file, if anything does."""
     length, start = arrays["episode_length"], arrays["episode_start"]
     n_transitions, n_actions = arrays["expert_q"].shape

@@ -9,21 +9,17 @@ import polars as pl
 import torch
 
 from td_interference import objectives
-from td_interference.divergence import Diverged, all_finite, left_out
-from td_interference.files import atomic_path
-from td_interference.grid import RunSpec
-from td_interference.identity import Identity, made_from, of_replay
+from td_interference.jobs.divergence import Diverged, all_finite, left_out
+from td_interference.jobs.progress import Progress
+from td_interference.jobs.resume import ResumeState
 from td_interference.objectives.base import BaseObjective
-from td_interference.progress import Progress
+from td_interference.planning.grid import RunSpec
 from td_interference.replay import Replay
-from td_interference.resume import ResumeState
 from td_interference.seeds import numpy_generator
-from td_interference.storage import sealed_digest
-from td_interference.storage.checkpoints import (
-    Checkpoint,
-    merge_checkpoints,
-    write_checkpoint,
-)
+from td_interference.storage.checkpoints import Checkpoint, merge_checkpoints, write_checkpoint
+from td_interference.storage.files import atomic_path
+from td_interference.storage.identity import Identity, made_from, of_replay
+from td_interference.storage.seal import sealed_digest
 from td_interference.updates import run_optimizer, update
 
 logger = logging.getLogger(__name__)

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import torch
 
-from td_interference.grid import RunSpec
 from td_interference.objectives.base import BaseObjective
 from td_interference.optimizers import make_optimizer
+from td_interference.planning.grid import RunSpec
 
 
 def run_optimizer(run: RunSpec, network: torch.nn.Module) -> torch.optim.Optimizer:

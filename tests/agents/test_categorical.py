@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from td_interference.agents import categorical
+from td_interference.agents.expert import categorical
 
 
 def project_slowly(probability: Tensor, reward: Tensor, discount: Tensor, support: Tensor):

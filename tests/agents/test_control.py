@@ -13,16 +13,16 @@ from stages import control_outputs as outputs
 from stages import digests, left_behind
 from torch import nn
 
-from td_interference import storage
-from td_interference.agents.control import ControlTraining, td_error, train_control
-from td_interference.agents.control_settings import ControlSettings, window_name
+from td_interference.agents.control.training import ControlTraining, td_error, train_control
 from td_interference.errors import UserError
-from td_interference.identity import of_control, of_window
-from td_interference.kept_files import Parts
-from td_interference.losses import capped
+from td_interference.jobs.kept_files import Parts
+from td_interference.jobs.resume import ResumeState
+from td_interference.objectives.losses import capped
+from td_interference.planning.control import ControlSettings, window_name
 from td_interference.replay import Replay, TransitionBatch
-from td_interference.resume import ResumeState
+from td_interference.storage import hdf5
 from td_interference.storage.checkpoints import checkpoint_steps, read_checkpoint
+from td_interference.storage.identity import of_control, of_window
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +174,7 @@ def test_every_optimizer_can_be_kept(optimizer: str, tmp_path: Path) -> None:
 def test_window_is_the_newest_play(reference: Path, update_step: int) -> None:
     """Its actions, played again in emulators of their own, give its frames and rewards."""
     path = reference / "windows" / window_name(update_step)
-    window, attributes = Replay.load(path), storage.read_attributes(path)
+    window, attributes = Replay.load(path), hdf5.read_attributes(path)
     agent_step = attributes["agent_step"]
     assert attributes["identity"] == of_window(of_control(SETTINGS), update_step)
     assert SETTINGS.updates_by(agent_step) < update_step <= SETTINGS.updates_by(agent_step + 2)

@@ -8,9 +8,13 @@ import pytest
 import torch
 from masked_images import DOUBLE_DQN, LEARNER, training_images
 
-from td_interference.agents.double_dqn import DoubleDQN, DoubleDQNTargets, double_dqn_target
-from td_interference.agents.masked_image_play import Heads, play_episodes
-from td_interference.agents.masked_image_replay import Transitions
+from td_interference.agents.masked_images.double_dqn import (
+    DoubleDQN,
+    DoubleDQNTargets,
+    double_dqn_target,
+)
+from td_interference.agents.masked_images.play import Heads, play_episodes
+from td_interference.agents.masked_images.replay import Transitions
 from td_interference.environments.masked_image import MaskedImageState
 
 

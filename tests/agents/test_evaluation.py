@@ -7,23 +7,23 @@ import numpy as np
 import pytest
 import torch
 
-from td_interference.agents import evaluation
-from td_interference.agents.evaluation import EpisodeScore
-from td_interference.agents.expert_file import expected_q, new_network
-from td_interference.agents.settings import ExpertSettings
+from td_interference.agents import playing
+from td_interference.agents.expert.file import expected_q, new_network
+from td_interference.agents.playing import EpisodeScore
 from td_interference.environments.atari import AtariEnvironments, AtariSettings, AtariStep
+from td_interference.planning.expert import ExpertSettings
 
 GAME = AtariSettings("asterix")
 LIMITED = AtariSettings("asterix", max_frames_per_episode=240)
 
 
-def random_policy(seed: int = 0) -> evaluation.Policy:
-    return evaluation.random_policy(9, np.random.default_rng(seed))
+def random_policy(seed: int = 0) -> playing.Policy:
+    return playing.random_policy(9, np.random.default_rng(seed))
 
 
 def test_scores_are_the_sums_of_raw_rewards() -> None:
     """One environment, played by hand over the same stream."""
-    scores = evaluation.play_episodes(random_policy(), GAME, 3, 1, seed=4)
+    scores = playing.play_episodes(random_policy(), GAME, 3, 1, seed=4)
     environments, policy = AtariEnvironments(GAME, 1, seed=4), random_policy()
     expected, total, length = [], 0, 0
     while len(expected) < 3:
@@ -65,8 +65,8 @@ class Script:
 
 
 def test_first_begun_episodes_count_not_first_ended(monkeypatch) -> None:
-    monkeypatch.setattr(evaluation, "AtariEnvironments", Script)
-    scores = evaluation.play_episodes(random_policy(), GAME, 3, 2, seed=0)
+    monkeypatch.setattr(playing, "AtariEnvironments", Script)
+    scores = playing.play_episodes(random_policy(), GAME, 3, 2, seed=0)
     # Copy 0 begins episodes 0, 2, ...; copy 1 begins 1. To stop at the first three that end would
     # count three short ones.
     assert [score.score for score in scores] == [1, 4, 1]
@@ -75,26 +75,26 @@ def test_first_begun_episodes_count_not_first_ended(monkeypatch) -> None:
 
 def test_time_limit_and_progress() -> None:
     told: list[int] = []
-    scores = evaluation.play_episodes(random_policy(), LIMITED, 5, 2, seed=0, advance=told.append)
-    assert len(scores) == 5 and sum(told) == 5 * evaluation.max_agent_steps(LIMITED) == 5 * 60
+    scores = playing.play_episodes(random_policy(), LIMITED, 5, 2, seed=0, advance=told.append)
+    assert len(scores) == 5 and sum(told) == 5 * playing.max_agent_steps(LIMITED) == 5 * 60
     assert max(told) <= 2  # heard of at each step, long before an episode ends
     assert all(score.truncated and score.agent_steps == 60 for score in scores)
 
 
 def test_progress_counts_the_rest_of_an_episode_that_ends_early(monkeypatch) -> None:
-    monkeypatch.setattr(evaluation, "AtariEnvironments", Script)
+    monkeypatch.setattr(playing, "AtariEnvironments", Script)
     told: list[int] = []
-    evaluation.play_episodes(random_policy(), LIMITED, 3, 2, seed=0, advance=told.append)
+    playing.play_episodes(random_policy(), LIMITED, 3, 2, seed=0, advance=told.append)
     assert sum(told) == 3 * 60 and len(told) == 4
 
 
 def test_more_environments_than_episodes() -> None:
-    assert len(evaluation.play_episodes(random_policy(), LIMITED, 2, 8, seed=0)) == 2
+    assert len(playing.play_episodes(random_policy(), LIMITED, 2, 8, seed=0)) == 2
 
 
 def test_deterministic_by_seed_and_threads() -> None:
     def scores(seed: int, n_threads: int) -> list[EpisodeScore]:
-        return evaluation.play_episodes(random_policy(), GAME, 2, 2, seed, n_threads)
+        return playing.play_episodes(random_policy(), GAME, 2, 2, seed, n_threads)
 
     assert scores(0, 1) == scores(0, 2) != scores(1, 1)
 
@@ -104,7 +104,7 @@ def test_epsilon_greedy_policy(epsilon: float) -> None:
     settings = ExpertSettings("asterix", hidden=8, n_atoms=5)
     network = new_network(settings, torch.Generator().manual_seed(0))
     values = partial(expected_q, network)
-    policy = evaluation.epsilon_greedy_policy(values, 9, epsilon, np.random.default_rng(0))
+    policy = playing.epsilon_greedy_policy(values, 9, epsilon, np.random.default_rng(0))
     observation = np.random.default_rng(1).integers(0, 256, (64, 4, 84, 84), dtype=np.uint8)
     best = expected_q(network, torch.from_numpy(observation)).argmax(1).numpy()
     agreement = (policy(observation) == best).mean()
@@ -119,20 +119,20 @@ def episodes(scores) -> list[EpisodeScore]:
 @pytest.mark.parametrize("n", [3, 5, 10, 20])
 def test_nominal_95_percent_of_mean_scores_cover_93_to_98(n, skewed, monkeypatch) -> None:
     """Of normal scores, and of such of skewness 0.8; both of mean 1000 and deviation 300."""
-    monkeypatch.setattr(evaluation, "_RESAMPLES", 499)  # fast
+    monkeypatch.setattr(playing, "_RESAMPLES", 499)  # fast
     generator = np.random.default_rng(n)
     shape = (1500, n)
     if skewed:
         scores = generator.gamma(6.25, 120, shape) + 250
     else:
         scores = generator.normal(1000, 300, shape)
-    found = [evaluation.mean_score(episodes(own.round()), generator) for own in scores]
+    found = [playing.mean_score(episodes(own.round()), generator) for own in scores]
     covered = np.mean([mean.low <= 1000 <= mean.high for mean in found])
     assert 0.93 <= covered <= 0.98
 
 
 def test_one_episode_has_no_interval() -> None:
-    mean = evaluation.mean_score(episodes([5]), np.random.default_rng())
+    mean = playing.mean_score(episodes([5]), np.random.default_rng())
     assert mean.value == 5 and np.isnan(mean.low) and np.isnan(mean.high)
 
 
@@ -155,8 +155,8 @@ def test_the_verdict_is_of_the_difference_and_calm(expert, random, said: str) ->
     both = [
         part
         for scores in (episodes(expert), episodes(random))
-        for part in (scores, evaluation.mean_score(scores, generator))
+        for part in (scores, playing.mean_score(scores, generator))
     ]
-    verdict = evaluation.Evaluation(*both).verdict
+    verdict = playing.Evaluation(*both).verdict
     assert said in verdict and not re.search("[A-Z]{2}", verdict) and "nan" not in verdict
     assert verdict.startswith("expert ") and f"over {len(random)}" in verdict

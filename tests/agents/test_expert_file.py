@@ -9,18 +9,25 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from td_interference.agents import expert_file
-from td_interference.agents.settings import ExpertSettings
+from td_interference.agents.expert.file import (
+    METADATA_KEY,
+    _digest,
+    expected_q,
+    load_expert,
+    new_network,
+    save_expert,
+)
 from td_interference.errors import UserError
-from td_interference.files import sha256
+from td_interference.planning.expert import ExpertSettings
+from td_interference.storage.files import sha256
 
 SETTINGS = ExpertSettings("seaquest", seed=3, hidden=8, n_atoms=5)
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    network = expert_file.new_network(SETTINGS, torch.Generator().manual_seed(0))
-    expert_file.save_expert(tmp_path / "expert.safetensors", network, SETTINGS)
+    network = new_network(SETTINGS, torch.Generator().manual_seed(0))
+    save_expert(tmp_path / "expert.safetensors", network, SETTINGS)
     return tmp_path / "expert.safetensors"
 
 
@@ -30,9 +37,9 @@ def observations(n: int) -> torch.Tensor:
 
 
 def test_round_trip(path: Path) -> None:
-    network, settings, _ = expert_file.load_expert(path)
+    network, settings, _ = load_expert(path)
     assert settings == SETTINGS
-    original = expert_file.new_network(SETTINGS, torch.Generator().manual_seed(0))
+    original = new_network(SETTINGS, torch.Generator().manual_seed(0))
     for (name, a), b in zip(
         original.state_dict().items(), network.state_dict().values(), strict=True
     ):
@@ -41,9 +48,9 @@ def test_round_trip(path: Path) -> None:
 
 
 def test_expected_q(path: Path) -> None:
-    network, _, _ = expert_file.load_expert(path)
+    network, _, _ = load_expert(path)
     x = observations(5)
-    q = expert_file.expected_q(network, x, minibatch=2)
+    q = expected_q(network, x, minibatch=2)
     assert q.shape == (5, 18) and q.dtype == torch.float32
     probability = network(x / 255, noise=None).softmax(-1)
     support = torch.tensor([-10.0, -5.0, 0.0, 5.0, 10.0])
@@ -52,13 +59,13 @@ def test_expected_q(path: Path) -> None:
 
 def test_missing(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"none\.safetensors: no such file"):
-        expert_file.load_expert(tmp_path / "none.safetensors")
+        load_expert(tmp_path / "none.safetensors")
 
 
 def test_equal_experts_are_equal_files(path: Path, tmp_path: Path) -> None:
-    network, settings, _ = expert_file.load_expert(path)
+    network, settings, _ = load_expert(path)
     for n in range(5):
-        expert_file.save_expert(tmp_path / f"{n}.safetensors", network, settings)
+        save_expert(tmp_path / f"{n}.safetensors", network, settings)
         assert sha256(tmp_path / f"{n}.safetensors") == sha256(path)
 
 
@@ -74,19 +81,19 @@ def test_equal_experts_are_equal_files(path: Path, tmp_path: Path) -> None:
 def test_truncated(path: Path, kept: int, said: str) -> None:
     path.write_bytes(path.read_bytes()[:kept])
     with pytest.raises(UserError, match=rf"expert\.safetensors: {said}"):
-        expert_file.load_expert(path)
+        load_expert(path)
 
 
 def test_foreign(path: Path) -> None:
     path.write_text("P1 not weights at all, but long enough to be some other file")
     with pytest.raises(UserError, match="not an expert of td-interference"):
-        expert_file.load_expert(path)
+        load_expert(path)
     save_file({"weight": torch.zeros(3)}, path)
     with pytest.raises(UserError, match=r"safetensors weights \(1 tensors\), not an expert"):
-        expert_file.load_expert(path)
-    save_file({"weight": torch.zeros(3)}, path, {expert_file.METADATA_KEY: "{}"})
+        load_expert(path)
+    save_file({"weight": torch.zeros(3)}, path, {METADATA_KEY: "{}"})
     with pytest.raises(UserError, match="not an expert of version 2"):
-        expert_file.load_expert(path)
+        load_expert(path)
 
 
 @pytest.mark.parametrize(
@@ -100,20 +107,20 @@ def test_foreign(path: Path) -> None:
 )
 def test_settings_that_do_not_fit(path: Path, change: dict, message: str) -> None:
     with safe_open(path, framework="pt") as file:
-        description = json.loads(file.metadata()[expert_file.METADATA_KEY])
+        description = json.loads(file.metadata()[METADATA_KEY])
     description["settings"] |= change
     tensors = load_file(path)
-    description["sha256"] = expert_file._digest(description["settings"], tensors)
-    metadata = {expert_file.METADATA_KEY: json.dumps(description)}
+    description["sha256"] = _digest(description["settings"], tensors)
+    metadata = {METADATA_KEY: json.dumps(description)}
     save_file(tensors, path, metadata)
     with pytest.raises(UserError, match=message):
-        expert_file.load_expert(path)
+        load_expert(path)
 
 
 def test_flipped_bits_are_found(path: Path) -> None:
     """Each of 2,000 flips is refused, or (in the padding of the header) changes nothing."""
     content = path.read_bytes()
-    original, settings, _ = expert_file.load_expert(path)
+    original, settings, _ = load_expert(path)
     header = 8 + int.from_bytes(content[:8], "little")
     moments = random.Random(0)
     offsets = [moments.randrange(header) for _ in range(1000)]
@@ -124,7 +131,7 @@ def test_flipped_bits_are_found(path: Path) -> None:
         flipped[offset] ^= 1 << moments.randrange(8)
         path.write_bytes(flipped)
         try:
-            network, read, _ = expert_file.load_expert(path)
+            network, read, _ = load_expert(path)
         except UserError as error:
             assert str(path) in str(error) and "\n" not in str(error)
             refused += 1
@@ -142,9 +149,9 @@ def test_flipped_bits_are_found(path: Path) -> None:
         {"x": {"dtype": "F32", "shape": [2**62, 4], "data_offsets": [0, 16]}},
         {"x": {"dtype": "F32", "shape": [4], "data_offsets": [-8, 8]}},
         {"x": {"dtype": "PICKLE", "shape": [4], "data_offsets": [0, 16]}},
-        {"__metadata__": {expert_file.METADATA_KEY: "[]"}},
-        {"__metadata__": {expert_file.METADATA_KEY: "{not json"}},
-        {"__metadata__": {expert_file.METADATA_KEY: '{"version": 2, "settings": []}'}},
+        {"__metadata__": {METADATA_KEY: "[]"}},
+        {"__metadata__": {METADATA_KEY: "{not json"}},
+        {"__metadata__": {METADATA_KEY: '{"version": 2, "settings": []}'}},
         [],
     ],
 )
@@ -154,4 +161,4 @@ def test_lying_headers(path: Path, header: object) -> None:
         length = (announced or len(encoded)).to_bytes(8, "little")
         path.write_bytes(length + encoded + bytes(16))
         with pytest.raises(UserError, match=r"expert\.safetensors: "):
-            expert_file.load_expert(path)
+            load_expert(path)

@@ -12,7 +12,7 @@ from td_interference.agents.learning_curve import (
     write_learning_curve,
 )
 from td_interference.environments.atari import AtariStep
-from td_interference.resume import ResumeState
+from td_interference.jobs.resume import ResumeState
 
 
 def step(raw_reward, terminated=(0, 0), truncated=(0, 0), valid=(1, 1)) -> AtariStep:

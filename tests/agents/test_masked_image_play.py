@@ -5,7 +5,7 @@ import pytest
 import torch
 from masked_images import training_images
 
-from td_interference.agents.masked_image_play import (
+from td_interference.agents.masked_images.play import (
     Heads,
     epsilon_greedy_policy,
     heads,

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from masked_images import training_images
 
-from td_interference.agents.masked_image_play import Heads
-from td_interference.agents.masked_image_replay import MaskedImageReplay
+from td_interference.agents.masked_images.play import Heads
+from td_interference.agents.masked_images.replay import MaskedImageReplay
 
 N = 3
 

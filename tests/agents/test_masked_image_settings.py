@@ -2,8 +2,8 @@
 
 import pytest
 
-from td_interference.agents.masked_image_settings import DoubleDQNSettings, ReinforceSettings
 from td_interference.errors import UserError
+from td_interference.planning.image_agents import DoubleDQNSettings, ReinforceSettings
 
 
 def test_epsilon_falls_linearly_and_then_stays():

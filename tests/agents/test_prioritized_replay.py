@@ -5,8 +5,8 @@ import pytest
 import torch
 from streams import Stream
 
-from td_interference.agents import prioritized_replay
-from td_interference.agents.prioritized_replay import PrioritizedReplay
+from td_interference.agents.expert import prioritized_replay
+from td_interference.agents.expert.prioritized_replay import PrioritizedReplay
 
 GAMMA = 0.9
 

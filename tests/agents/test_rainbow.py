@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from td_interference.agents.prioritized_replay import ReplayBatch
-from td_interference.agents.rainbow import Noises, RainbowLearner, rainbow_loss
-from td_interference.agents.rainbow_network import RainbowNetwork
-from td_interference.agents.settings import ExpertSettings
+from td_interference.agents.expert.learner import Noises, RainbowLearner, rainbow_loss
+from td_interference.agents.expert.network import RainbowNetwork
+from td_interference.agents.expert.prioritized_replay import ReplayBatch
+from td_interference.planning.expert import ExpertSettings
 
 QUIET = Noises(None, None, None)
 SUPPORT = torch.tensor([0.0, 1.0, 2.0])

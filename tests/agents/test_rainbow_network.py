@@ -3,12 +3,7 @@
 import pytest
 import torch
 
-from td_interference.agents.rainbow_network import (
-    LayerNoise,
-    NoisyLinear,
-    RainbowNetwork,
-    to_pixels,
-)
+from td_interference.agents.expert.network import LayerNoise, NoisyLinear, RainbowNetwork, to_pixels
 
 
 def generator(seed: int = 0) -> torch.Generator:

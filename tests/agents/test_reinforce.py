@@ -7,9 +7,9 @@ import pytest
 import torch
 from masked_images import LEARNER, REINFORCE, training_images
 
-from td_interference.agents import reinforce
-from td_interference.agents.masked_image_play import play_episodes
-from td_interference.agents.reinforce import Reinforce, ReinforceTargets
+from td_interference.agents.masked_images import reinforce
+from td_interference.agents.masked_images.play import play_episodes
+from td_interference.agents.masked_images.reinforce import Reinforce, ReinforceTargets
 
 
 def agent(**over):

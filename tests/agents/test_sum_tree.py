@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from td_interference.agents.sum_tree import SumTree
+from td_interference.agents.expert.sum_tree import SumTree
 
 
 @settings(max_examples=60, deadline=None)

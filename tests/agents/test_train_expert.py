@@ -11,11 +11,11 @@ from stages import EXPERT as SETTINGS
 from stages import digests
 from stages import expert_outputs as outputs
 
-from td_interference.agents import rainbow
-from td_interference.agents.expert_file import load_expert
-from td_interference.agents.train_expert import ExpertTraining, train_expert
+from td_interference.agents.expert import learner
+from td_interference.agents.expert.file import load_expert
+from td_interference.agents.expert.training import ExpertTraining, train_expert
 from td_interference.errors import UserError
-from td_interference.resume import ResumeState
+from td_interference.jobs.resume import ResumeState
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def test_divergence_names_step_and_learning_rate(monkeypatch, tmp_path, loss: fl
         self.update_step += 1
         return np.full(8, loss if self.update_step == 7 else 0.5, dtype=np.float32)
 
-    monkeypatch.setattr(rainbow.RainbowLearner, "update", diverge)
+    monkeypatch.setattr(learner.RainbowLearner, "update", diverge)
     with pytest.raises(UserError, match=r"asterix.*update step 7 .*learning rate 0\.0001"):
         train_expert(SETTINGS, outputs(tmp_path / "none"))
     assert not (tmp_path / "none").exists()

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from td_interference.agents.training_loop import run_until, torch_threads
-from td_interference.resume import ResumeState
+from td_interference.jobs.resume import ResumeState
 
 
 class Counting:

@@ -5,9 +5,9 @@ import pytest
 import torch
 from streams import Stream, identity
 
-from td_interference import storage
-from td_interference.agents.uniform_replay import UniformReplay, write_window
+from td_interference.agents.control.replay import UniformReplay, write_window
 from td_interference.replay import Replay
+from td_interference.storage import hdf5, kinds
 
 GAMMA = 0.9
 
@@ -111,7 +111,7 @@ def test_window_is_what_was_played(n: int, rows: int, end: float, tmp_path) -> N
     path = tmp_path / "window.h5"
     write_window(path, memory, wanted, GAMMA, brightness, {"game": "none"})
     window = Replay.load(path)
-    arrays = storage.read(path, storage.REPLAY)
+    arrays = hdf5.read(path, kinds.REPLAY)
     expected = []
     for e in range(n):
         mine = [r for r in episodes(stream, e, rows) if r[0] >= rows - n_rows]
@@ -171,6 +171,6 @@ def test_an_episode_whose_beginning_is_gone_is_left_out() -> None:
 def test_a_window_says_what_it_is(tmp_path) -> None:
     _, memory = played(40, capacity=60, n=1)
     write_window(tmp_path / "w.h5", memory, 10, GAMMA, brightness, {"update_step": 7})
-    attributes = storage.read_attributes(tmp_path / "w.h5", storage.REPLAY)
+    attributes = hdf5.read_attributes(tmp_path / "w.h5", kinds.REPLAY)
     assert attributes["identity"] == {"update_step": 7}
     assert "agent" in attributes["expert_q"] and "agent under training" in attributes["title"]

@@ -15,11 +15,12 @@ from dataset_files import (
 )
 from sklearn.datasets import _california_housing
 
-from td_interference import datasets, storage
+from td_interference import datasets
 from td_interference.datasets import california, cifar10, digits, svhn
 from td_interference.datasets.arrays import read_dataset
 from td_interference.datasets.prepare import prepare_dataset
 from td_interference.seeds import numpy_generator
+from td_interference.storage import hdf5
 
 
 def prepared(name, folder, **settings):
@@ -144,7 +145,7 @@ def test_provenance_and_the_same_bytes_from_another_place(tmp_path, name):
                 )
         prepare_dataset(name, {"path": tmp_path / place}, outputs[-1], forms=forms)
     assert outputs[0].read_bytes() == outputs[1].read_bytes()
-    attributes = storage.read_attributes(outputs[0])
+    attributes = hdf5.read_attributes(outputs[0])
     assert attributes["source"] == "local copy" and attributes["identity"]["dataset"] == name
     found = {file["name"]: file["checksum"] for file in attributes["files"]}
     assert found == {file.name: file.checksum for file in forms[0]}

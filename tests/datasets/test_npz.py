@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from td_interference import datasets, storage
+from td_interference import datasets
 from td_interference.datasets import npz
 from td_interference.datasets.arrays import read_dataset
-from td_interference.datasets.available import available_data
 from td_interference.datasets.prepare import prepare_dataset
 from td_interference.errors import UserError
+from td_interference.planning.available_data import available_data
+from td_interference.storage import hdf5
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 
@@ -40,14 +41,14 @@ def test_images(tmp_path, channels_last):
     blue = arrays["x_train"][4, 7, 8, 2] if channels_last else arrays["x_train"][4, 2, 7, 8]
     assert data.train.inputs[4, 2, 7, 8] == blue
     assert data.train.targets.tolist() == [0, 1, 2, 9, 4] and data.test.targets.tolist() == [3, 9]
-    attributes = storage.read_attributes(tmp_path / "own.h5")
+    attributes = hdf5.read_attributes(tmp_path / "own.h5")
     assert attributes["split"] == "as in the file" and attributes["dataset_title"] == "own"
 
 
 def test_a_copy_of_a_known_set_says_that_its_split_is_its_own(tmp_path):
     np.savez(tmp_path / "part.npz", **images())
     prepare_dataset("cifar10", {"path": tmp_path / "part.npz"}, tmp_path / "cifar10.h5")
-    attributes = storage.read_attributes(tmp_path / "cifar10.h5")
+    attributes = hdf5.read_attributes(tmp_path / "cifar10.h5")
     assert attributes["split"] == "as in the file"
     assert attributes["dataset_title"] == "CIFAR-10"
     assert attributes["counts"] == {"train": 5, "test": 2}

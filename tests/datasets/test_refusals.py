@@ -19,11 +19,12 @@ import scipy.sparse
 import sklearn.datasets
 from dataset_files import WRITERS, known, write_cifar10, write_sarcos, write_svhn
 
-from td_interference import datasets, storage
+from td_interference import datasets
 from td_interference.datasets import cifar10, sarcos, svhn
 from td_interference.datasets.arrays import DatasetArrays, Split, checked, read_dataset
 from td_interference.datasets.prepare import prepare_dataset
 from td_interference.errors import UserError
+from td_interference.storage import hdf5
 
 
 def refusal(tmp_path, name, settings, forms=None):
@@ -242,7 +243,7 @@ def test_downloads_are_verified(tmp_path):
     output = tmp_path / "downloaded.h5"
     prepare_dataset("svhn", {}, output, forms=forms)
     assert len(read_dataset(output, "images").train.inputs) == 12
-    attributes = storage.read_attributes(output)
+    attributes = hdf5.read_attributes(output)
     assert attributes["source"] == "download"
     assert [file["name"] for file in attributes["files"]] == [svhn.TRAIN.name, svhn.TEST.name]
     damage(tmp_path / svhn.TEST.name, "flipped bit")

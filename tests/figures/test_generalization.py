@@ -10,7 +10,7 @@ from measured_groups import measured_groups, spoil
 from td_interference import figures, pictures, tables
 from td_interference.figures import generalization, style
 from td_interference.figures.render import make_figure
-from td_interference.table_files import write_table
+from td_interference.storage.parquet import write_table
 
 NAMES = [entry.name for entry in figures.FIGURES if entry.about == "generalization"]
 SETTINGS = {"confidence": 0.9, "resamples": 100}

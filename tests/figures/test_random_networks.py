@@ -8,7 +8,7 @@ import pytest
 
 from td_interference import pictures
 from td_interference.figures.random_networks import COLOURS, _number, data, plot
-from td_interference.random_studies import Study
+from td_interference.planning.studies import Study
 from td_interference.tables.random_networks import (
     MeasuredStudy,
     random_networks_histogram,

@@ -10,7 +10,7 @@ from td_interference.errors import UserError
 from td_interference.figures import style
 from td_interference.figures.render import make_figure
 from td_interference.optimizers import OPTIMIZERS
-from td_interference.table_files import write_table
+from td_interference.storage.parquet import write_table
 
 # The others have tests of their own.
 NAMES = [

@@ -10,7 +10,7 @@ import torch
 from cells import cell_spec, only_one_alive
 from masked_images import DOUBLE_DQN, REINFORCE, image_data
 
-from td_interference.agents.masked_image_play import play_episodes
+from td_interference.agents.masked_images.play import play_episodes
 from td_interference.datasets.arrays import DatasetArrays, Split
 from td_interference.environments.masked_image import MaskedImages
 from td_interference.errors import UserError

@@ -7,7 +7,7 @@ import pytest
 
 from td_interference.datasets import DATASETS
 from td_interference.errors import UserError
-from td_interference.generalization.grid import CellGroup, expand_generalization
+from td_interference.planning.generalization import CellGroup, expand_generalization
 
 DATA = {
     "svhn": {"stand_in": "digits"},

@@ -8,14 +8,14 @@ import torch
 from cells import cell_spec
 from stages import left_behind
 
-from td_interference import storage
-from td_interference.agents.masked_image_settings import DoubleDQNSettings, ReinforceSettings
 from td_interference.datasets.prepare import prepare_dataset
 from td_interference.errors import UserError
 from td_interference.generalization import group_job
 from td_interference.generalization.group_job import GroupOutputs, make_training, train_group
 from td_interference.generalization.records import RunMeasurement
-from td_interference.resume import ResumeState
+from td_interference.jobs.resume import ResumeState
+from td_interference.planning.image_agents import DoubleDQNSettings, ReinforceSettings
+from td_interference.storage import hdf5, kinds
 from td_interference.storage.checkpoints import checkpoint_steps, read_checkpoint
 
 CPU = torch.device("cpu")
@@ -68,7 +68,7 @@ def train(kind, data, folder, **over):
     settings = {"device": CPU, "resume_interval": 1e9, **over}
     path = data / f"{cells[0].dataset}.h5"
     train_group(kind, cells, path, outputs, folder / "state", **settings)
-    return storage.read(outputs.measurement, storage.GENERALIZATION)
+    return hdf5.read(outputs.measurement, kinds.GENERALIZATION)
 
 
 def assert_equal(ours, theirs):
@@ -151,7 +151,7 @@ def test_kept_parameters_are_those_that_were_measured(data, tmp_path):
     for run, network in enumerate(training.networks):
         for name, tensor in network.state_dict().items():
             assert torch.equal(kept[name][run], tensor)
-    attributes = storage.read_attributes(path, storage.CHECKPOINTS)
+    attributes = hdf5.read_attributes(path, kinds.CHECKPOINTS)
     assert attributes["run_ids"] == list(GROUPS["classification"][0].run_ids)
     assert attributes["n_parameters"] == sum(p.numel() for p in training.networks[0].parameters())
 
@@ -166,8 +166,8 @@ def test_nothing_is_kept_unasked(data, tmp_path):
 
 def test_the_table_has_the_fields_of_the_record_in_their_order():
     fields = [field.name for field in dataclasses.fields(RunMeasurement)]
-    assert list(storage.GENERALIZATION.fields) == fields
-    for field in storage.GENERALIZATION.fields.values():
+    assert list(kinds.GENERALIZATION.fields) == fields
+    for field in kinds.GENERALIZATION.fields.values():
         assert field.dimensions == ("row",) and field.description
 
 

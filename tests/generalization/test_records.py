@@ -5,9 +5,9 @@ import json
 import pytest
 from cells import cell_spec
 
-from td_interference.agents.masked_image_settings import DoubleDQNSettings, ReinforceSettings
 from td_interference.errors import UserError
 from td_interference.generalization.records import CellSpec, generalization_gap, grouped
+from td_interference.planning.image_agents import DoubleDQNSettings, ReinforceSettings
 
 
 def test_ids_name_what_differs():

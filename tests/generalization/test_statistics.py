@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from td_interference.correlations import pearson
-from td_interference.generalization.statistics import (
+from td_interference.tables.correlations import pearson
+from td_interference.tables.gap_correlations import (
     Design,
     LeftOut,
     capacity_correlation,

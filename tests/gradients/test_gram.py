@@ -24,7 +24,7 @@ from td_interference.gradients import (
 )
 from td_interference.gradients.layers import DenseGradient, FactoredGradient
 from td_interference.gradients.reference import autograd_gradients, backpack_gradients
-from td_interference.networks import q_network
+from td_interference.networks.atari import q_network
 
 N = 5
 

@@ -30,7 +30,7 @@ from td_interference.gradients import (
 from td_interference.gradients.embeddings import LookedUpGradient
 from td_interference.gradients.layers import FactoredGradient
 from td_interference.gradients.values import separating_weights
-from td_interference.networks import q_network, value_network
+from td_interference.networks.atari import q_network, value_network
 
 
 def value(outputs: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from td_interference.gradients.second_order import (
     regression_terms,
     td_terms,
 )
-from td_interference.networks import NEGATIVE_SLOPE, initialise, q_network, value_network
+from td_interference.networks.atari import NEGATIVE_SLOPE, initialise, q_network, value_network
 
 N = 5
 GAMMA = 0.9

@@ -10,20 +10,17 @@ import pytest
 import torch
 from problems import replay_arrays, run_spec
 
-from td_interference import metrics, storage
-from td_interference.agents.control_settings import ControlSettings, window_name
+from td_interference import metrics
 from td_interference.errors import UserError
-from td_interference.grid import RunSpec
-from td_interference.identity import made_from, of_control, of_measurement, of_window
+from td_interference.jobs.resume import ResumeState
 from td_interference.metrics.measuring import measure_run
 from td_interference.metrics.subject import Subject
-from td_interference.resume import ResumeState
-from td_interference.runs import measured_as
-from td_interference.storage.checkpoints import (
-    merge_checkpoints,
-    read_checkpoint,
-    write_checkpoint,
-)
+from td_interference.planning.control import ControlSettings, window_name
+from td_interference.planning.grid import RunSpec
+from td_interference.planning.runs import measured_as
+from td_interference.storage import attributes, hdf5, kinds, seal
+from td_interference.storage.checkpoints import merge_checkpoints, read_checkpoint, write_checkpoint
+from td_interference.storage.identity import made_from, of_control, of_measurement, of_window
 from td_interference.training import Trainer, train
 
 SETTINGS = {
@@ -188,12 +185,12 @@ def test_every_metric_writes_its_table(trained, replay_path, tmp_path, metric, w
         code="c0de",
         device=torch.device("cpu"),
     )
-    read = storage.read(tmp_path / "m.h5", storage.MEASUREMENTS[metric])
+    read = hdf5.read(tmp_path / "m.h5", kinds.MEASUREMENTS[metric])
     assert read["update_step"].tolist() == ([2, 4] if which == "all" else [4])
-    with storage.opened(tmp_path / "m.h5") as file:
-        found = storage.identity_of(file)
+    with hdf5.opened(tmp_path / "m.h5") as file:
+        found = attributes.identity_of(file)
     expected = of_measurement(metric, settings, "c0de", identities.of_run(spec))
-    inputs = storage.sealed_digest(checkpoints), storage.sealed_digest(replay_path)
+    inputs = seal.sealed_digest(checkpoints), seal.sealed_digest(replay_path)
     expected = made_from(expected, checkpoints=inputs[0], replay=inputs[1])
     assert found == expected and found["name"] == f"{metric} of the run {spec.run_id}"
 
@@ -208,13 +205,13 @@ def test_control_is_measured_on_the_window_of_each_checkpoint(trained, arrays, t
     def measured(run, path, checkpoints):
         arguments = settings, run, path, checkpoints, tmp_path / "m.h5"
         measure_run("function_interference", *arguments, wanted=None, device=torch.device("cpu"))
-        return storage.read(tmp_path / "m.h5", storage.MEASUREMENTS["function_interference"])
+        return hdf5.read(tmp_path / "m.h5", kinds.MEASUREMENTS["function_interference"])
 
     windows, digests = tmp_path / "windows", {}
     for step, values in play.items():
         path = windows / window_name(step)
-        storage.write(path, storage.REPLAY, values, of_window(of_control(control), step))
-        digests[str(step)] = storage.sealed_digest(path)
+        hdf5.write(path, kinds.REPLAY, values, of_window(of_control(control), step))
+        digests[str(step)] = seal.sealed_digest(path)
     parts = []
     for step in play:
         parts.append(tmp_path / f"part-{step}.h5")
@@ -224,8 +221,8 @@ def test_control_is_measured_on_the_window_of_each_checkpoint(trained, arrays, t
     own = measured(control, windows, merged)["function_interference"]
     for place, step in enumerate((2, 4)):
         replay = tmp_path / f"{step}.h5"
-        storage.write(replay, storage.REPLAY, play[step], identities.of_replay())
-        identity = made_from(identities.of_run(spec), replay=storage.sealed_digest(replay))
+        hdf5.write(replay, kinds.REPLAY, play[step], identities.of_replay())
+        identity = made_from(identities.of_run(spec), replay=seal.sealed_digest(replay))
         alone = tmp_path / f"alone-{step}.h5"
         write_checkpoint(alone, read_checkpoint(checkpoints, step), identity)
         spec = dataclasses.replace(measured_as(control), seed=control.seed)

@@ -9,11 +9,10 @@ import pytest
 import torch
 from problems import replay_arrays
 
-from td_interference import storage
+from td_interference.commands.inspection import summarise
 from td_interference.errors import UserError
-from td_interference.inspection import summarise
 from td_interference.replay import Replay
-from td_interference.storage import guard
+from td_interference.storage import guard, hdf5, kinds
 from td_interference.storage.checkpoints import (
     Checkpoint,
     merge_checkpoints,
@@ -189,7 +188,7 @@ def secrets(tmp_path):
 @pytest.mark.parametrize("reader", [Replay.load, summarise])
 def test_evil_files_are_refused(secrets, how, reader):
     path = secrets / "replay.h5"
-    storage.write(path, storage.REPLAY, replay_arrays(), {})
+    hdf5.write(path, kinds.REPLAY, replay_arrays(), {})
     reader(path)
     change(path, how)
     before = {entry: entry.read_bytes() for entry in secrets.iterdir()}
@@ -204,9 +203,9 @@ def test_what_is_empty_or_very_regular_is_not_refused(tmp_path):
     """Zeros compress by the most that there is; that must not look like a lie."""
     arrays = {"change": np.zeros((3000, 900)), "step_size": np.zeros(1)}
     arrays["relative_error"] = np.zeros((0, 1))
-    storage.write(tmp_path / "x.h5", storage.RANDOM_NETWORKS, arrays, {})
+    hdf5.write(tmp_path / "x.h5", kinds.RANDOM_NETWORKS, arrays, {})
     assert (tmp_path / "x.h5").stat().st_size < 50_000
-    assert storage.read(tmp_path / "x.h5", storage.RANDOM_NETWORKS)["change"].shape == (3000, 900)
+    assert hdf5.read(tmp_path / "x.h5", kinds.RANDOM_NETWORKS)["change"].shape == (3000, 900)
 
 
 def renamed(old, new):
@@ -292,7 +291,7 @@ def test_an_episode_of_no_step_is_refused(tmp_path):
     arrays = replay_arrays()
     of_episodes = ("episode_start", "episode_length", "episode_score")
     arrays = {key: array[: key in of_episodes] for key, array in arrays.items()}
-    storage.write(tmp_path / "x.h5", storage.REPLAY, arrays, {})
+    hdf5.write(tmp_path / "x.h5", kinds.REPLAY, arrays, {})
     for reader in (Replay.load, summarise):
         with pytest.raises(UserError):
             reader(tmp_path / "x.h5")
@@ -301,7 +300,7 @@ def test_an_episode_of_no_step_is_refused(tmp_path):
 def test_numbers_that_overflow_are_shown_without_a_word(tmp_path):
     arrays = replay_arrays()
     arrays["monte_carlo_return"] = np.full(125, 3e38, np.float32)
-    storage.write(tmp_path / "x.h5", storage.REPLAY, arrays, {})
+    hdf5.write(tmp_path / "x.h5", kinds.REPLAY, arrays, {})
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert "mean 3e+38" in summarise(tmp_path / "x.h5")[1]["Monte-Carlo return"]
@@ -331,14 +330,14 @@ def test_deep_groups_end(tmp_path):
 def test_contradictions_in_a_replay_are_named(tmp_path, name, value, message):
     arrays = replay_arrays()
     arrays[name] = value(arrays[name])
-    storage.write(tmp_path / "x.h5", storage.REPLAY, arrays, {})
+    hdf5.write(tmp_path / "x.h5", kinds.REPLAY, arrays, {})
     with pytest.raises(UserError, match=message):
         Replay.load(tmp_path / "x.h5")
 
 
 def test_a_replay_of_nothing_is_refused(tmp_path):
     arrays = {name: array[:0] for name, array in replay_arrays().items()}
-    storage.write(tmp_path / "x.h5", storage.REPLAY, arrays, {})
+    hdf5.write(tmp_path / "x.h5", kinds.REPLAY, arrays, {})
     for reader in (Replay.load, summarise):
         with pytest.raises(UserError, match="episodes"):
             reader(tmp_path / "x.h5")
@@ -348,7 +347,7 @@ def test_a_replay_of_nothing_is_refused(tmp_path):
 def test_heaps_without_an_end_are_refused(tmp_path, length):
     """The HDF5 library walks them for ever, where no signal of Python's reaches it."""
     path = tmp_path / "replay.h5"
-    storage.write(path, storage.REPLAY, replay_arrays(), {"text": "of a length that varies"})
+    hdf5.write(path, kinds.REPLAY, replay_arrays(), {"text": "of a length that varies"})
     content = bytearray(path.read_bytes())
     heap = content.index(b"GCOL")
     content[heap + 24 : heap + 32] = length.to_bytes(8, "little")
@@ -359,7 +358,7 @@ def test_heaps_without_an_end_are_refused(tmp_path, length):
 
 def test_heaps_with_an_empty_rest_that_has_no_size_are_refused(tmp_path):
     path = tmp_path / "replay.h5"
-    storage.write(path, storage.REPLAY, replay_arrays(), {})
+    hdf5.write(path, kinds.REPLAY, replay_arrays(), {})
     content = bytearray(path.read_bytes())
     heap = content.index(b"GCOL")
     content[heap + 16 : heap + 18], content[heap + 24 : heap + 32] = b"\0\0", bytes(8)
@@ -378,7 +377,7 @@ def test_what_is_large_for_good_reason_is_read(tmp_path):
 def test_changed_bytes_under_a_right_seal_end_in_a_line(tmp_path):
     """The parts that hold the structure, byte by byte; a longer search found the cases above."""
     path = tmp_path / "replay.h5"
-    storage.write(path, storage.REPLAY, replay_arrays(), {"run": {"a": 1}, "x": 1.5, "b": True})
+    hdf5.write(path, kinds.REPLAY, replay_arrays(), {"run": {"a": 1}, "x": 1.5, "b": True})
     content = path.read_bytes()
     generator = np.random.default_rng(0)
     for _ in range(300):

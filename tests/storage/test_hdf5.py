@@ -6,8 +6,8 @@ import pytest
 import torch
 from problems import replay_arrays
 
-from td_interference import storage
 from td_interference.errors import UserError
+from td_interference.storage import hdf5, kinds
 from td_interference.storage.checkpoints import (
     Checkpoint,
     check_parameters,
@@ -19,49 +19,49 @@ from td_interference.storage.seal import BLOCK_BYTES, write_sealed
 
 
 def test_round_trip(arrays, replay_path):
-    read = storage.read(replay_path, storage.REPLAY)
+    read = hdf5.read(replay_path, kinds.REPLAY)
     assert read.keys() == arrays.keys()
     for name, array in arrays.items():
         assert np.array_equal(read[name], array), name
-    attributes = storage.read_attributes(replay_path)
+    attributes = hdf5.read_attributes(replay_path)
     assert attributes["settings"] == {"epsilon": 0.05}
     assert "torch" in attributes["library_versions"]
 
 
 def test_files_explain_themselves(replay_path):
     with h5py.File(replay_path) as file:
-        for name in storage.REPLAY.fields:
+        for name in kinds.REPLAY.fields:
             assert file[name].attrs["description"] and "unit" in file[name].attrs
             assert file[name].fletcher32
 
 
 def test_appended_rows_equal_rows_written_at_once(tmp_path, arrays):
-    with storage.create(tmp_path / "parts.h5", storage.REPLAY, {}) as writer:
+    with hdf5.create(tmp_path / "parts.h5", kinds.REPLAY, {}) as writer:
         for name, array in arrays.items():
             writer.append(name, array[:2])
             writer.append(name, array[2:])
-    read = storage.read(tmp_path / "parts.h5", storage.REPLAY)
+    read = hdf5.read(tmp_path / "parts.h5", kinds.REPLAY)
     assert all(np.array_equal(read[name], array) for name, array in arrays.items())
 
 
 def test_same_arrays_same_bytes(tmp_path, arrays):
     for name in ("a.h5", "b.h5"):
-        storage.write(tmp_path / name, storage.REPLAY, arrays, {"seed": 1})
+        hdf5.write(tmp_path / name, kinds.REPLAY, arrays, {"seed": 1})
     assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
 
 
 def test_nothing_appears_when_writing_fails(tmp_path, arrays):
     path = tmp_path / "replay.h5"
-    storage.write(path, storage.REPLAY, arrays, {})
+    hdf5.write(path, kinds.REPLAY, arrays, {})
     before = path.read_bytes()
     with (
         pytest.raises(RuntimeError, match="power cut"),
-        storage.create(path, storage.REPLAY, {}) as writer,
+        hdf5.create(path, kinds.REPLAY, {}) as writer,
     ):
         writer.append("action", arrays["action"])
         raise RuntimeError("power cut")
     with pytest.raises(ValueError, match="without"):
-        storage.write(path, storage.REPLAY, {"action": arrays["action"]}, {})
+        hdf5.write(path, kinds.REPLAY, {"action": arrays["action"]}, {})
     assert path.read_bytes() == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["replay.h5"]
 
@@ -129,28 +129,28 @@ def damage(path, how):
 )
 def test_bad_files_are_refused_in_one_line(tmp_path, arrays, how):
     path = tmp_path / "ms_pacman-seed0.h5"
-    storage.write(path, storage.REPLAY, arrays, {})
+    hdf5.write(path, kinds.REPLAY, arrays, {})
     broken(path, how)
     with pytest.raises(UserError) as error:
-        storage.read(path, storage.REPLAY)
+        hdf5.read(path, kinds.REPLAY)
     assert str(path) in str(error.value) and "\n" not in str(error.value)
 
 
 def test_wrong_kind_is_named(replay_path):
     with pytest.raises(UserError, match="holds replay, but gain is needed"):
-        storage.read(replay_path, storage.MEASUREMENTS["gain"])
+        hdf5.read(replay_path, kinds.MEASUREMENTS["gain"])
 
 
 def test_writer_refuses_what_the_table_does_not_say(tmp_path):
     arrays = replay_arrays()
     with (
         pytest.raises(ValueError, match="no field"),
-        storage.create(tmp_path / "x.h5", storage.REPLAY, {}) as writer,
+        hdf5.create(tmp_path / "x.h5", kinds.REPLAY, {}) as writer,
     ):
         writer.append("rewards", arrays["reward"])
     with (
         pytest.raises(ValueError, match="expected"),
-        storage.create(tmp_path / "x.h5", storage.REPLAY, {}) as writer,
+        hdf5.create(tmp_path / "x.h5", kinds.REPLAY, {}) as writer,
     ):
         writer.append("frames", arrays["frames"][:, :80])
 

@@ -15,12 +15,12 @@ import pytest
 import torch
 from problems import replay_arrays
 
-from td_interference import storage
+from td_interference.commands.inspection import summarise
 from td_interference.datasets import entry
 from td_interference.datasets.arrays import DatasetArrays, Split, read_dataset, write_dataset
 from td_interference.errors import UserError
-from td_interference.inspection import summarise
 from td_interference.replay import Replay
+from td_interference.storage import hdf5, kinds
 from td_interference.storage.checkpoints import (
     Checkpoint,
     checkpoint_steps,
@@ -30,13 +30,13 @@ from td_interference.storage.checkpoints import (
 )
 from td_interference.storage.seal import BLOCK_BYTES, write_sealed
 
-GAIN = storage.MEASUREMENTS["gain"]
+GAIN = kinds.MEASUREMENTS["gain"]
 
 
 def write_file(kind, path):
     generator = np.random.default_rng(0)
     if kind == "replay":
-        storage.write(path, storage.REPLAY, replay_arrays(), {"seed": 0})
+        hdf5.write(path, kinds.REPLAY, replay_arrays(), {"seed": 0})
     elif kind == "checkpoints":
         weights = {"weight": torch.rand(30, 20), "bias": torch.rand(())}
         write_checkpoint(path, Checkpoint(7, weights, weights, {0: weights}), {"run": {"seed": 0}})
@@ -49,20 +49,20 @@ def write_file(kind, path):
             name: generator.random([sizes.get(size, 4) for size in field.dimensions])
             for name, field in GAIN.fields.items()
         }
-        storage.write(path, GAIN, arrays, {})
+        hdf5.write(path, GAIN, arrays, {})
 
 
 READERS = {
-    "replay": [Replay.load, lambda path: storage.read(path, storage.REPLAY), summarise],
+    "replay": [Replay.load, lambda path: hdf5.read(path, kinds.REPLAY), summarise],
     "checkpoints": [
         lambda path: read_checkpoint(path, 7),
         checkpoint_steps,
         lambda path: merge_checkpoints(path.with_name("merged.h5"), [path], {}),
-        lambda path: storage.read_attributes(path, storage.CHECKPOINTS),
+        lambda path: hdf5.read_attributes(path, kinds.CHECKPOINTS),
         summarise,
     ],
     "dataset": [lambda path: read_dataset(path, "regression"), summarise],
-    "measurement": [lambda path: storage.read(path, GAIN), summarise],
+    "measurement": [lambda path: hdf5.read(path, GAIN), summarise],
 }
 CASES = [(kind, reader) for kind, readers in READERS.items() for reader in readers]
 
@@ -136,7 +136,7 @@ def test_the_digest_is_that_of_common_tools(tmp_path):
 
 
 def digest_of_frames(path):
-    return int(storage.read(path, storage.REPLAY)["frames"].sum())
+    return int(hdf5.read(path, kinds.REPLAY)["frames"].sum())
 
 
 def test_many_processes_read_one_file(tmp_path):
@@ -147,7 +147,7 @@ def test_many_processes_read_one_file(tmp_path):
     assert sums == {int(replay_arrays()["frames"].sum())}
 
 
-READER = "from td_interference import storage; storage.read({!r}, storage.REPLAY)"
+READER = "from td_interference.storage import hdf5, kinds; hdf5.read({!r}, kinds.REPLAY)"
 
 
 @pytest.mark.parametrize("locking", ["TRUE", "FALSE", "BEST_EFFORT", None])
@@ -169,7 +169,7 @@ def test_no_lock_is_asked_for(tmp_path, locking):
 def test_a_file_replaced_while_it_is_read_stays_what_it_was(tmp_path):
     path = tmp_path / "file.h5"
     write_file("replay", path)
-    with storage.opened(path, storage.REPLAY) as file:
+    with hdf5.opened(path, kinds.REPLAY) as file:
         write_sealed(path, b"something else")
         path.unlink()
         assert np.array_equal(file["frames"][()], replay_arrays()["frames"])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from td_interference.grid import RunSpec
+from td_interference.planning.grid import RunSpec
 from td_interference.statistics import mean_interval
 from td_interference.tables import curves
 from td_interference.tables.reduce import Measured

@@ -8,9 +8,9 @@ from identities import of_run
 from measurements import STATISTICS, smoke_plan, write_table
 from problems import run_spec
 
-from td_interference import identity, storage
 from td_interference.errors import UserError
 from td_interference.metrics.measuring import measure_run
+from td_interference.storage import hdf5, identity, kinds
 from td_interference.tables.reduce import compute_table, overflowed
 from td_interference.training import train
 
@@ -94,7 +94,7 @@ def measured(replay_path, tmp_path_factory):
             train(
                 run, replay_path, *outputs, identity=of_run(run), device=CPU, resume_interval=60.0
             )
-        assert "diverged_at" not in storage.read_attributes(own / "c.h5")
+        assert "diverged_at" not in hdf5.read_attributes(own / "c.h5")
         settings = {**SETTINGS[metric], "checkpoints": "last"}
         path = own / f"{metric}.h5"
         measure_run(metric, settings, run, replay_path, own / "c.h5", path, wanted=None, device=CPU)
@@ -114,22 +114,22 @@ def measured(replay_path, tmp_path_factory):
     ],
 )
 def test_learning_that_blew_up_is_seen_in_what_is_measured(measured, learning_rate, metric):
-    schema = storage.MEASUREMENTS[metric]
+    schema = kinds.MEASUREMENTS[metric]
     path = measured(learning_rate, metric)
-    assert overflowed(schema, storage.read(path, schema))
+    assert overflowed(schema, hdf5.read(path, schema))
     path = measured(1e-3, metric)
-    assert not overflowed(schema, storage.read(path, schema))
+    assert not overflowed(schema, hdf5.read(path, schema))
 
 
 def test_such_a_run_is_counted_beside_a_good_one(measured, tmp_path):
     metric = "second_order"
-    schema, items, paths = storage.MEASUREMENTS[metric], [], []
+    schema, items, paths = kinds.MEASUREMENTS[metric], [], []
     for seed, learning_rate in enumerate((1e-3, 1.0)):
         run = run_spec(objective="q_learning", lambda_=None, seed=seed)  # two seeds of one run
         wanted = identity.of_measurement(metric, SETTINGS[metric], "", of_run(run))
         paths.append(tmp_path / f"seed{seed}.h5")
-        arrays = storage.read(measured(learning_rate, metric), schema)
-        storage.write(paths[-1], schema, arrays, wanted)
+        arrays = hdf5.read(measured(learning_rate, metric), schema)
+        hdf5.write(paths[-1], schema, arrays, wanted)
         items.append(
             {"experiment": metric, "metric": metric, "checkpoints": [50], "identity": wanted}
         )

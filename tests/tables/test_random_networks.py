@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 from scipy import stats
 
+from td_interference.planning.studies import Study
 from td_interference.random_networks import draw, interference_changes
-from td_interference.random_studies import Study
 from td_interference.seeds import numpy_generator
 from td_interference.tables.random_networks import (
     BINS_PER_DECADE,

@@ -5,10 +5,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import td_interference.interruptible  # noqa: F401
-from td_interference.files import write_text
-from td_interference.jobs import job
-from td_interference.resume import ResumeState
+import td_interference.jobs.interruptible  # noqa: F401
+from td_interference.jobs.job import job
+from td_interference.jobs.resume import ResumeState
+from td_interference.storage.files import write_text
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

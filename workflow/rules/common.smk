@@ -13,17 +13,18 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from td_interference import figures, metrics, planning, tables, targets
+from td_interference import figures, metrics, tables
 from td_interference.calls import remember_call
+from td_interference.planning import plan, targets
 from td_interference.errors import UserError, explained
-from td_interference.lineage import Lineage
+from td_interference.planning.lineage import Lineage
 
 try:
-    PLAN = planning.make_plan(config, Path(workflow.basedir) / "workflow")
+    PLAN = plan.make_plan(config, Path(workflow.basedir) / "workflow")
 except (UserError, OSError) as error:
     raise WorkflowError(explained(error) or str(error)) from None
 
-# What each file must say that it is of; see td_interference.identity.
+# What each file must say that it is of; see td_interference.storage.identity.
 LINEAGE = Lineage(PLAN, Path(workflow.basedir) / "workflow" / "scripts")
 
 # What decides how a job runs but not what comes out (device, resume_interval) reaches scripts

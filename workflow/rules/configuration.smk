@@ -6,7 +6,7 @@ import sys
 
 from snakemake.exceptions import WorkflowError
 
-from td_interference import yaml_files
+from td_interference.planning import yaml_files
 from td_interference.errors import UserError
 
 try:

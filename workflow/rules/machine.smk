@@ -1,6 +1,6 @@
 # What the machine and the user's environment bring along, taken care of before a job is started.
 
-from td_interference import planning, preflight, thread_variables
+from td_interference.planning import plan, preflight, thread_variables
 
 # Every job, here or on another machine, is started by a process that has read this line.
 thread_variables.clear()
@@ -11,7 +11,7 @@ try:
     preflight.check_memory_limit()
     if workflow.is_main_process:
         preflight.check(
-            Path(), Path("results", PLAN.scale), planning.files_of_the_user(PLAN.config)
+            Path(), Path("results", PLAN.scale), plan.files_of_the_user(PLAN.config)
         )
 except (UserError, OSError) as error:
     raise WorkflowError(explained(error) or str(error)) from None

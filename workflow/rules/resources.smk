@@ -1,8 +1,8 @@
-# What jobs ask of a cluster: memory and run time from their own settings, see td_interference.cluster.
+# What jobs ask of a cluster: memory and run time from their own settings, see td_interference.planning.needs.
 
-from td_interference import cluster
-from td_interference.agents.settings import ExpertSettings
-from td_interference.grid import ReplaySpec
+from td_interference.planning import needs as cluster
+from td_interference.planning.expert import ExpertSettings
+from td_interference.planning.grid import ReplaySpec
 
 # What a job of networks asks a cluster for: a GPU only where the configuration says there are some.
 DEVICE = PLAN.config["device"]

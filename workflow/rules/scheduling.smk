@@ -1,11 +1,11 @@
-# What the process that schedules does around its jobs, see td_interference.scheduling. Others read this
+# What the process that schedules does around its jobs, see td_interference.planning.scheduling. Others read this
 # file as well: those that run a job on a cluster, and dry runs, which change nothing.
 
 import sys
 
 from snakemake.exceptions import WorkflowError
 
-from td_interference import scheduling
+from td_interference.planning import scheduling
 from td_interference.errors import UserError, explained
 
 if (

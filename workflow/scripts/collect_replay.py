@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import td_interference.interruptible  # noqa: F401
+import td_interference.jobs.interruptible  # noqa: F401
 from td_interference.collect import collect_replay
 from td_interference.device import resolve_device
-from td_interference.files import sha256
-from td_interference.grid import ReplaySpec
-from td_interference.jobs import job
-from td_interference.resume import ResumeState
+from td_interference.jobs.job import job
+from td_interference.jobs.resume import ResumeState
+from td_interference.planning.grid import ReplaySpec
+from td_interference.storage.files import sha256
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-import td_interference.interruptible  # noqa: F401
-from td_interference.jobs import job
+import td_interference.jobs.interruptible  # noqa: F401
+from td_interference.jobs.job import job
 from td_interference.tables.reduce import compute_table
 
 if TYPE_CHECKING:

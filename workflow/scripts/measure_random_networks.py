@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import td_interference.interruptible  # noqa: F401
-from td_interference.jobs import job
+import td_interference.jobs.interruptible  # noqa: F401
+from td_interference.jobs.job import job
+from td_interference.jobs.resume import ResumeState
+from td_interference.planning.studies import Study
 from td_interference.random_networks import measure_study
-from td_interference.random_studies import Study
-from td_interference.resume import ResumeState
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import td_interference.interruptible  # noqa: F401
+import td_interference.jobs.interruptible  # noqa: F401
 from td_interference.device import resolve_device
-from td_interference.identity import of_measured
-from td_interference.jobs import job
+from td_interference.jobs.job import job
 from td_interference.metrics.measuring import measure_run
-from td_interference.runs import run_of
+from td_interference.planning.runs import run_of
+from td_interference.storage.identity import of_measured
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-import td_interference.interruptible  # noqa: F401
+import td_interference.jobs.interruptible  # noqa: F401
 from td_interference.datasets.prepare import prepare_dataset
-from td_interference.jobs import job
+from td_interference.jobs.job import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

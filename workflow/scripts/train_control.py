@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import td_interference.interruptible  # noqa: F401
-from td_interference.agents.control import train_control
-from td_interference.agents.control_settings import ControlOutputs, ControlSettings
+import td_interference.jobs.interruptible  # noqa: F401
+from td_interference.agents.control.training import train_control
 from td_interference.device import resolve_device
-from td_interference.jobs import job
-from td_interference.resume import ResumeState
+from td_interference.jobs.job import job
+from td_interference.jobs.resume import ResumeState
+from td_interference.planning.control import ControlOutputs, ControlSettings
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import td_interference.interruptible  # noqa: F401
-from td_interference.agents.settings import ExpertSettings
-from td_interference.agents.train_expert import THREADS, ExpertOutputs, train_expert
+import td_interference.jobs.interruptible  # noqa: F401
+from td_interference.agents.expert.training import THREADS, ExpertOutputs, train_expert
 from td_interference.device import resolve_device
-from td_interference.jobs import job
-from td_interference.resume import ResumeState
+from td_interference.jobs.job import job
+from td_interference.jobs.resume import ResumeState
+from td_interference.planning.expert import ExpertSettings
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

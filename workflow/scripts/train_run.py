@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import td_interference.interruptible  # noqa: F401
+import td_interference.jobs.interruptible  # noqa: F401
 from td_interference.device import resolve_device
-from td_interference.jobs import job
-from td_interference.runs import run_of
+from td_interference.jobs.job import job
+from td_interference.planning.runs import run_of
 from td_interference.training import train
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from td_interference.environments.atari import AtariStep
-from td_interference.screen import FRAME_SIZE, STACK
+from td_interference.environments.screen import FRAME_SIZE, STACK
 
 
 class FrameRing:

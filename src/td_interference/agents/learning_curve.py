@@ -8,7 +8,7 @@ import numpy as np
 import polars
 
 from td_interference.environments.atari import AtariStep
-from td_interference.files import atomic_path
+from td_interference.storage.files import atomic_path
 
 
 class TrainingEpisode(NamedTuple):

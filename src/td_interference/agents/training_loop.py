@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 import torch
 
-from td_interference.progress import Progress
-from td_interference.resume import ResumeState
+from td_interference.jobs.progress import Progress
+from td_interference.jobs.resume import ResumeState
 
 
 class Training(Protocol):

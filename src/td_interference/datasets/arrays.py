@@ -7,11 +7,11 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from td_interference import storage
 from td_interference.datasets import DatasetEntry
 from td_interference.errors import UserError
-from td_interference.identity import Identity, made_from, of_dataset
 from td_interference.seeds import numpy_generator
+from td_interference.storage import hdf5, kinds
+from td_interference.storage.identity import Identity, made_from, of_dataset
 
 N_CLASSES = 10  # of every image data set, and so of the networks' class outputs
 IMAGE_SHAPE = (3, 32, 32)  # colours, rows, columns
@@ -143,8 +143,8 @@ def write_dataset(
         f"test_{inputs}": data.test.inputs,
         f"test_{targets}": data.test.targets,
     }
-    kind = storage.IMAGES if images else storage.REGRESSION
-    storage.write(path, kind, arrays, identity, attributes)
+    kind = kinds.IMAGES if images else kinds.REGRESSION
+    hdf5.write(path, kind, arrays, identity, attributes)
 
 
 def read_dataset(path: Path | str, kind: str, wanted: Identity | None = None) -> DatasetArrays:
@@ -159,7 +159,7 @@ def read_dataset(path: Path | str, kind: str, wanted: Identity | None = None) ->
         UserError: If the file is not good, of the other kind, or of something else.
     """
     images = kind == "images"
-    arrays = storage.read(path, storage.IMAGES if images else storage.REGRESSION, wanted)
+    arrays = hdf5.read(path, kinds.IMAGES if images else kinds.REGRESSION, wanted)
     inputs, targets = ("images", "labels") if images else ("features", "targets")
     return DatasetArrays(
         Split(arrays[f"train_{inputs}"], arrays[f"train_{targets}"]),

@@ -9,8 +9,8 @@ from typing import IO, NamedTuple
 import numpy as np
 
 from td_interference.datasets.arrays import IMAGE_SHAPE, DatasetArrays, Split
-from td_interference.expansion import check_expansion, check_memory
-from td_interference.recognition import check_regular, look
+from td_interference.storage.expansion import check_expansion, check_memory
+from td_interference.storage.recognition import check_regular, look
 
 _HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,

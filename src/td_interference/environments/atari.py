@@ -18,7 +18,7 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from td_interference.environments.roms import rom_path
-from td_interference.screen import FRAME_SIZE, FRAMESKIP, STACK
+from td_interference.environments.screen import FRAME_SIZE, FRAMESKIP, STACK
 
 
 @dataclass(frozen=True)

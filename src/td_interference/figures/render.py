@@ -8,10 +8,10 @@ import polars as pl
 from td_interference import figures, pictures
 from td_interference.errors import UserError, rebuild
 from td_interference.figures import FigureEntry, style
-from td_interference.files import atomic_path
-from td_interference.identity import Identity
 from td_interference.statistics import interval_note
-from td_interference.table_files import read_table
+from td_interference.storage.files import atomic_path
+from td_interference.storage.identity import Identity
+from td_interference.storage.parquet import read_table
 
 
 def make_figure(

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.textpath import TextPath
 
-from td_interference.digits import digits
+from td_interference.planning.digits import digits
 
 COLUMN_WIDTH = 3.35  # inches, one column of a two-column page
 DOUBLE_WIDTH = 6.9  # inches, both columns

@@ -9,11 +9,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from td_interference.agents.double_dqn import DoubleDQN
-from td_interference.agents.masked_image_agent import LearnerSettings, MaskedImageAgent
-from td_interference.agents.masked_image_play import play_episodes
-from td_interference.agents.masked_image_settings import AgentSettings, DoubleDQNSettings
-from td_interference.agents.reinforce import Reinforce
+from td_interference.agents.masked_images.agent import LearnerSettings, MaskedImageAgent
+from td_interference.agents.masked_images.double_dqn import DoubleDQN
+from td_interference.agents.masked_images.play import play_episodes
+from td_interference.agents.masked_images.reinforce import Reinforce
 from td_interference.datasets.arrays import DatasetArrays
 from td_interference.environments.masked_image import MaskedImages
 from td_interference.errors import UserError
@@ -21,6 +20,7 @@ from td_interference.generalization.interference import interference
 from td_interference.generalization.learners import batch_of_one
 from td_interference.generalization.records import CellSpec, RunMeasurement
 from td_interference.gradients import per_sample_gradients
+from td_interference.planning.image_agents import AgentSettings, DoubleDQNSettings
 from td_interference.seeds import numpy_generator
 
 _Numbers = dict[str, float]  # of one run: fields of `RunMeasurement`

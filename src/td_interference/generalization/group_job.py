@@ -15,17 +15,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from td_interference import storage
 from td_interference.datasets.arrays import read_dataset
 from td_interference.generalization.agent_runs import AgentsInTurn
 from td_interference.generalization.data import network_factory, read_task
 from td_interference.generalization.records import CellSpec, RunMeasurement
 from td_interference.generalization.training import TrainingTogether
-from td_interference.identity import made_from, of_dataset, of_group
-from td_interference.progress import Progress
-from td_interference.resume import ResumeState
-from td_interference.storage import sealed_digest
+from td_interference.jobs.progress import Progress
+from td_interference.jobs.resume import ResumeState
+from td_interference.storage import hdf5, kinds
 from td_interference.storage.checkpoints import Checkpoint, merge_checkpoints, write_checkpoint
+from td_interference.storage.identity import made_from, of_dataset, of_group
+from td_interference.storage.seal import sealed_digest
 
 _STEPS_AT_ONCE = 20  # between two looks at the clock
 
@@ -155,7 +155,7 @@ def train_group(
         measured = range(shared.measure_every, shared.steps + 1, shared.measure_every)
         parts = map(resume.parts.path, map(part, measured))
         merge_checkpoints(outputs.parameters, parts, identity, attributes)
-    storage.write(outputs.measurement, storage.GENERALIZATION, _columns(rows), identity, attributes)
+    hdf5.write(outputs.measurement, kinds.GENERALIZATION, _columns(rows), identity, attributes)
     resume.finish(files)
 
 
@@ -175,8 +175,8 @@ def _checkpoint(step: int, networks: Sequence[nn.Module]) -> Checkpoint:
     return Checkpoint(step, stacked, {}, {})
 
 
-def _columns(rows: Sequence[dict[str, Any]]) -> storage.Arrays:
-    fields = storage.GENERALIZATION.fields
+def _columns(rows: Sequence[dict[str, Any]]) -> hdf5.Arrays:
+    fields = kinds.GENERALIZATION.fields
     return {
         name: np.array([row[name] for row in rows], dtype=field.dtype)
         for name, field in fields.items()

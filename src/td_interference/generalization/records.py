@@ -8,13 +8,9 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, Self
 
-from td_interference.agents.masked_image_settings import (
-    AGENT_SETTINGS,
-    AgentSettings,
-    DoubleDQNSettings,
-)
-from td_interference.digits import digits
 from td_interference.errors import UserError
+from td_interference.planning.digits import digits
+from td_interference.planning.image_agents import AGENT_SETTINGS, AgentSettings, DoubleDQNSettings
 
 Experiment = Literal["classification", "regression", "double_dqn", "reinforce"]
 EXPERIMENTS: tuple[Experiment, ...] = ("classification", "regression", "double_dqn", "reinforce")

@@ -14,7 +14,7 @@ from td_interference.gradients.checks import ROUNDING
 from td_interference.gradients.inputs import Batch
 from td_interference.gradients.unchanged import NetworkState
 from td_interference.gradients.values import backward, first_line
-from td_interference.networks import ScalePixels
+from td_interference.networks.atari import ScalePixels
 
 # Modules whose row n of outputs is a function of row n of inputs alone.
 _ROW_WISE = (

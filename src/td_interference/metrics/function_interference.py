@@ -5,7 +5,7 @@ from typing import Any
 
 from td_interference.gradients import gram, per_sample_gradients
 from td_interference.metrics.subject import Subject
-from td_interference.storage import Arrays
+from td_interference.storage.hdf5 import Arrays
 
 
 def measure(subject: Subject, settings: Mapping[str, Any]) -> Arrays:

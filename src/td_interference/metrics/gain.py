@@ -10,7 +10,7 @@ from torch import Tensor
 from td_interference.metrics.subject import Subject
 from td_interference.objectives.base import BaseObjective
 from td_interference.replay import Window
-from td_interference.storage import Arrays
+from td_interference.storage.hdf5 import Arrays
 from td_interference.updates import update
 
 _EVALUATION_BATCH = 256  # observations at a time

@@ -8,24 +8,28 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from td_interference import metrics, objectives, storage
-from td_interference.agents.control_settings import ControlSettings, window_name
-from td_interference.divergence import ATTRIBUTES as DIVERGENCE
+from td_interference import metrics, objectives
 from td_interference.errors import UserError, rebuild
-from td_interference.grid import RunSpec
-from td_interference.identity import Identity, made_from, of_measurement, of_replay, of_window
+from td_interference.jobs.divergence import ATTRIBUTES as DIVERGENCE
+from td_interference.jobs.progress import Progress
+from td_interference.jobs.resume import ResumeState
 from td_interference.metrics.subject import Subject
 from td_interference.objectives.base import BaseObjective
-from td_interference.progress import Progress
+from td_interference.planning.control import ControlSettings, window_name
+from td_interference.planning.grid import RunSpec
+from td_interference.planning.runs import measured_as
 from td_interference.replay import Replay
-from td_interference.resume import ResumeState
-from td_interference.runs import measured_as
-from td_interference.storage import sealed_digest
-from td_interference.storage.checkpoints import (
-    CheckpointFile,
-    check_parameters,
-    open_checkpoints,
+from td_interference.storage import hdf5, kinds
+from td_interference.storage.checkpoints import CheckpointFile, check_parameters, open_checkpoints
+from td_interference.storage.identity import (
+    Identity,
+    made_from,
+    of_measurement,
+    of_replay,
+    of_window,
 )
+from td_interference.storage.seal import sealed_digest
+from td_interference.storage.table import Field
 
 
 def measure_run(
@@ -68,7 +72,7 @@ def measure_run(
         UserError: If a file is bad, the checkpoints are of another run or network, or the play or
             the user's own objective is not what they were trained with.
     """
-    measure, table = metrics.load(metric), storage.MEASUREMENTS[metrics.entry(metric).module]
+    measure, table = metrics.load(metric), kinds.MEASUREMENTS[metrics.entry(metric).module]
     described = measured_as(run)
     with open_checkpoints(checkpoints_path, wanted) as checkpoints:
         objectives.check_unchanged(described.objective_file, checkpoints.identity)
@@ -104,26 +108,26 @@ def measure_run(
         if name != "update_step":
             arrays[name] = _over_checkpoints(field, [each[name] for each in measured])
     diverged = {name: trained[name] for name in DIVERGENCE if name in trained}
-    storage.write(measurement_path, table, arrays, identity, diverged)
+    hdf5.write(measurement_path, table, arrays, identity, diverged)
     if resume is not None:
         resume.finish([Path(measurement_path)])
 
 
-def _resumed(resume: ResumeState | None) -> list[storage.Arrays]:
+def _resumed(resume: ResumeState | None) -> list[hdf5.Arrays]:
     """Return what a killed job measured at the checkpoints before."""
     state = None if resume is None else resume.load()
     measured = [] if state is None else state["measured"]
     return [{name: tensor.numpy() for name, tensor in arrays.items()} for arrays in measured]
 
 
-def _state(measured: Sequence[storage.Arrays]) -> dict[str, Any]:
+def _state(measured: Sequence[hdf5.Arrays]) -> dict[str, Any]:
     """Return what `_resumed` gives back."""
     return {
         "measured": [{n: torch.from_numpy(a) for n, a in arrays.items()} for arrays in measured]
     }
 
 
-def _over_checkpoints(field: storage.Field, values: Sequence[NDArray]) -> NDArray:
+def _over_checkpoints(field: Field, values: Sequence[NDArray]) -> NDArray:
     """Return a field's values of all checkpoints as one array."""
     if not values:  # a run that diverged before its first checkpoint
         sizes = [size if isinstance(size, int) else 1 for size in field.dimensions]

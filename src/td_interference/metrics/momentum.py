@@ -7,13 +7,9 @@ from typing import Any
 from torch import Tensor
 
 from td_interference.errors import UserError
-from td_interference.gradients.second_order import (
-    momentum_terms,
-    pair_products,
-    regression_terms,
-)
+from td_interference.gradients.second_order import momentum_terms, pair_products, regression_terms
 from td_interference.metrics.subject import Subject
-from td_interference.storage import Arrays
+from td_interference.storage.hdf5 import Arrays
 
 
 def measure(subject: Subject, settings: Mapping[str, Any]) -> Arrays:

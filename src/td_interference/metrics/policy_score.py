@@ -7,12 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from td_interference.agents.evaluation import epsilon_greedy_policy, play_episodes
+from td_interference.agents.playing import epsilon_greedy_policy, play_episodes
 from td_interference.environments.atari import AtariSettings
 from td_interference.errors import UserError
 from td_interference.metrics.subject import Subject
 from td_interference.seeds import seed_for
-from td_interference.storage import Arrays
+from td_interference.storage.hdf5 import Arrays
 
 
 def measure(subject: Subject, settings: Mapping[str, Any]) -> Arrays:

@@ -15,7 +15,7 @@ from td_interference.gradients.second_order import (
     td_terms,
 )
 from td_interference.metrics.subject import Subject
-from td_interference.storage import Arrays
+from td_interference.storage.hdf5 import Arrays
 
 
 def measure(subject: Subject, settings: Mapping[str, Any]) -> Arrays:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from td_interference.metrics.subject import Subject
-from td_interference.storage import Arrays
+from td_interference.storage.hdf5 import Arrays
 
 
 @torch.no_grad()

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 
 from td_interference.metrics.subject import Subject
-from td_interference.networks import last_hidden_layer
-from td_interference.storage import Arrays
+from td_interference.networks.atari import last_hidden_layer
+from td_interference.storage.hdf5 import Arrays
 
 
 @torch.no_grad()

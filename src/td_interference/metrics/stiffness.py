@@ -9,7 +9,7 @@ import torch
 
 from td_interference.gradients import cosines, per_sample_gradients, squared_norms
 from td_interference.metrics.subject import Subject
-from td_interference.storage import Arrays
+from td_interference.storage.hdf5 import Arrays
 
 
 def measure(subject: Subject, settings: Mapping[str, Any]) -> Arrays:

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from td_interference.grid import RunSpec
 from td_interference.objectives.base import BaseObjective
+from td_interference.planning.grid import RunSpec
 from td_interference.replay import Replay
 from td_interference.seeds import numpy_generator
 from td_interference.storage.checkpoints import Checkpoint

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from td_interference.errors import UserError
-from td_interference.files import sha256
-from td_interference.grid import RunSpec
-from td_interference.identity import Identity
 from td_interference.objectives import own
+from td_interference.planning.grid import RunSpec
+from td_interference.storage.files import sha256
+from td_interference.storage.identity import Identity
 
 if TYPE_CHECKING:
     from td_interference.objectives.base import BaseObjective

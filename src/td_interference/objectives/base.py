@@ -8,9 +8,9 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from td_interference.errors import UserError
-from td_interference.grid import RunSpec
-from td_interference.losses import pointwise_loss
-from td_interference.networks import initialise
+from td_interference.networks.atari import initialise
+from td_interference.objectives.losses import pointwise_loss
+from td_interference.planning.grid import RunSpec
 from td_interference.replay import Replay
 from td_interference.seeds import torch_generator
 

@@ -15,8 +15,8 @@ from types import ModuleType
 from typing import Any
 
 from td_interference.errors import OWN_MODULE, UserError, explained, place_in_own_code, words_of
-from td_interference.preemption import Preempted
-from td_interference.recognition import check_regular
+from td_interference.jobs.preemption import Preempted
+from td_interference.storage.recognition import check_regular
 
 # What the project calls, with as many arguments, the object itself counted.
 _CALLED_WITH = {

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from td_interference.networks import q_network
+from td_interference.networks.atari import q_network
 from td_interference.objectives.base import BaseObjective
 
 

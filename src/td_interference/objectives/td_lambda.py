@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from td_interference.errors import UserError
-from td_interference.grid import RunSpec
-from td_interference.networks import value_network
+from td_interference.networks.atari import value_network
 from td_interference.objectives.base import BaseObjective
+from td_interference.planning.grid import RunSpec
 from td_interference.replay import Replay
 from td_interference.returns import lambda_return
 

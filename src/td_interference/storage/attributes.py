@@ -10,7 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from td_interference.identity import Identity
+from td_interference.storage.identity import Identity
 
 
 @cache

@@ -14,15 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from td_interference.errors import UserError, rebuild
-from td_interference.identity import Identity
 from td_interference.storage.attributes import identity_of, parse_attributes
-from td_interference.storage.hdf5 import (
-    Writer,
-    create,
-    numbers,
-    opened,
-)
-from td_interference.storage.tables import CHECKPOINTS
+from td_interference.storage.hdf5 import Writer, create, numbers, opened
+from td_interference.storage.identity import Identity
+from td_interference.storage.kinds import CHECKPOINTS
 
 Tensors = dict[str, Tensor]
 

@@ -11,7 +11,7 @@ import struct
 
 import h5py
 
-from td_interference.expansion import check_expansion
+from td_interference.storage.expansion import check_expansion
 
 _FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_FLETCHER32}
 _MOST_COMPRESSED = 1032  # deflate makes of a byte at most that many

@@ -19,14 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from td_interference.errors import UserError, rebuild
-from td_interference.expansion import TooLarge, check_memory
-from td_interference.identity import Identity
-from td_interference.identity import check as check_identity
 from td_interference.storage.attributes import identity_of, library_versions, parse_attributes
+from td_interference.storage.expansion import TooLarge, check_memory
 from td_interference.storage.guard import Refused, check_heaps, check_objects
+from td_interference.storage.identity import Identity
+from td_interference.storage.identity import check as check_identity
+from td_interference.storage.kinds import TABLES
 from td_interference.storage.seal import digest_in, read_sealed, write_sealed
 from td_interference.storage.table import Table
-from td_interference.storage.tables import TABLES
 from td_interference.storage.unreadable import UNREADABLE, unreadable
 
 Arrays = dict[str, NDArray[Any]]
@@ -103,7 +103,7 @@ def create(
     Args:
         path: The file to create or replace.
         table: Its kind.
-        identity: What it is of; see `td_interference.identity`.
+        identity: What it is of; see `td_interference.storage.identity`.
         attributes: What else it says of itself; schema and versions are added.
 
     Yields:

@@ -10,8 +10,8 @@ import hashlib
 from pathlib import Path
 
 from td_interference.errors import UserError, rebuild
-from td_interference.files import atomic_path
-from td_interference.recognition import HDF5_SEAL, check_regular, read_whole, refusal
+from td_interference.storage.files import atomic_path
+from td_interference.storage.recognition import HDF5_SEAL, check_regular, read_whole, refusal
 
 BLOCK_BYTES = 512  # the smallest user block that HDF5 allows
 _FORMAT = HDF5_SEAL + b"file 1, SHA-256 of the bytes from 513 on: "

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from td_interference.digits import digits
+from td_interference.planning.digits import digits
 from td_interference.tables import curves
 from td_interference.tables.reduce import Curve, Key, Measured, means_by, trained_from_replay
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from td_interference.generalization.statistics import capacity_correlation
 from td_interference.statistics import LARGEST, out_of_range
+from td_interference.tables.gap_correlations import capacity_correlation
 from td_interference.tables.generalization import (
     EXPERIMENT,
     PAIRS,

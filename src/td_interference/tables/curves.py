@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from td_interference.statistics import mean_where_known
-from td_interference.storage import Arrays
+from td_interference.storage.hdf5 import Arrays
 from td_interference.tables.reduce import Curve, Key, Measured, along
 
 NEARBY = (1, 5)  # agent steps: the offsets "near 0" of stiffness_nearby_by_lambda

@@ -12,7 +12,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from td_interference.generalization.statistics import (
+from td_interference.seeds import numpy_generator
+from td_interference.statistics import mean_interval, out_of_range
+from td_interference.tables.gap_correlations import (
     Correlation,
     Design,
     correlation_by_size,
@@ -20,8 +22,6 @@ from td_interference.generalization.statistics import (
     regression_line,
     size_correlation,
 )
-from td_interference.seeds import numpy_generator
-from td_interference.statistics import mean_interval, out_of_range
 from td_interference.tables.reduce import MeasuredGroup
 
 PAIRS = ("train_train", "train_test", "test_test")

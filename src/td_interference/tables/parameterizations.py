@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from td_interference.correlations import pearson
 from td_interference.errors import UserError
 from td_interference.seeds import numpy_generator
 from td_interference.statistics import mean_interval
 from td_interference.tables import curves
+from td_interference.tables.correlations import pearson
 from td_interference.tables.reduce import Measured
 from td_interference.tables.variants import Key, find_variants
 

@@ -8,7 +8,7 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy import stats
 
-from td_interference.random_studies import Study
+from td_interference.planning.studies import Study
 from td_interference.seeds import numpy_generator
 from td_interference.statistics import mean_interval
 from td_interference.tables.reduce import MeasuredStudy

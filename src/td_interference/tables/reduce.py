@@ -8,18 +8,20 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from td_interference import metrics, storage, tables
-from td_interference.agents.control_settings import ControlSettings
+from td_interference import metrics, tables
 from td_interference.errors import UserError
-from td_interference.generalization.grid import CellGroup
 from td_interference.generalization.records import CellSpec
-from td_interference.grid import RunSpec
-from td_interference.identity import Identity, of_table
-from td_interference.random_studies import Study
-from td_interference.runs import run_of
+from td_interference.planning.control import ControlSettings
+from td_interference.planning.generalization import CellGroup
+from td_interference.planning.grid import RunSpec
+from td_interference.planning.runs import run_of
+from td_interference.planning.studies import Study
 from td_interference.seeds import numpy_generator
 from td_interference.statistics import mean_over_runs, out_of_range
-from td_interference.table_files import write_table
+from td_interference.storage import hdf5, kinds, table
+from td_interference.storage.attributes import parse_attributes
+from td_interference.storage.identity import Identity, of_table
+from td_interference.storage.parquet import write_table
 from td_interference.tables.variants import Key, find_variants
 
 Run = RunSpec | ControlSettings
@@ -29,7 +31,7 @@ class Measured(NamedTuple):
     """One run and what a metric measured of it."""
 
     run: Run
-    arrays: storage.Arrays  # of the metric's table in storage
+    arrays: hdf5.Arrays  # of the metric's table in storage
     experiment: str = ""  # for which the run was measured
     metric: str = ""
     checkpoints: Sequence[int] = ()  # update steps that the experiment looks at
@@ -40,14 +42,14 @@ class MeasuredStudy(NamedTuple):
     """One study of random networks and what was measured of it."""
 
     study: Study
-    arrays: storage.Arrays  # of storage.RANDOM_NETWORKS
+    arrays: hdf5.Arrays  # of storage.RANDOM_NETWORKS
 
 
 class MeasuredGroup(NamedTuple):
     """One group of cells and what was measured of its runs."""
 
     group: CellGroup
-    arrays: storage.Arrays  # of storage.GENERALIZATION
+    arrays: hdf5.Arrays  # of storage.GENERALIZATION
     n_parameters: int  # of each of its networks
 
 
@@ -129,7 +131,7 @@ def means_by(
     return pl.DataFrame(rows)
 
 
-def overflowed(kind: storage.Table, arrays: storage.Arrays) -> bool:
+def overflowed(kind: table.Table, arrays: hdf5.Arrays) -> bool:
     """Whether a run's learning blew up, by what was measured of it, though its training was finite.
 
     So it did if a number is infinite or out of range (`statistics.out_of_range`), or is NaN where
@@ -200,17 +202,17 @@ def compute_table(
 def _read(item: Mapping[str, Any], path: Path | str) -> Measured | MeasuredStudy | MeasuredGroup:
     wanted: Identity = item["identity"]
     if "cells" in wanted:
-        with storage.opened(path, storage.GENERALIZATION, wanted) as file:
-            arrays, attributes = storage.arrays_of(path, file), storage.parse_attributes(file)
+        with hdf5.opened(path, kinds.GENERALIZATION, wanted) as file:
+            arrays, attributes = hdf5.arrays_of(path, file), parse_attributes(file)
         cells = tuple(CellSpec.from_dict(cell) for cell in wanted["cells"])
         group = CellGroup(item["name"], item["data"], cells)
         return MeasuredGroup(group, arrays, attributes["n_parameters"])
     if "study" in wanted:
         study = Study.from_dict(wanted["study"])
-        return MeasuredStudy(study, storage.read(path, storage.RANDOM_NETWORKS, wanted))
-    schema = storage.MEASUREMENTS[metrics.entry(item["metric"]).module]
-    with storage.opened(path, schema, wanted) as file:
-        arrays, diverged = storage.arrays_of(path, file), "diverged_at" in file.attrs
+        return MeasuredStudy(study, hdf5.read(path, kinds.RANDOM_NETWORKS, wanted))
+    schema = kinds.MEASUREMENTS[metrics.entry(item["metric"]).module]
+    with hdf5.opened(path, schema, wanted) as file:
+        arrays, diverged = hdf5.arrays_of(path, file), "diverged_at" in file.attrs
     return Measured(
         run_of(wanted),
         arrays,

@@ -1,0 +1,1 @@
+"""Q-learning from the agent's own play."""

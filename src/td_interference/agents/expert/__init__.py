@@ -1,0 +1,1 @@
+"""The expert that plays D*: Rainbow."""

@@ -1,0 +1,169 @@
+"""Double DQN on masked images: two heads with one body, each with its own TD error."""
+
+import copy
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from td_interference.agents.masked_images.agent import (
+    LearnerSettings,
+    MaskedImageAgent,
+    MeasuredStates,
+)
+from td_interference.agents.masked_images.play import (
+    Episodes,
+    Heads,
+    Policy,
+    epsilon_greedy_policy,
+    heads,
+)
+from td_interference.agents.masked_images.replay import MaskedImageReplay, Transitions
+from td_interference.environments.masked_image import MaskedImages, MaskedImageState
+from td_interference.planning.image_agents import DoubleDQNSettings
+
+
+class DoubleDQNTargets(NamedTuple):
+    """What was done in M states, and what its values are pulled towards."""
+
+    class_action: Tensor  # int64 [M]
+    move: Tensor  # int64 [M]
+    class_target: Tensor  # float [M]
+    move_target: Tensor  # float [M]
+
+
+def double_dqn_target(
+    online: Heads, target: Heads, reward: Tensor, terminated: Tensor, gamma: float
+) -> Heads:
+    """Return R + γ Q_target(S', argmax_a Q_online(S', a)) of each head, [M] each.
+
+    There is no second term where S' is terminal. A truncated step bootstraps like any other: the
+    observation does not hold the time, so neither can its value.
+
+    Args:
+        online: Values of S' by the online network, [M, 10] and [M, 4].
+        target: The same by the target network.
+        reward: [M], which both heads share.
+        terminated: bool [M].
+        gamma: Discount per agent step.
+
+    Source:
+        van Hasselt, Guez and Silver (2015), for each head.
+    """
+    goes_on = gamma * ~terminated
+    return Heads(
+        *(
+            reward + goes_on * theirs.gather(1, own.argmax(1, keepdim=True))[:, 0]
+            for own, theirs in zip(online, target, strict=True)
+        )
+    )
+
+
+class DoubleDQN(MaskedImageAgent):
+    """One run of Double DQN; for the arguments see `MaskedImageAgent`."""
+
+    purposes = ("episodes", "exploration", "minibatches")
+
+    def __init__(
+        self,
+        images: MaskedImages,
+        learner: LearnerSettings,
+        settings: DoubleDQNSettings,
+        stream: str,
+    ):
+        """See the class."""
+        super().__init__(images, learner, stream)
+        self.settings = settings
+        self.target_network = copy.deepcopy(self.network).requires_grad_(False)
+        self.replay = MaskedImageReplay(images, settings.replay_capacity)
+        self._state = images.begin(self._draw_images())
+
+    def step(self) -> None:
+        """Take one agent step in each environment, and do the updates that are due after it."""
+        epsilon = self.settings.epsilon(self.agent_step)
+        policy = epsilon_greedy_policy(self.network, epsilon, self.generators["exploration"])
+        actions = policy(self.images.observation(self._state))
+        self.replay.append(self._state, actions)
+        step = self.images.step(self._state, *actions)
+        begun = self.images.begin(self._draw_images())
+        self._state = step.state.where(step.terminated | step.truncated, begun)
+        self.agent_step += self.settings.n_environments
+        while self.update_step < self.settings.updates_by(self.agent_step):
+            batch = self.replay.sample(self.learner.minibatch, self.generators["minibatches"])
+            self.update(self.images.observation(batch.state), self._targets(self.images, batch))
+            self._follow()
+
+    def evaluation_policy(self, generator: np.random.Generator) -> Policy:
+        """See `MaskedImageAgent`: greedy but for `evaluation_epsilon`."""
+        return epsilon_greedy_policy(self.network, self.settings.evaluation_epsilon, generator)
+
+    def states_of(self, images: MaskedImages, episodes: Episodes, index: Tensor) -> MeasuredStates:
+        """See `MaskedImageAgent`."""
+        state = MaskedImageState(*(part[index] for part in episodes.state))
+        actions = Heads(*(part[index] for part in episodes.actions))
+        transitions = Transitions(state, actions, images.step(state, *actions))
+        return MeasuredStates(images.observation(state), self._targets(images, transitions))
+
+    def train_states(
+        self, episodes: Episodes, most: int, generator: np.random.Generator
+    ) -> MeasuredStates:
+        """See `MaskedImageAgent`: from the replay."""
+        drawn = self.replay.sample_distinct(most, generator)
+        return MeasuredStates(
+            self.images.observation(drawn.state), self._targets(self.images, drawn)
+        )
+
+    @staticmethod
+    def loss(outputs: Tensor, targets: DoubleDQNTargets) -> Tensor:
+        """Return the sum of the two heads' squared TD errors of each sample, [M], reward²."""
+        td_errors = [
+            value - own.gather(1, action[:, None])[:, 0]
+            for own, action, value in zip(heads(outputs), targets[:2], targets[2:], strict=True)
+        ]
+        return torch.stack(td_errors).square().sum(0)
+
+    @staticmethod
+    def function(outputs: Tensor) -> Tensor:
+        """Return the largest of all 14 values, [M]."""
+        return outputs.amax(1)
+
+    @torch.no_grad()
+    def _targets(self, images: MaskedImages, transitions: Transitions) -> DoubleDQNTargets:
+        step = transitions.step
+        observation = images.observation(step.state)
+        online, target = (heads(net(observation)) for net in (self.network, self.target_network))
+        targets = double_dqn_target(
+            online, target, step.reward, step.terminated, self.settings.gamma
+        )
+        return DoubleDQNTargets(*transitions.actions, *targets)
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        """Let the target network follow: θ_target ← (1 - τ) θ_target + τ θ (section 6)."""
+        followed = self.network.parameters()
+        for average, parameter in zip(self.target_network.parameters(), followed, strict=True):
+            average.lerp_(parameter, self.settings.tau)
+
+    def _draw_images(self) -> Tensor:
+        """Draw an image for each environment, whether its episode ends or not."""
+        size = self.settings.n_environments
+        drawn = self.generators["episodes"].integers(0, len(self.images), size)
+        return torch.from_numpy(drawn).to(self.images.device)
+
+    def state_dict(self) -> dict[str, Any]:
+        """See `MaskedImageAgent`."""
+        return {
+            **super().state_dict(),
+            "target_network": self.target_network.state_dict(),
+            "replay": self.replay.state_dict(),
+            "episodes": dict(self._state._asdict()),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See `MaskedImageAgent`."""
+        super().load_state_dict(state)
+        self.target_network.load_state_dict(state["target_network"])
+        self.replay.load_state_dict(state["replay"])
+        parts = {name: part.to(self.images.device) for name, part in state["episodes"].items()}
+        self._state = MaskedImageState(**parts)

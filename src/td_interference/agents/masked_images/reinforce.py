@@ -1,0 +1,103 @@
+"""REINFORCE on masked images: two heads with one body, the softmax of each its policy."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from td_interference.agents.masked_images.agent import (
+    LearnerSettings,
+    MaskedImageAgent,
+    MeasuredStates,
+)
+from td_interference.agents.masked_images.play import (
+    Episodes,
+    Heads,
+    Policy,
+    heads,
+    play_episodes,
+    softmax_policy,
+)
+from td_interference.environments.masked_image import MaskedImages, MaskedImageState
+from td_interference.planning.image_agents import ReinforceSettings
+
+
+class ReinforceTargets(NamedTuple):
+    """What was done in M states, and what came of it."""
+
+    class_action: Tensor  # int64 [M]
+    move: Tensor  # int64 [M]
+    episode_reward: Tensor  # float [M], undiscounted sum of the whole episode of each
+    entropy_weight: Tensor  # float [M], the same for all
+
+
+class Reinforce(MaskedImageAgent):
+    """One run of REINFORCE; for the arguments see `MaskedImageAgent`."""
+
+    purposes = ("episodes", "actions")
+
+    def __init__(
+        self,
+        images: MaskedImages,
+        learner: LearnerSettings,
+        settings: ReinforceSettings,
+        stream: str,
+    ):
+        """See the class."""
+        super().__init__(images, learner, stream)
+        self.settings = settings
+
+    def step(self) -> None:
+        """Play whole episodes until there are enough agent steps for an update, and do it."""
+        policy = softmax_policy(self.network, self.generators["actions"])
+        played: list[MeasuredStates] = []
+        collected = 0
+        while collected < self.learner.minibatch:
+            size = self.settings.n_environments
+            drawn = self.generators["episodes"].integers(0, len(self.images), size)
+            image = torch.from_numpy(drawn).to(self.images.device)
+            episodes = play_episodes(self.images, image, policy)
+            played.append(self.states_of(self.images, episodes, slice(None)))
+            collected += len(episodes.episode)
+        targets = zip(*(part.targets for part in played), strict=True)
+        self.update(
+            torch.cat([part.observation for part in played]),
+            ReinforceTargets(*map(torch.cat, targets)),
+        )
+        self.agent_step += collected
+
+    def evaluation_policy(self, generator: np.random.Generator) -> Policy:
+        """See `MaskedImageAgent`: the policy that is learned, drawn from."""
+        return softmax_policy(self.network, generator)
+
+    def states_of(
+        self, images: MaskedImages, episodes: Episodes, index: Tensor | slice
+    ) -> MeasuredStates:
+        """See `MaskedImageAgent`."""
+        state = MaskedImageState(*(part[index] for part in episodes.state))
+        reward = episodes.reward[episodes.episode[index]].float()
+        weight = torch.full_like(reward, self.settings.entropy_weight)
+        actions = Heads(*(part[index] for part in episodes.actions))
+        return MeasuredStates(images.observation(state), ReinforceTargets(*actions, reward, weight))
+
+    @staticmethod
+    def loss(outputs: Tensor, targets: ReinforceTargets) -> Tensor:
+        """Return -G (log π_class + log π_move) - w (H_class + H_move) of each sample, [M].
+
+        G is the reward of the whole episode, w the weight of the entropy H in nats (Williams,
+        1992; the bonus is the authors' code's).
+        """
+        surrogate = torch.zeros_like(targets.episode_reward)
+        for logits, action in zip(heads(outputs), targets[:2], strict=True):
+            log_policy = logits.log_softmax(1)
+            entropy = -(log_policy.exp() * log_policy).sum(1)
+            taken = log_policy.gather(1, action[:, None])[:, 0]
+            surrogate = surrogate + targets.episode_reward * taken
+            surrogate = surrogate + targets.entropy_weight * entropy
+        return -surrogate
+
+    @staticmethod
+    def function(outputs: Tensor) -> Tensor:
+        """Return the mean of all 14 outputs, [M]."""
+        return outputs.mean(1)

@@ -1,0 +1,1 @@
+"""All that the Snakefile imports: the plan of a configuration. Nothing heavy."""

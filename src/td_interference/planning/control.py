@@ -1,0 +1,264 @@
+"""Everything that decides how an agent learns to control an Atari game by Q-learning.
+
+Standard library only: the Snakefile reads this module.
+"""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+from td_interference.environments.screen import FRAMESKIP, STACK
+from td_interference.errors import UserError
+from td_interference.planning.digits import digits
+
+_AT_LEAST_ONE = (
+    "hidden",
+    "minibatch",
+    "steps",
+    "buffer_capacity",
+    "frozen_period",
+    "n_environments",
+    "max_frames_per_episode",
+    "restart_period",
+    "window",
+    "evaluation_episodes",
+    "evaluation_environments",
+)
+_PROBABILITIES = (
+    "epsilon_start",
+    "epsilon_end",
+    "evaluation_epsilon",
+    "repeat_action_probability",
+    "gamma",
+)
+_GRID_KEYS = {"learning_rate": "learning_rates", "seed": "seeds"}  # lists or counts in the config
+
+
+@dataclasses.dataclass(frozen=True)
+class ControlSettings:
+    """One control run: everything that may change its result, and nothing else.
+
+    The defaults are the paper's (appendix B.1 and B.2), or its authors' code ("code") where the
+    paper is silent; those that neither gives are marked "ours".
+
+    Attributes:
+        game: Name in snake_case as in ale_py, e.g. "ms_pacman".
+        seed: Index of the repetition; drives initial weights, exploration, minibatches, emulators.
+        hidden: n_h, channels of the first convolution; the other layers scale with it.
+        optimizer: Name in `optimizers.OPTIMIZERS`.
+        learning_rate: Step size α (paper B.2; code 2.5e-4).
+        weight_decay: L2 coefficient, added to the gradient (paper).
+        momentum: β of momentum SGD; the others ignore it (paper; code 0.99).
+        loss: Name in `losses.LOSSES`: "capped" (code) or "squared" (paper).
+        gamma: Discount per agent step.
+        minibatch: Transitions per update.
+        steps: Agent steps of all environments together, after the random fill (paper 10M).
+        buffer_capacity: Agent steps that the replay buffer holds (paper 500k, code 250k).
+        random_fill: Agent steps by a uniformly random agent before the first update (code).
+        epsilon_start: Probability of a random action at the first step after the fill (code).
+        epsilon_end: The same from `epsilon_decay_steps` on (code).
+        epsilon_decay_steps: Agent steps after the fill over which it falls linearly (code).
+        updates_per_step: Updates per agent step after the fill; may be below 1 (code 1).
+        frozen_period: Updates between two copies to the frozen network (paper).
+        n_environments: Copies of the game that act together; with N of them the agent acts at
+            most N updates behind its newest parameters (code 1).
+        repeat_action_probability: Stickiness of actions, in play and evaluation (paper).
+        max_frames_per_episode: Emulator frames after which an episode is truncated (Machado et
+            al. 2018: 30 minutes), in play and evaluation.
+        restart_period: Agent steps per copy after which all episodes are cut and the emulators
+            start under fresh seeds, so that a resumed job need not play all again (ours).
+        checkpoints: Update steps (not agent steps) after which the state is kept (ours).
+        window: Transitions of recent play kept with each checkpoint: at least so many, back to
+            the beginning of an episode in each environment (ours).
+        evaluation_episodes: Whole episodes played at each checkpoint (ours).
+        evaluation_epsilon: Probability of a random action in them (ours; greedy in the paper).
+        evaluation_environments: Copies of the game that play them (ours).
+    """
+
+    game: str
+    seed: int = 0
+    hidden: int = 32
+    optimizer: str = "adam"
+    learning_rate: float = 1e-4
+    weight_decay: float = 1e-4
+    momentum: float = 0.9
+    loss: str = "capped"
+    gamma: float = 0.99
+    minibatch: int = 32
+    steps: int = 10_000_000
+    buffer_capacity: int = 500_000
+    random_fill: int = 200_000
+    epsilon_start: float = 1.0
+    epsilon_end: float = 0.05
+    epsilon_decay_steps: int = 500_000
+    updates_per_step: float = 1.0
+    frozen_period: int = 10_000
+    n_environments: int = 1
+    repeat_action_probability: float = 0.25
+    max_frames_per_episode: int = 108_000
+    restart_period: int = 25_000
+    checkpoints: tuple[int, ...] = tuple(range(500_000, 10_000_001, 500_000))
+    window: int = 20_000
+    evaluation_episodes: int = 10
+    evaluation_epsilon: float = 0.0
+    evaluation_environments: int = 8
+
+    def __post_init__(self) -> None:
+        """Check each key, and what joins several.
+
+        Raises:
+            UserError: Names the key at fault.
+        """
+        for name in _AT_LEAST_ONE:
+            self._require(getattr(self, name) >= 1, name, "must be at least 1")
+        for name in _PROBABILITIES:
+            self._require(0 <= getattr(self, name) <= 1, name, "is outside [0, 1]")
+        for name in ("learning_rate", "updates_per_step"):
+            self._require(0 < getattr(self, name) < math.inf, name, "must be above 0")
+        for name in ("seed", "weight_decay", "momentum", "epsilon_decay_steps"):
+            self._require(getattr(self, name) >= 0, name, "must not be negative")
+        # The first update draws from rows that are followed by another one.
+        least, otherwise = 3 * self.n_environments, "leaves nothing to draw; it must be at least"
+        each = f"{least}, 3 in each of {self.n_environments} 'n_environments'"
+        self._require(self.random_fill >= least, "random_fill", f"{otherwise} {each}")
+        self._require(bool(self.checkpoints), "checkpoints", "names no update step")
+        self._require(
+            list(self.checkpoints) == sorted(set(self.checkpoints)) and self.checkpoints[0] >= 1,
+            "checkpoints",
+            "must be update steps from 1 on, in ascending order",
+        )
+        self._require(
+            self.checkpoints[-1] <= self.updates,
+            "checkpoints",
+            f"goes beyond the {self.updates} updates of the run",
+        )
+        longest = self.longest_episode
+        # Besides, some rows must be left to draw from, of which two in a row may be no transitions.
+        needed = max(self.window_per_environment + longest + 1, STACK + 2) * self.n_environments
+        self._require(
+            self.buffer_capacity // self.n_environments > needed // self.n_environments,
+            "buffer_capacity",
+            f"must be at least {needed + self.n_environments}: in each of {self.n_environments} "
+            "environments it has to hold the window and the episode that it begins in, up to "
+            f"{longest} agent steps ('restart_period')",
+        )
+
+    def _require(self, holds: bool, name: str, otherwise: str) -> None:
+        if not holds:
+            key = f"control.{_GRID_KEYS.get(name, name)}"
+            raise UserError(f"config key '{key}': {getattr(self, name)!r} {otherwise}")
+
+    @property
+    def longest_episode(self) -> int:
+        """Agent steps after which an episode of training ends at the latest."""
+        return min(self.restart_period, math.ceil(self.max_frames_per_episode / FRAMESKIP))
+
+    @property
+    def updates(self) -> int:
+        """Updates of the whole run."""
+        return math.floor(self.steps * self.updates_per_step)
+
+    @property
+    def window_per_environment(self) -> int:
+        """Transitions of each environment in a window, at least."""
+        return math.ceil(self.window / self.n_environments)
+
+    @property
+    def run_id(self) -> str:
+        """Name of the run in paths: fields joined by '-'; looked up, never parsed."""
+        return (
+            f"{self.game}-control-{self.optimizer}"
+            f"-lr{digits(self.learning_rate)}-h{self.hidden}-seed{self.seed}"
+        )
+
+    @property
+    def random_stream(self) -> str:
+        """Name that this run's generators are derived from; see `seeds`.
+
+        Runs of one game, width and seed share their initial weights and the beginning of their
+        play, so that what differs between two optimizers is the optimizer.
+        """
+        return f"control-{self.game}-h{self.hidden}-seed{self.seed}"
+
+    def epsilon(self, agent_step: int) -> float:
+        """Return the probability of a random action after `agent_step` agent steps.
+
+        It is 1 throughout the random fill, then falls linearly from `epsilon_start`.
+        """
+        learned = agent_step - self.random_fill
+        if learned < 0:
+            return 1.0
+        if learned >= self.epsilon_decay_steps:
+            return self.epsilon_end
+        done = learned / self.epsilon_decay_steps
+        return self.epsilon_start + (self.epsilon_end - self.epsilon_start) * done
+
+    def updates_by(self, agent_step: int) -> int:
+        """Return how many updates a run has done that took `agent_step` agent steps."""
+        learned = min(max(0, agent_step - self.random_fill), self.steps)
+        return math.floor(learned * self.updates_per_step)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values, for Snakemake's params and for file attributes."""
+        return {**dataclasses.asdict(self), "checkpoints": list(self.checkpoints)}
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Self:
+        """Return the settings whose `to_dict` is `fields`."""
+        return cls(**{**fields, "checkpoints": tuple(fields["checkpoints"])})
+
+
+def control_grid(config: Mapping[str, Any]) -> tuple[ControlSettings, ...]:
+    """Return the runs of `config["control"]`: the product of its axes, in the order of the config.
+
+    What control shares with training from D* comes from `config["training"]`.
+
+    Args:
+        config: The complete configuration.
+
+    Raises:
+        UserError: If a combination of keys makes no sense.
+    """
+    block, training = dict(config["control"]), config["training"]
+    environment = config["environment"]
+    axes = [
+        block.pop(name) for name in ("games", "optimizers", "learning_rates", "hidden", "seeds")
+    ]
+    shared = {
+        name: training[name]
+        for name in ("loss", "minibatch", "weight_decay", "momentum", "frozen_period")
+    }
+    checkpoints = tuple(block.pop("checkpoints"))
+    return tuple(
+        ControlSettings(
+            game=game,
+            optimizer=optimizer,
+            learning_rate=float(learning_rate),
+            hidden=hidden,
+            seed=seed,
+            checkpoints=checkpoints,
+            **environment,
+            **shared,
+            **block,
+        )
+        for game, optimizer, learning_rate, hidden, seed in itertools.product(
+            *axes[:-1], range(axes[-1])
+        )
+    )
+
+
+def window_name(update_step: int) -> str:
+    """Return the name of the file with the play before the checkpoint of `update_step`."""
+    return f"window-{update_step}.h5"
+
+
+class ControlOutputs(NamedTuple):
+    """Where the results of one run go."""
+
+    checkpoints: Path  # .h5
+    windows: Path  # directory; one `window_name(update_step)` in it for each checkpoint
+    learning_curve: Path  # .csv, a row per episode of training
+    evaluation: Path  # .csv, a row per evaluation episode of each checkpoint

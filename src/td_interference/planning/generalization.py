@@ -1,0 +1,190 @@
+"""The generalization experiments of a configuration: their grids, their data, their jobs.
+
+Standard library only: the Snakefile imports this at every dry run.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Self
+
+from td_interference.datasets import DATASETS, entry
+from td_interference.errors import UserError
+from td_interference.generalization.records import CellSpec, grouped
+from td_interference.planning.available_data import AvailableData, available_data
+from td_interference.planning.image_agents import AGENT_SETTINGS
+from td_interference.planning.messages import did_you_mean
+
+# What kind of data each experiment learns from.
+_KINDS = {
+    "classification": "images",
+    "regression": "regression",
+    "double_dqn": "images",
+    "reinforce": "images",
+}
+# Keys of an experiment that are axes of its grid, or say what it is; the others are its cells' own.
+_AXES = ("dataset", "hidden", "extra_layers", "n_train", "seeds")
+
+
+@dataclasses.dataclass(frozen=True)
+class CellGroup:
+    """Cells whose runs one job trains: those of one width and depth of an MLP, or a single one.
+
+    Small MLPs train faster together, whatever their n_T; larger networks take turns anyway
+    (benchmarks/stacked_training.py), so that each cell of these has a job of its own.
+    """
+
+    name: str  # of the experiment, for tables
+    data: str  # that it shows, as figures call it
+    cells: tuple[CellSpec, ...]
+
+    @property
+    def run_id(self) -> str:
+        """Name of the group in paths; looked up, never parsed."""
+        first = self.cells[0]
+        return first.group_id if first.experiment == "regression" else first.cell_id
+
+    @property
+    def dataset(self) -> str:
+        """Name of the data set that its runs learn from."""
+        return self.cells[0].dataset
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values, for Snakemake's params."""
+        cells = [cell.to_dict() for cell in self.cells]
+        return {"name": self.name, "data": self.data, "cells": cells}
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Self:
+        """Return the group whose `to_dict` is `fields`."""
+        cells = tuple(CellSpec.from_dict(cell) for cell in fields["cells"])
+        return cls(fields["name"], fields["data"], cells)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Experiment:
+    """One experiment with the data it gets."""
+
+    name: str
+    key: str  # where it stands in the configuration
+    data: AvailableData
+    settings: Mapping[str, Any]
+    stands_in: bool  # with other data than it asks for
+
+
+def expand_generalization(
+    block: Mapping[str, Any], datasets: Mapping[str, Mapping[str, Any]]
+) -> dict[str, CellGroup]:
+    """Return every group of cells by its id, in the configuration's order.
+
+    An experiment whose data another set stands in for is of that set. It is called by it, and
+    where there is an experiment of the same kind on that set already (stood in or not), that one
+    is for both: the same experiment twice would be two lines of one thing.
+
+    Args:
+        block: The config key `generalization`.
+        datasets: The config key `datasets`.
+
+    Raises:
+        UserError: If settings make no sense, or two experiments share a run.
+    """
+    _check_names(block, datasets)
+    found = [
+        _experiment(name, settings, datasets)
+        for name, settings in block["experiments"].items()
+        if settings is not None
+    ]
+    groups: dict[str, CellGroup] = {}
+    for experiment in _distinct(found):
+        for group in _groups(experiment):
+            if group.run_id in groups:
+                raise UserError(
+                    f"config key '{experiment.key}': the runs {group.run_id} are of the experiment "
+                    f"{groups[group.run_id].name} too; let the two differ in learning rate, width "
+                    "or data, or leave one out (null)"
+                )
+            groups[group.run_id] = group
+    return groups
+
+
+def _check_names(block: Mapping[str, Any], datasets: Mapping[str, Mapping[str, Any]]) -> None:
+    """See that the settings of data sets are of some that are meant."""
+    shipped = [entry.name for entry in DATASETS]
+    asked_for = {settings["dataset"] for settings in block["experiments"].values() if settings}
+    asked_for |= {own.get("stand_in") for own in datasets.values()}
+    for name, own in datasets.items():
+        if name in shipped:
+            entry(name, own)
+        elif (
+            name not in asked_for and not own.get("kind") and (hint := did_you_mean(name, shipped))
+        ):
+            raise UserError(f"config key 'datasets.{name}': no experiment asks for it{hint}")
+
+
+def _experiment(
+    name: str, settings: Mapping[str, Any], datasets: Mapping[str, Mapping[str, Any]]
+) -> _Experiment:
+    key = f"generalization.experiments.{name}"
+    data = available_data(settings["dataset"], datasets)
+    kind = settings["experiment"]
+    stands_in = data.dataset != settings["dataset"]
+    if data.kind != _KINDS[kind]:
+        where = f"datasets.{settings['dataset']}.stand_in" if stands_in else f"{key}.dataset"
+        raise UserError(
+            f"config key '{where}': {data.dataset} is {data.kind}, and {kind} learns from "
+            f"{_KINDS[kind]}; choose another data set"
+        )
+    called = f"{data.dataset}_{kind}" if stands_in else name
+    return _Experiment(called, key, data, settings, stands_in)
+
+
+def _distinct(experiments: Sequence[_Experiment]) -> list[_Experiment]:
+    """Return the experiments without those that a stand-in made the like of another."""
+
+    def likeness(experiment: _Experiment) -> tuple[str, str]:
+        return experiment.data.dataset, experiment.settings["experiment"]
+
+    asked_for = {likeness(experiment) for experiment in experiments if not experiment.stands_in}
+    distinct = []
+    for experiment in experiments:
+        if experiment.stands_in and likeness(experiment) in asked_for:
+            continue
+        asked_for.add(likeness(experiment))
+        distinct.append(experiment)
+    return distinct
+
+
+def _groups(experiment: _Experiment) -> Iterable[CellGroup]:
+    cells = list(_cells(experiment))
+    together: Iterable[tuple[CellSpec, ...]]
+    if experiment.settings["experiment"] == "regression":
+        together = grouped(cells).values()
+    else:
+        together = [(cell,) for cell in cells]
+    return [CellGroup(experiment.name, experiment.data.title, cells) for cells in together]
+
+
+def _cells(experiment: _Experiment) -> Iterable[CellSpec]:
+    settings, data = experiment.settings, experiment.data
+    # More samples than there are: all of them, once.
+    sizes = dict.fromkeys(min(size, data.n_train) for size in settings["n_train"])
+    own = {name: value for name, value in settings.items() if name not in _AXES}
+    own["learning_rate"] = float(own["learning_rate"])
+    if settings["experiment"] in AGENT_SETTINGS:
+        own.setdefault("agent", {})
+    for hidden, extra_layers, n_train in itertools.product(
+        settings["hidden"], settings["extra_layers"], sizes
+    ):
+        fields = {
+            **own,
+            "dataset": data.dataset,
+            "hidden": hidden,
+            "extra_layers": extra_layers,
+            "n_train": n_train,
+            "seeds": range(settings["seeds"]),
+        }
+        try:
+            yield CellSpec.from_dict(fields)
+        except UserError as error:
+            line = str(error).replace("'generalization.", f"'{experiment.key}.")
+            raise UserError(line) from None

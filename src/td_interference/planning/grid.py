@@ -1,0 +1,220 @@
+"""The grid: which runs an experiment consists of, each a frozen description of itself.
+
+Standard library only: the Snakefile imports this at every dry run.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Any, Self
+
+from td_interference.errors import UserError
+from td_interference.planning.digits import digits
+
+
+@dataclasses.dataclass(frozen=True)
+class RunSpec:
+    """One training run: everything that may change its result, and nothing else."""
+
+    game: str  # name of the ROM, e.g. "ms_pacman"
+    objective: str  # name in objectives.OBJECTIVES, or of `objective_file`
+    lambda_: float | None  # weight of the longer returns, for TD(λ) alone
+    loss: str  # name in losses.LOSSES
+    gamma: float  # discount per agent step
+    hidden: int  # n_h: channels of the first convolution
+    optimizer: str  # name in optimizers.OPTIMIZERS
+    learning_rate: float
+    weight_decay: float  # L2, as torch's optimizers take it
+    momentum: float  # of momentum SGD alone
+    minibatch: int  # transitions per update
+    steps: int  # updates
+    frozen_period: int  # updates between two copies to the frozen network
+    tau: float  # share of the network in a moving-average target, per update
+    checkpoints: tuple[int, ...]  # update steps after which the state is kept
+    seed: int  # index of the repetition, from 0; names the D* file too
+    objective_file: str | None = None  # where an objective of the user's own is defined
+
+    def __post_init__(self) -> None:
+        """Check what joins several keys and so does not fit a schema.
+
+        Raises:
+            UserError: Names the key at fault.
+        """
+        bootstraps_by_lambda = self.objective == "td_lambda"
+        if bootstraps_by_lambda != (self.lambda_ is not None):
+            state = "needs" if bootstraps_by_lambda else "takes no"
+            raise UserError(f"config key 'lambdas': the objective {self.objective} {state} lambda")
+        if self.lambda_ is not None and not 0 <= self.lambda_ <= 1:
+            raise UserError(f"config key 'lambdas': {self.lambda_:g} is outside [0, 1]")
+        late = [step for step in self.checkpoints if step > self.steps]
+        if late:
+            raise UserError(
+                f"config key 'checkpoints': {late[0]} is after the last of {self.steps} steps"
+            )
+        if list(self.checkpoints) != sorted(set(self.checkpoints)):
+            raise UserError(
+                "config key 'checkpoints': the steps must be in ascending order, each once"
+            )
+
+    @property
+    def run_id(self) -> str:
+        """Name of the run in paths: fields joined by '-'; looked up, never parsed."""
+        lambda_ = "" if self.lambda_ is None else digits(self.lambda_)
+        return (
+            f"{self.game}-{self.objective}{lambda_}-{self.optimizer}"
+            f"-lr{digits(self.learning_rate)}-h{self.hidden}-seed{self.seed}"
+        )
+
+    @property
+    def random_stream(self) -> str:
+        """Name of the run's random streams.
+
+        Runs of one game, width and seed share their initial weights and minibatches, so that
+        what differs between two objectives is the objective (common random numbers).
+        """
+        return f"{self.game}-h{self.hidden}-seed{self.seed}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values, for Snakemake's params and for file attributes."""
+        return {**dataclasses.asdict(self), "checkpoints": list(self.checkpoints)}
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Self:
+        """Return the run whose `to_dict` is `fields`."""
+        return cls(**{**fields, "checkpoints": tuple(fields["checkpoints"])})
+
+
+@dataclasses.dataclass(frozen=True)
+class ReplaySpec:
+    """One D* file: everything that may change it but the expert."""
+
+    game: str
+    seed: int
+    transitions: int  # agent steps: at least so many, then to the end of the episode
+    epsilon: float  # probability of a uniformly random action
+    gamma: float  # discount per agent step, of the Monte-Carlo return
+    repeat_action_probability: float  # sticky actions, at each emulator frame
+    max_frames_per_episode: int  # emulator frames, after which an episode is truncated
+    environments: int  # copies of the game that play at once
+
+    @property
+    def random_stream(self) -> str:
+        """Name of the recording's random streams."""
+        return f"replay-{self.game}-seed{self.seed}"
+
+
+def replay_spec(config: Mapping[str, Any], game: str, seed: int) -> ReplaySpec:
+    """Return the description of D* of one game and seed.
+
+    Args:
+        config: The complete configuration.
+        game: Name of the ROM.
+        seed: Index of the repetition.
+    """
+    environment, replay = config["environment"], config["replay"]
+    return ReplaySpec(
+        game=game,
+        seed=seed,
+        transitions=replay["transitions"],
+        epsilon=float(replay["epsilon"]),
+        gamma=float(environment["gamma"]),
+        repeat_action_probability=float(environment["repeat_action_probability"]),
+        max_frames_per_episode=environment["max_frames_per_episode"],
+        environments=replay["environments"],
+    )
+
+
+def expand_grid(config: Mapping[str, Any], experiment: str) -> tuple[RunSpec, ...]:
+    """Return the runs of one experiment: the product of its axes, in the order of the config.
+
+    An experiment that compares objectives (lists several) compares the user's own ones as well.
+
+    Args:
+        config: The complete configuration.
+        experiment: A key of `config["experiments"]`.
+
+    Raises:
+        UserError: If a combination of keys makes no sense.
+    """
+    block = {**config["training"], **config["experiments"][experiment]}
+    lambdas = block.get("lambdas", [])
+    if lambdas and "td_lambda" not in block["objectives"]:
+        raise UserError(
+            f"config key 'experiments.{experiment}.lambdas': only the objective td_lambda "
+            "takes them"
+        )
+    targets = [
+        (objective, None, lambda_)
+        for objective in block["objectives"]
+        for lambda_ in (lambdas if objective == "td_lambda" and lambdas else [None])
+    ]
+    if len(block["objectives"]) > 1:
+        own = config.get("own_objectives", [])
+        targets += [(PurePath(file).stem, file, None) for file in own]
+    axes = itertools.product(
+        block["games"],
+        targets,
+        block["optimizers"],
+        block["learning_rates"],
+        block["hidden"],
+        range(block["seeds"]),
+    )
+
+    def described(
+        game: str,
+        target: tuple[str, str | None, float | None],
+        optimizer: str,
+        learning_rate: float,
+        hidden: int,
+        seed: int,
+    ) -> RunSpec:
+        objective, objective_file, lambda_ = target
+        return RunSpec(
+            game=game,
+            objective=objective,
+            lambda_=None if lambda_ is None else float(lambda_),
+            loss=block["loss"],
+            gamma=float(config["environment"]["gamma"]),
+            hidden=hidden,
+            optimizer=optimizer,
+            learning_rate=float(learning_rate),
+            weight_decay=float(block["weight_decay"]),
+            momentum=float(block["momentum"]),
+            minibatch=block["minibatch"],
+            steps=block["steps"],
+            frozen_period=block["frozen_period"],
+            tau=float(block["tau"]),
+            checkpoints=tuple(block["checkpoints"]),
+            seed=seed,
+            objective_file=objective_file,
+        )
+
+    try:
+        return tuple(described(*place) for place in axes)
+    except UserError as error:
+        raise UserError(
+            str(error).replace("config key '", f"config key 'experiments.{experiment}.")
+        ) from None
+
+
+def all_runs(config: Mapping[str, Any]) -> dict[str, RunSpec]:
+    """Return every run of every experiment by its id.
+
+    A run that several experiments want is trained once, and keeps the checkpoints of all of them.
+
+    Raises:
+        UserError: If two experiments describe the same run id differently.
+    """
+    runs: dict[str, RunSpec] = {}
+    for experiment in (name for name, block in config["experiments"].items() if block is not None):
+        for run in expand_grid(config, experiment):
+            known = runs.get(run.run_id, run)
+            checkpoints = tuple(sorted({*known.checkpoints, *run.checkpoints}))
+            runs[run.run_id] = dataclasses.replace(known, checkpoints=checkpoints)
+            if dataclasses.replace(run, checkpoints=checkpoints) != runs[run.run_id]:
+                raise UserError(
+                    f"config key 'experiments.{experiment}': the run {run.run_id} stands in "
+                    "another experiment with other settings; make their settings equal"
+                )
+    return runs

@@ -1,0 +1,94 @@
+"""The identity that each result of a plan must have, and the code that the cheap ones depend on.
+
+The rules hand them to the jobs as parameters: a job that makes a file writes its identity into it,
+one that reads a file compares. Standard library only: the Snakefile imports this.
+"""
+
+import dataclasses
+import functools
+from pathlib import Path
+
+from td_interference import figures, metrics, tables
+from td_interference.planning import sources
+from td_interference.planning.control import ControlSettings
+from td_interference.planning.generalization import CellGroup
+from td_interference.planning.grid import RunSpec
+from td_interference.planning.plan import Plan, Run
+from td_interference.planning.runs import measured_as
+from td_interference.planning.studies import Study
+from td_interference.storage import identity
+from td_interference.storage.identity import Identity
+
+_code = functools.cache(sources.digest)  # asked for by each of thousands of jobs
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Lineage:
+    """What all results of a plan come from; an identity is made once, for many jobs ask for it."""
+
+    plan: Plan
+    scripts: Path  # directory of the workflow's scripts
+
+    def expert(self, game: str) -> Identity:
+        """Return the identity of a game's expert."""
+        return identity.of_expert(self.plan.expert(game))
+
+    def replay(self, game: str, seed: int) -> Identity:
+        """Return the identity of the D* of a game and seed."""
+        return identity.of_replay(self.plan.replay(game, seed), self.plan.expert(game))
+
+    def run(self, run: RunSpec | ControlSettings) -> Identity:
+        """Return the identity of a run's checkpoints."""
+        if isinstance(run, ControlSettings):
+            return identity.of_control(run)
+        plan = self.plan
+        return identity.of_run(run, plan.replay(run.game, run.seed), plan.expert(run.game))
+
+    @functools.cache  # noqa: B019 - a process has one lineage, to its end
+    def measurement(self, run: Run, metric: str) -> Identity:
+        """Return the identity of what a metric measures of a run, a study or a group."""
+        if isinstance(run, Study):
+            return identity.of_study(run, self.study_code())
+        if isinstance(run, CellGroup):
+            return identity.of_group(run.run_id, [cell.to_dict() for cell in run.cells])
+        settings, code = self.plan.metric_settings(metric), self.metric_code(metric, run)
+        return identity.of_measurement(metric, settings, code, self.run(run))
+
+    @functools.cache  # noqa: B019
+    def table(self, name: str) -> Identity:
+        """Return the identity of a table."""
+        entry = tables.entry(name)
+        return identity.of_table(
+            name,
+            self.plan.statistics(entry.sources),
+            self.table_code(name),
+            [
+                self.measurement(run, source.metric)
+                for source in entry.sources
+                for run in self.plan.source_runs(source)
+            ],
+        )
+
+    def metric_code(self, metric: str, run: RunSpec | ControlSettings) -> str:
+        """Return the digest of the code that measures a run, its objective included."""
+        described = measured_as(run)
+        own = described.objective_file
+        return _code(
+            self.scripts / "measure_run.py",
+            f"metrics/{metrics.entry(metric).module}.py",
+            f"objectives/{described.objective}.py" if own is None else Path(own),
+        )
+
+    def study_code(self) -> str:
+        """Return the digest of the code that measures random networks."""
+        return _code(self.scripts / "measure_random_networks.py")
+
+    def table_code(self, name: str) -> str:
+        """Return the digest of the code that computes a table."""
+        module = f"tables/{tables.entry(name).module}.py"
+        return _code(self.scripts / "compute_table.py", module)
+
+    def figure_code(self, name: str) -> str:
+        """Return the digest of the code that draws a figure."""
+        module = f"figures/{figures.entry(name).module}.py"
+        return _code(self.scripts / "make_figure.py", module)

@@ -1,0 +1,232 @@
+"""The plan: the whole configuration and the descriptions of all jobs. Imported by the Snakefile."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from td_interference import objectives, tables
+from td_interference.environments.roms import check_game
+from td_interference.environments.screen import FRAMESKIP
+from td_interference.planning import config as configuration
+from td_interference.planning import constraints
+from td_interference.planning.control import ControlSettings, control_grid
+from td_interference.planning.expert import ExpertSettings
+from td_interference.planning.generalization import CellGroup, expand_generalization
+from td_interference.planning.grid import RunSpec, all_runs, expand_grid, replay_spec
+from td_interference.planning.runs import measured_as
+from td_interference.planning.studies import Study, expand_studies
+from td_interference.tables import Source
+
+# Experiments with keys of their own.
+CONTROL, RANDOM_NETWORKS, GENERALIZATION = "control", "random_networks", "generalization"
+
+# Experiments that figures are of; any other is a user's own.
+_OF_FIGURES = frozenset(source.experiment for table in tables.TABLES for source in table.sources)
+
+Run = RunSpec | ControlSettings | Study | CellGroup
+
+
+class Plan(NamedTuple):
+    """What is to be computed at one scale."""
+
+    config: configuration.Config  # complete and valid
+    runs: dict[str, RunSpec]  # every training run from D*, by run_id
+    control_runs: dict[str, ControlSettings]  # every control run, by run_id
+    studies: dict[str, Study]  # every study of random networks, by run_id
+    groups: dict[str, CellGroup]  # every group of cells of the generalization experiments, by id
+
+    @property
+    def scale(self) -> str:
+        """Name of the scale."""
+        return self.config["scale"]
+
+    @property
+    def experiments(self) -> list[str]:
+        """Every experiment of runs from D* that is not left out."""
+        blocks = self.config["experiments"]
+        return [name for name, block in blocks.items() if block is not None]
+
+    @property
+    def own_experiments(self) -> list[str]:
+        """Those of them that are a user's own."""
+        return [name for name in self.experiments if name not in _OF_FIGURES]
+
+    @property
+    def games(self) -> list[str]:
+        """Every game that some run plays."""
+        fixed, control = self.runs.values(), self.control_runs.values()
+        return sorted({run.game for run in fixed} | {run.game for run in control})
+
+    def includes(self, experiment: str) -> bool:
+        """Return whether an experiment, as `experiment_runs` takes it, is not left out (null)."""
+        own_keys = (CONTROL, RANDOM_NETWORKS, GENERALIZATION)
+        blocks = self.config if experiment in own_keys else self.config["experiments"]
+        return blocks.get(experiment) is not None
+
+    def experiment_runs(self, experiment: str) -> list[Run]:
+        """Return the runs of one experiment, as they are trained (for all experiments together).
+
+        Args:
+            experiment: A key of the configuration's `experiments`, `CONTROL`, `RANDOM_NETWORKS` or
+                `GENERALIZATION`.
+        """
+        if experiment == CONTROL:
+            return list(self.control_runs.values())
+        if experiment == RANDOM_NETWORKS:
+            return list(self.studies.values())
+        if experiment == GENERALIZATION:
+            return list(self.groups.values())
+        return [self.runs[run.run_id] for run in expand_grid(self.config, experiment)]
+
+    def source_runs(self, source: Source) -> list[Run]:
+        """Return the runs whose measurements a table's source is."""
+        runs = self.experiment_runs(source.experiment)
+        trained = [run for run in runs if isinstance(run, RunSpec | ControlSettings)]
+        if not trained:  # studies, groups
+            return runs
+        if source.first_game:
+            trained = [run for run in trained if run.game == trained[0].game]
+        if source.optimizers:
+            trained = [run for run in trained if run.optimizer in source.optimizers]
+        return [*trained]
+
+    def measured_by(self, sources: Iterable[Source]) -> list[tuple[str, dict[str, Any], int]]:
+        """Return each run's metric, that metric's settings, and the number of checkpoints."""
+        measured = []
+        for source in sources:
+            settings = self.config["metrics"].get(source.metric, {})
+            last = settings.get("checkpoints") == "last"
+            for run in self.source_runs(source):
+                n = 1 if last else len(getattr(run, "checkpoints", ())) or 1
+                measured.append((source.metric, settings, n))
+        return measured
+
+    def intermediates(self, run: Run) -> list[str]:
+        """Return the files that a measurement of `run` came from, below the scale's directory."""
+        if isinstance(run, Study):
+            return []
+        if isinstance(run, CellGroup):
+            kept = [f"parameters/{run.run_id}.h5"] if self.keeps_parameters else []
+            return [f"datasets/{run.dataset}.h5", *kept]
+        own = f"runs/{run.run_id}"
+        if isinstance(run, ControlSettings):
+            return [f"{own}/checkpoints.h5", f"{own}/windows"]
+        return [
+            f"experts/{run.game}/expert.safetensors",
+            f"replay/{run.game}-seed{run.seed}.h5",
+            f"{own}/checkpoints.h5",
+        ]
+
+    def checkpoints(self, experiment: str) -> list[int]:
+        """Return the update steps that an experiment looks at, ascending.
+
+        There are none where measurements are not of checkpoints.
+        """
+        if experiment in (RANDOM_NETWORKS, GENERALIZATION):
+            return []
+        blocks = {**self.config["experiments"], CONTROL: self.config[CONTROL]}
+        return list(blocks[experiment]["checkpoints"])
+
+    def measured_run(self, run_id: str) -> RunSpec:
+        """Return the description of a run by which its checkpoints are measured."""
+        return measured_as(self.control_runs.get(run_id) or self.runs[run_id])
+
+    def transitions_measured_on(self, run_id: str) -> int:
+        """Return how many transitions a run is measured on, about: a D*, or a control's window."""
+        if run_id not in self.control_runs:
+            return self.config["replay"]["transitions"]
+        control = self.control_runs[run_id]
+        longest = min(control.restart_period, control.max_frames_per_episode // FRAMESKIP)
+        return control.window + control.n_environments * longest
+
+    def metric_settings(self, metric: str) -> dict[str, Any]:
+        """Return how much a metric looks at; with the game's rules where it plays."""
+        settings = dict(self.config["metrics"][metric])
+        if metric == "policy_score":
+            rules = ("repeat_action_probability", "max_frames_per_episode")
+            settings |= {rule: self.config["environment"][rule] for rule in rules}
+        return settings
+
+    @property
+    def keeps_parameters(self) -> bool:
+        """Whether the parameters of the generalization experiments' networks are kept."""
+        return self.includes(GENERALIZATION) and self.config[GENERALIZATION]["keep_checkpoints"]
+
+    @property
+    def datasets(self) -> list[str]:
+        """Every data set that some run learns from."""
+        return sorted({group.dataset for group in self.groups.values()})
+
+    def dataset_settings(self, dataset: str) -> dict[str, Any]:
+        """Return the settings of a data set; none for one that is only asked for."""
+        return dict(self.config["datasets"].get(dataset, {}))
+
+    def statistics(self, sources: Iterable[Source]) -> dict[str, Any]:
+        """Return the settings of the intervals of a table with these sources."""
+        settings = dict(self.config["statistics"])
+        if any(source.experiment == GENERALIZATION for source in sources):
+            settings["confidence"] = self.config[GENERALIZATION]["confidence"]
+        return settings
+
+    def expert(self, game: str) -> dict[str, Any]:
+        """Return the fields of a game's `ExpertSettings`."""
+        environment = self.config["environment"]
+        settings = ExpertSettings(
+            game=game,
+            gamma=float(environment["gamma"]),
+            max_frames_per_episode=environment["max_frames_per_episode"],
+            evaluation_repeat_action_probability=float(environment["repeat_action_probability"]),
+            **self.config["expert"],
+        )
+        return dataclasses.asdict(settings)
+
+    def replay(self, game: str, seed: int) -> dict[str, Any]:
+        """Return the fields of the `ReplaySpec` of a game and seed."""
+        return dataclasses.asdict(replay_spec(self.config, game, seed))
+
+
+def make_plan(user: Mapping[str, Any], workflow_directory: Path | str) -> Plan:
+    """Return the plan for what the user set.
+
+    Args:
+        user: The user's configuration, to be put over that of its scale.
+        workflow_directory: The directory that holds `scales/` and `schemas/`.
+
+    Raises:
+        UserError: If the configuration is wrong.
+    """
+    config = configuration.complete(user, workflow_directory)
+    constraints.check_before(config)
+    for key, games in _games(config):
+        for game in games:
+            check_game(game, f"config key '{key}.games'")
+    for file in config["own_objectives"]:
+        objectives.check_own(file)
+    plan = Plan(
+        config,
+        all_runs(config),
+        {run.run_id: run for run in (control_grid(config) if config[CONTROL] else ())},
+        expand_studies(config[RANDOM_NETWORKS]) if config[RANDOM_NETWORKS] else {},
+        expand_generalization(config[GENERALIZATION], config["datasets"])
+        if config[GENERALIZATION]
+        else {},
+    )
+    for game in plan.games:
+        plan.expert(game)  # checks what joins several of the expert's keys
+    constraints.check(plan)
+    return plan
+
+
+def _games(config: configuration.Config) -> Iterable[tuple[str, Sequence[str]]]:
+    """Return where the configuration names games, and which."""
+    blocks = {f"experiments.{name}": block for name, block in config["experiments"].items()}
+    for name, block in {**blocks, CONTROL: config[CONTROL]}.items():
+        if block is not None:
+            yield name, block["games"]
+
+
+def files_of_the_user(config: Mapping[str, Any]) -> list[Path]:
+    """Return the files outside of the results that jobs read: data sets' and objectives'."""
+    named = [own.get("path") for own in config["datasets"].values()]
+    return [Path(name).expanduser() for name in [*named, *config["own_objectives"]] if name]

@@ -1,0 +1,94 @@
+"""What the Snakemake that schedules does around its jobs, from its first moment to its last.
+
+It clears a dead one's lock (`instances`), passes on the signals that ask it to end, and forgets the
+resume states of jobs whose outputs it has seen. Snakemake by itself lets the running jobs go on to
+their end after SIGTERM, which may take days.
+"""
+
+import os
+import signal
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from types import FrameType
+from typing import Any, Protocol
+
+from td_interference.jobs import preemption, snakemake_lock
+from td_interference.jobs.kept_files import forget
+
+begin = snakemake_lock.begin
+
+
+class _Job(Protocol):
+    params: Any
+
+
+class _Graph(Protocol):
+    """What is asked of Snakemake's graph of jobs."""
+
+    jobs: Iterable[_Job]
+
+    def needrun(self, job: _Job) -> bool:
+        """Whether the job had to be run."""
+
+    def finished(self, job: _Job) -> bool:
+        """Whether it was run, and its outputs are recorded as whole."""
+
+
+def started() -> None:
+    """Let other Snakemakes begin, and end as after Ctrl-C when asked to end.
+
+    Called once Snakemake has its lock and its own handlers.
+    """
+    snakemake_lock.begun()
+    _handle(_end)
+
+
+def _handle(handler: Callable[[int, FrameType | None], None]) -> None:
+    """Handle the signals by which this process is asked to end, but for those it ignores."""
+    for number in preemption.SIGNALS:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, handler)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    """Ask the jobs on this machine to end, and have Snakemake wait for them and cancel the others.
+
+    What comes after the first signal would interrupt just that: it reaches the jobs alone.
+
+    Raises:
+        KeyboardInterrupt: Always.
+    """
+    _handle(_end_jobs)
+    _end_jobs(number, frame)
+    raise KeyboardInterrupt
+
+
+def _end_jobs(number: int, frame: FrameType | None) -> None:
+    for process in _jobs_of(os.getpid()):
+        with suppress(OSError):
+            os.kill(process, signal.SIGTERM)
+
+
+def _jobs_of(process: int) -> list[int]:
+    """Return the processes below one that run a script of a rule."""
+    import psutil  # Snakemake's own; here, where it is needed
+
+    jobs = []
+    with suppress(psutil.Error):
+        for child in psutil.Process(process).children(recursive=True):
+            with suppress(psutil.Error):
+                command = child.cmdline()
+                if len(command) > 1 and ".snakemake/scripts/" in command[1]:
+                    jobs.append(child.pid)
+    return jobs
+
+
+def forget_accepted(graph: _Graph) -> None:
+    """Remove the resume states of jobs whose outputs Snakemake has recorded as whole.
+
+    Until then they stay: what Snakemake did not live to record it removes and asks for again.
+    """
+    for job in graph.jobs:
+        state = getattr(job.params, "state", None)
+        if state is not None and (graph.finished(job) or not graph.needrun(job)):
+            forget(state)

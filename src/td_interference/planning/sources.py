@@ -1,0 +1,195 @@
+"""Which code a result depends on, found by following imports, and one digest of it.
+
+The cheap stages (metrics, tables, figures, studies of random networks) hand this digest to
+Snakemake as a parameter, so that a changed statement in any module they import, directly or not,
+makes their results stale. It is of statements: comments, docstrings, formatting and the time of a
+file's last change are not in it, nor is where the project lies. Standard library only: the
+Snakefile imports this at every dry run.
+"""
+
+import ast
+import hashlib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+_PACKAGE = Path(__file__).parents[1]
+
+# Where following imports ends: modules that decide how a job runs, is kept and speaks, or whose
+# say reaches a result in another way that is noticed.
+PLUMBING = {
+    "__init__.py": "holds the version, which every file names",
+    "errors.py": "words for people",
+    "calls.py": "words for people",
+    "commands/": "words for people",
+    "jobs/": "how a job runs, goes on and ends; with the same bits",
+    "storage/": "how numbers are kept; each kind of file has a schema version",
+    "planning/config.py": "settings reach a result through its parameters",
+    "planning/plan.py": "settings reach a result through its parameters",
+    "planning/control.py": "describes runs; the description is a parameter",
+    "planning/sources.py": "this file",
+    "metrics/__init__.py": "a registry: a new name changes none of the others",
+    "tables/__init__.py": "a registry: what it says of a table is a parameter",
+    "figures/__init__.py": "a registry: what it says of a figure is a parameter",
+    "objectives/__init__.py": "a registry: a new name changes none of the others",
+    "datasets/__init__.py": "a registry: what it says of a data set is a parameter",
+}
+
+
+def digest(*roots: Path | str, package: Path = _PACKAGE) -> str:
+    """Return one SHA-256 of the statements in some Python files and all they import from here.
+
+    Args:
+        roots: Files; those of the package also by their names in it ("metrics/gain.py").
+        package: Directory of the package.
+
+    Raises:
+        OSError: If a root cannot be read.
+        SyntaxError: If a file is no Python.
+    """
+    own, others = _split(roots, package)
+    found = {name: _parsed(package / name).digest for name in followed(*roots, package=package)}
+    # The place of a file outside of the package is not part of what it says.
+    parts = [*sorted(found.items()), *(("", _parsed(path).digest) for path in sorted(others))]
+    assert set(own) <= set(found)
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def followed(*roots: Path | str, package: Path = _PACKAGE) -> list[str]:
+    """Return the modules of the package that some files depend on, themselves included, sorted.
+
+    Args:
+        roots: As `digest` takes them.
+        package: Directory of the package.
+
+    Returns:
+        Names such as "metrics/gain.py"; without `PLUMBING` unless it is a root.
+    """
+    own, others = _split(roots, package)
+    found = set(own)
+    waiting = [package / name for name in own] + others
+    while waiting:
+        path = waiting.pop()
+        for name in _imported_files(path.read_bytes(), path, package):
+            if name not in found:
+                found.add(name)
+                waiting.append(package / name)
+    return sorted(found)
+
+
+@cache
+def _imported_files(text: bytes, path: Path, package: Path) -> tuple[str, ...]:
+    """Return the files that a file with this text runs by its imports, without `PLUMBING`."""
+    modules = (".", *_parse(text).imports)  # a module's packages run before it
+    files = (name for module in modules for name in _files(module, path, package))
+    return tuple(dict.fromkeys(name for name in files if not _is_plumbing(name)))
+
+
+def _split(roots: tuple[Path | str, ...], package: Path) -> tuple[list[str], list[Path]]:
+    """Return the roots in the package by name, and the others."""
+    own, others = [], []
+    for root in roots:
+        path = package / root if isinstance(root, str) else root
+        if path.is_relative_to(package):
+            own.append(path.relative_to(package).as_posix())
+        else:
+            others.append(path)
+    return own, others
+
+
+def _is_plumbing(name: str) -> bool:
+    return any(name == entry or (entry[-1] == "/" and name.startswith(entry)) for entry in PLUMBING)
+
+
+def _files(module: str, importer: Path, package: Path) -> Iterator[str]:
+    """Yield the files of the package that importing a module runs: its packages' and its own.
+
+    Args:
+        module: With dots; one that begins with a dot is relative to the importer. Its last part
+            may be a name in a module instead.
+        importer: The file with the import.
+        package: Directory of the package.
+    """
+    name = module.lstrip(".")
+    parts = name.split(".") if name else []
+    if up := len(module) - len(name):
+        if not importer.is_relative_to(package):
+            return
+        parents = importer.relative_to(package).parts
+        parts = [*parents[: len(parents) - up], *parts]
+    elif parts[0] == package.name:
+        parts = parts[1:]
+    else:
+        return
+    for depth in range(len(parts) + 1):
+        path = package.joinpath(*parts[:depth])
+        for file in (path / "__init__.py", path.with_suffix(".py")):
+            if file != package.with_suffix(".py") and file.is_file():
+                yield file.relative_to(package).as_posix()
+
+
+class _Parsed:
+    """What one file's text says.
+
+    Attributes:
+        digest: SHA-256 of its statements.
+        imports: Modules that it imports anywhere in it, also in functions, with dots; of names
+            that it takes from a module, whose own file they may have, module and name.
+    """
+
+    def __init__(self, text: bytes):
+        """Parse a file.
+
+        Raises:
+            SyntaxError: If it is no Python.
+        """
+        tree = ast.parse(text)
+        words: list[str] = []
+        _collect(tree, words)
+        self.digest = hashlib.sha256("\0".join(words).encode()).hexdigest()
+        self.imports = sorted({name for node in ast.walk(tree) for name in _imported(node)})
+
+
+def _parsed(path: Path) -> _Parsed:
+    return _parse(path.read_bytes())
+
+
+@cache
+def _parse(text: bytes) -> _Parsed:
+    return _Parsed(text)
+
+
+def _imported(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        module = "." * node.level + (node.module or "")
+        dot = "." if node.module else ""
+        yield from (f"{module}{dot}{alias.name}" for alias in node.names)
+    elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+        called = ast.unparse(node.func).rpartition(".")[2]
+        if called in ("import_module", "__import__") and isinstance(node.args[0].value, str):
+            yield node.args[0].value
+
+
+def _collect(node: object, words: list[str]) -> None:
+    """Append what a syntax tree says, the same for every version of Python.
+
+    `ast.dump` writes empty fields in some versions and not in others.
+    """
+    if isinstance(node, ast.AST):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            return  # a docstring
+        words.append(type(node).__name__)
+        for name in node._fields:
+            value = getattr(node, name, None)
+            if value is not None and value != []:
+                words.append(name)
+                _collect(value, words)
+        words.append(")")
+    elif isinstance(node, list):
+        for item in node:
+            _collect(item, words)
+        words.append("]")
+    else:
+        words.append(repr(node))

@@ -1,0 +1,172 @@
+"""What can be asked for: the figures there are, why one is not, and a line on what is unknown."""
+
+import difflib
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from td_interference import figures, tables
+from td_interference.planning.config import SCALES
+from td_interference.planning.constraints import unmeasurable
+from td_interference.planning.grid import RunSpec
+from td_interference.planning.messages import did_you_mean
+from td_interference.planning.plan import CONTROL, GENERALIZATION, RANDOM_NETWORKS, Plan
+
+_IN_A_STAGE = 3  # parts of results/<scale>/<stage>
+_OWN_KEYS = {CONTROL, RANDOM_NETWORKS, GENERALIZATION}
+
+
+def figure_states(plan: Plan) -> dict[str, str]:
+    """Return every figure by name, with the reason why it cannot be drawn, or "".
+
+    Those of an experiment of a user's own follow on the others: "<figure>-<experiment>", of each
+    figure that is of one experiment from D* alone.
+    """
+    states = {entry.name: _state(plan, entry.name) for entry in figures.FIGURES}
+    for experiment in plan.own_experiments:
+        for entry in figures.FIGURES:
+            drawn_of = {source.experiment for source in _sources(entry.name)}
+            if len(drawn_of) == 1 and not drawn_of & _OWN_KEYS:
+                name = f"{entry.name}-{experiment}"
+                states[name] = _state(plan, name)
+    return states
+
+
+def wanted_by_all(plan: Plan) -> list[str]:
+    """Return the figures that are made if nothing else is asked for.
+
+    Of an experiment of a user's own these are the figures that every experiment has; the others
+    (of momentum, say) are made where they are asked for.
+    """
+    return [
+        name
+        for name, reason in figure_states(plan).items()
+        if not reason and ("-" not in name or _of_any_experiment(name))
+    ]
+
+
+def left_out(plan: Plan) -> str:
+    """Return a line on the figures that cannot be drawn by the configuration, or ""."""
+    reasons: dict[str, list[str]] = {}
+    for name, reason in figure_states(plan).items():
+        if reason and "-" not in name:
+            reasons.setdefault(reason, []).append(name)
+    return "; ".join(f"no {', '.join(names)}: {reason}" for reason, names in reasons.items())
+
+
+def table_names(plan: Plan) -> list[str]:
+    """Return every table that can be reduced, those that all experiments have first."""
+    drawn = [
+        table
+        for name, reason in figure_states(plan).items()
+        if not reason
+        for table in figures.entry(name).tables
+    ]
+    own = [entry.name for name in plan.own_experiments for entry in tables.of_experiment(name)]
+    possible = [
+        entry.name
+        for entry in tables.TABLES
+        if not any(_missing(plan, source) for source in entry.sources)
+    ]
+    return list(dict.fromkeys([*possible, *own, *drawn]))
+
+
+def _sources(figure: str) -> list[tables.Source]:
+    named = figures.entry(figure).tables
+    return [source for table in named for source in tables.entry(table).sources]
+
+
+def _of_any_experiment(figure: str) -> bool:
+    named = figures.entry(figure).tables
+    return all(table.partition("-")[0] in tables.OF_ANY_EXPERIMENT for table in named)
+
+
+def _state(plan: Plan, figure: str) -> str:
+    return next(filter(None, (_missing(plan, source) for source in _sources(figure))), "")
+
+
+def _missing(plan: Plan, source: tables.Source) -> str:
+    """Return why a table's source has no runs, or none that fit, or ""."""
+    own_key = source.experiment in _OWN_KEYS
+    where = source.experiment if own_key else f"experiments.{source.experiment}"
+    if not plan.includes(source.experiment):
+        return f"'{where}' is left out (null)"
+    if source.optimizers and not plan.source_runs(source):
+        return f"'{where}.optimizers' has no {' or '.join(source.optimizers)}"
+    for run in plan.experiment_runs(source.experiment):
+        if isinstance(run, RunSpec) and (why := unmeasurable(source.metric, run)):
+            return f"{why} (in '{where}')"
+    return ""
+
+
+def asked_for(arguments: Sequence[str], known: Callable[[str], bool]) -> list[str]:
+    """Return the targets in the arguments of a call of Snakemake that nothing produces.
+
+    Snakemake's own parser takes a third of a second to build, so it is asked only if there is a
+    word that could be such a target.
+
+    Args:
+        arguments: Of the command line.
+        known: Whether a target is a rule, is there, or is produced by a rule.
+    """
+    words = [word for word in arguments if not word.startswith("-") and "=" not in word]
+    if all(word.isdigit() or word == "all" or known(word) for word in words):
+        return []
+    from snakemake.cli import get_argument_parser
+
+    given, explicit = list(arguments), []
+    if "--" in given:  # what follows would be lost to the parser
+        place = given.index("--")
+        given, explicit = given[:place], given[place + 1 :]
+    parsed, _ = get_argument_parser().parse_known_args(given)
+    # Snakemake takes what is no rule for a file, and would make it.
+    further = [*(parsed.forcerun or ()), *(parsed.until or ())]
+    named = dict.fromkeys([*(parsed.targets or ()), *explicit, *further])
+    return [target for target in named if not known(target)]
+
+
+def explain(target: str, states: Mapping[str, str], scale: str, rules: Iterable[str]) -> str:
+    """Return a line on a target that nothing produces: what is meant, or what there is.
+
+    Args:
+        target: As asked for.
+        states: As `figure_states` returns them.
+        scale: Of the configuration.
+        rules: Names of the rules.
+    """
+    path = Path(target)
+    name, parts = path.stem, path.parts
+    if len(parts) > 1 and "results" in parts:
+        parts = parts[parts.index("results") :]
+    if len(parts) > 2 and parts[0] == "results" and parts[1] != scale and parts[1] in SCALES:
+        return (
+            f"{target}: is of the scale {parts[1]}, and this call is of {scale}; add --config "
+            f"scale={parts[1]}"
+        )
+    if path.is_absolute() and "results" in path.parts:
+        return f"{target}: targets are named from the working directory: {Path(*parts)}"
+    figure = _figure_meant(name, states)
+    if figure and states[figure]:
+        return f"{target}: {figure} cannot be drawn, for {states[figure]}"
+    if figure:
+        return f"{target}: no such target; did you mean results/{figure}.pdf?"
+    if len(parts) > _IN_A_STAGE:
+        return (
+            f"{target}: nothing of this name is made at {scale} scale; `td-interference plan "
+            f"--scale {scale}` lists the runs"
+        )
+    guess = did_you_mean(name, rules) if len(parts) == 1 else ""
+    drawable = ", ".join(name for name, reason in states.items() if not reason)
+    return (
+        f"{target}: no such target{guess or '.'} The figures are results/<name>.pdf of {drawable}"
+    )
+
+
+def _figure_meant(name: str, states: Mapping[str, str]) -> str:
+    """Return the figure that a name is of, also as "figure 5" or "Fig05", or ""."""
+    plain = re.sub(r"^(?:figure|fig)[ _.-]*0*(?=\d)", "fig", name.lower())
+    if plain in states:
+        return plain
+    close = difflib.get_close_matches(plain, states, n=1, cutoff=0.85)
+    # fig99 is no slip of the pen for fig9.
+    return close[0] if close and re.sub(r"\D", "", close[0]) == re.sub(r"\D", "", plain) else ""

@@ -1,0 +1,124 @@
+"""Tables on disk: sealed Parquet, and the same rows as CSV.
+
+The seal is the SHA-256 of the Parquet file, in the file's own metadata, taken while zeros stand in
+its place; the table's identity follows it. The seal is compared before polars sees a byte: one
+flipped bit can make polars end the whole process, or pass for another number. Other tools read the
+file as any Parquet.
+"""
+
+import hashlib
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import polars as pl
+
+from td_interference.errors import UserError, rebuild
+from td_interference.storage.files import atomic_path
+from td_interference.storage.identity import Identity, check
+from td_interference.storage.recognition import PARQUET_SEAL, read_whole, refusal
+
+_ZEROS = "0" * 64
+# Parquet keeps its metadata uncompressed at the end: key, some bytes of structure, value.
+_SEAL = re.compile(re.escape(PARQUET_SEAL.encode()) + rb".{1,8}?sha256:([0-9a-f]{64}) ", re.DOTALL)
+_DAMAGED = "damaged: its bytes have not the SHA-256 that was written with them"
+
+
+def write_table(
+    table: pl.DataFrame, parquet_path: Path | str, csv_path: Path | str, identity: Identity
+) -> None:
+    """Write a table as sealed Parquet and as CSV, each atomically.
+
+    Args:
+        table: Of numbers, booleans and text.
+        parquet_path: File to write.
+        csv_path: File to write.
+        identity: What the table is of.
+    """
+    encoded, said = io.BytesIO(), json.dumps(identity, sort_keys=True)
+    table.write_parquet(encoded, metadata={PARQUET_SEAL: f"sha256:{_ZEROS} {said}"})
+    content = bytearray(encoded.getbuffer())
+    (seal,) = _SEAL.finditer(content)
+    start, end = seal.span(1)
+    content[start:end] = hashlib.sha256(content).hexdigest().encode()
+    with atomic_path(parquet_path) as temporary:
+        temporary.write_bytes(content)
+    with atomic_path(csv_path) as temporary:
+        table.write_csv(temporary)
+
+
+def read_table(path: Path | str, wanted: Identity | None = None) -> pl.DataFrame:
+    """Return the table in a Parquet file of `write_table`, once its seal is right.
+
+    Args:
+        path: The file.
+        wanted: What the table must be of; None to take any.
+
+    Raises:
+        UserError: If there is no such file, it is not as it was written, or of something else.
+    """
+    content = read_whole(path)
+    if not _is_sealed(content):
+        if PARQUET_SEAL.encode() not in content:
+            raise refusal(path, "a table (Parquet)")
+        raise UserError(f"{path}: {_DAMAGED}; {rebuild(path)}")
+    _check_apart(path, content)
+    try:
+        with _without_stderr():
+            said = pl.read_parquet_metadata(io.BytesIO(content))[PARQUET_SEAL].partition(" ")[2]
+            found, table = dict(json.loads(said)), pl.read_parquet(io.BytesIO(content))
+    except (Exception, pl.exceptions.PanicException) as error:
+        raise _refused(path, str(error) or type(error).__name__) from None
+    if wanted is not None:
+        check(path, found, wanted)
+    return table
+
+
+def _refused(path: Path | str, reason: str) -> UserError:
+    first = reason.splitlines()[0][:200]
+    return UserError(f"{path}: refused, not as this program writes it ({first}); {rebuild(path)}")
+
+
+def _check_apart(path: Path | str, content: bytes) -> None:
+    """See that reading does not end the process, in a process that may end (a third of a second).
+
+    A forged number of values makes polars ask for more memory than there is, and what it then does
+    cannot be caught.
+
+    Raises:
+        UserError: If that process did not come to its end.
+    """
+    program = "import io, sys, polars; polars.read_parquet(io.BytesIO(sys.stdin.buffer.read()))"
+    done = subprocess.run([sys.executable, "-c", program], input=content, capture_output=True)
+    if done.returncode < 0:
+        said = done.stderr.decode(errors="replace").strip()
+        raise _refused(path, said or "polars cannot read it")
+
+
+@contextmanager
+def _without_stderr() -> Iterator[None]:
+    """Keep to itself what polars says of content that makes no sense, before it raises an error."""
+    sys.stderr.flush()
+    before = os.dup(2)
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(before, 2)
+        os.close(before)
+
+
+def _is_sealed(content: bytes) -> bool:
+    seal = _SEAL.search(content)
+    if seal is None:
+        return False
+    start, end = seal.span(1)
+    unsealed = content[:start] + _ZEROS.encode() + content[end:]
+    return hashlib.sha256(unsealed).hexdigest().encode() == seal[1]
