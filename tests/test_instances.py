@@ -18,16 +18,16 @@ from td_interference.jobs.ownership import Owner
 PROGRAM = """
 import sys, time
 from pathlib import Path
-from td_interference import instances
+from td_interference.jobs import snakemake_lock
 locks = Path(sys.argv[1]) / ".snakemake" / "locks"
 sys.stdin.readline()
-instances.begin(sys.argv[1])
+snakemake_lock.begin(sys.argv[1])
 if any(locks.glob("*.lock")):
     print("refused", flush=True)
 else:
     time.sleep(0.02)
     (locks / f"{time.time_ns()}.output.lock").touch()
-    instances.begun()
+    snakemake_lock.begun()
     print("works", flush=True)
     sys.stdin.readline()
 """

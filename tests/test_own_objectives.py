@@ -220,7 +220,7 @@ def test_an_objective_that_leaves_has_failed(own, tmp_path):
 
 
 def test_a_signal_during_an_objective_is_not_its_mistake(own, tmp_path):
-    raise_ = "from td_interference import preemption as p; raise p.Preempted(p.SIGNALS[0])"
+    raise_ = "from td_interference.jobs import preemption as p; raise p.Preempted(p.SIGNALS[0])"
     trainer = own(LATER.replace('raise ValueError("after a while")', raise_))
     code, said = ended_by(trainer, tmp_path / "job.log")
     assert code == 128 + 15 and "mend" not in said

@@ -17,7 +17,7 @@ from td_interference.jobs.ownership import FILE_NAME, Owner, disown, own
 
 HOLDER = """
 import sys, time
-from td_interference.ownership import own
+from td_interference.jobs.ownership import own
 own(sys.argv[1])
 print("owns", flush=True)
 time.sleep(600)

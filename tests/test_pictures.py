@@ -18,14 +18,14 @@ from td_interference.figures import style
 from td_interference.statistics import Estimate
 
 DRAW = """
-from td_interference import thread_variables
+from td_interference.planning import thread_variables
 thread_variables.clear()
 import sys
 from pathlib import Path
 import figure_tables
 from td_interference import figures, pictures
 from td_interference.figures.render import make_figure
-from td_interference.table_files import write_table
+from td_interference.storage.parquet import write_table
 pictures.PNG_DPI = 40
 out = Path(sys.argv[1])
 tables = figure_tables.tables()

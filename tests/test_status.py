@@ -20,7 +20,7 @@ import sys, time
 from pathlib import Path
 from td_interference.errors import UserError
 from td_interference.jobs import job
-from td_interference.progress import Progress
+from td_interference.jobs.progress import Progress
 log, what = sys.argv[1:]
 with job(log):
     state = Path("results/smoke/state/train_run/a")

@@ -224,7 +224,7 @@ def large(tmp_path_factory):
 
 LIMITED = """
 import sys
-from td_interference.datasets.available import available_data
+from td_interference.planning.available_data import available_data
 from td_interference.datasets.prepare import prepare_dataset
 from td_interference.errors import UserError
 own = {"path": sys.argv[1], "kind": "regression"}
