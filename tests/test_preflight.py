@@ -119,6 +119,8 @@ def test_a_result_behind_links_is_looked_at(project):
     (project / "disk" / "nowhere").symlink_to("absent")
     (project / "results" / "smoke" / "logs" / "nowhere").symlink_to("absent")
     assert fault(project) == ""
+    looked_at = list(preflight._below(project / "results" / "smoke"))
+    assert len(looked_at) == len({os.path.abspath(path) for path in looked_at}) < 20
     os.utime(project / "disk" / "d.h5", (0, time.time() + 3600))
     said = fault(project)
     assert said.startswith(
