@@ -1,11 +1,14 @@
 """What the shipped scales promise, and one source for what is stated more than once."""
 
 import dataclasses
+import hashlib
+import json
 import re
 
 import pytest
 from tree import ROOT
 
+from td_interference.errors import UserError
 from td_interference.planning.config import SCALES, complete, read_yaml
 from td_interference.planning.control import ControlSettings
 from td_interference.planning.expert import ExpertSettings
@@ -15,6 +18,50 @@ from td_interference.planning.studies import Study
 
 WORKFLOW = ROOT / "workflow"
 SCHEMA = read_yaml(WORKFLOW / "schemas" / "config.schema.yaml")
+
+
+# Of the completed blocks, by `digest`. A number that is changed on purpose changes one of them.
+COMPLETED = {
+    "smoke": {
+        "environment": "cc5fbf7a",
+        "expert": "562b91e7",
+        "replay": "eb528366",
+        "training": "f10091f8",
+        "experiments": "3006b32d",
+        "control": "60a19022",
+        "random_networks": "d27e80b0",
+        "metrics": "d22e1588",
+        "statistics": "d60e9b92",
+        "datasets": "ea18341e",
+        "generalization": "7fede5fd",
+    },
+    "laptop": {
+        "environment": "9a4d1347",
+        "expert": "04ddf20f",
+        "replay": "0ae86e4f",
+        "training": "70a78d3f",
+        "experiments": "57fad708",
+        "control": "138084d0",
+        "random_networks": "2d2fd761",
+        "metrics": "676a7227",
+        "statistics": "07c48124",
+        "datasets": "ea18341e",
+        "generalization": "7abfb65c",
+    },
+    "paper": {
+        "environment": "9a4d1347",
+        "expert": "84565e49",
+        "replay": "1ea71448",
+        "training": "12a0d4e8",
+        "experiments": "7f926a38",
+        "control": "56f2100b",
+        "random_networks": "671c75f2",
+        "metrics": "9e9827ee",
+        "statistics": "07c48124",
+        "datasets": "022cce43",
+        "generalization": "05aecc8f",
+    },
+}
 
 
 def block(*path):
@@ -106,3 +153,74 @@ def test_an_agent_that_never_serves_ends_soon_at_smoke_scale():
     assert expert.evaluation_steps <= 8 * 3000
     assert plan.metric_settings("policy_score")["max_frames_per_episode"] <= 12_000
     assert all(run.max_frames_per_episode <= 12_000 for run in plan.control_runs.values())
+
+
+def digest(values):
+    """The first digits of the SHA-256 of a block, for which 1 and 1.0 are the same number."""
+
+    def plain(value):
+        if isinstance(value, dict):
+            return {key: plain(below) for key, below in value.items()}
+        if isinstance(value, list):
+            return [plain(below) for below in value]
+        return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+    text = json.dumps(plain(values), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_no_number_of_a_scale_changes_unnoticed(scale):
+    """A number of paper.yaml is one of every scale that does not set it itself."""
+    config = complete({"scale": scale}, WORKFLOW)
+    found = {key: digest(values) for key, values in config.items() if isinstance(values, dict)}
+    assert found == COMPLETED[scale]
+
+
+def leaves(values, path=()):
+    """Every value of a block that is no block itself, by its path."""
+    if not isinstance(values, dict):
+        return {path: values}
+    return {
+        place: leaf
+        for key, below in values.items()
+        for place, leaf in leaves(below, (*path, key)).items()
+    }
+
+
+@pytest.mark.parametrize("scale", [scale for scale in SCALES if scale != "paper"])
+def test_a_scale_holds_only_what_it_changes(scale):
+    paper, own = (read_yaml(WORKFLOW / "scales" / f"{name}.yaml") for name in ("paper", scale))
+    expert = {("expert", f.name): f.default for f in dataclasses.fields(ExpertSettings)}
+    there = expert | leaves(paper)
+    for path, value in leaves(own).items():
+        if value is None:  # leaves out what the paper has
+            assert any(place[: len(path)] == path for place in there), f"{scale}.yaml: {path}"
+        else:
+            assert path not in there or there[path] != value, f"{scale}.yaml repeats {path}"
+
+
+def test_a_scale_is_laid_over_the_papers_and_the_user_over_both(tmp_path):
+    """Lists replace lists, blocks join blocks; null in a scale drops the key, a user's stays."""
+    scales = tmp_path / "scales"
+    scales.mkdir()
+    (scales / "paper.yaml").write_text("a: {x: 1, y: [1, 2], z: 3}\nb: {c: {d: 1}, e: {f: 2}}\n")
+    (scales / "smoke.yaml").write_text("a: {y: [5]}\nb: {c: null}\n")
+    (tmp_path / "schemas").mkdir()
+    (tmp_path / "schemas" / "config.schema.yaml").write_text("type: object\n")
+    own = {"scale": "smoke", "a": {"z": None}, "b": {"c": {"g": 7}}}
+    assert complete(own, tmp_path) == {
+        "scale": "smoke",
+        "device": "auto",
+        "a": {"x": 1, "y": [5], "z": None},
+        "b": {"c": {"g": 7}, "e": {"f": 2}},
+    }
+    paper = complete({"scale": "paper"}, tmp_path)
+    assert paper["a"] == {"x": 1, "y": [1, 2], "z": 3} and paper["b"]["c"] == {"d": 1}
+
+
+def test_what_a_scale_leaves_out_is_missing_under_its_own_name():
+    """Not completed by what the paper has for another data set or more compute."""
+    over = {"generalization": {"experiments": {"california": {"seeds": 1}}}}
+    with pytest.raises(UserError, match=r"'generalization.experiments.california.dataset' is mis"):
+        complete({"scale": "smoke", **over}, WORKFLOW)

@@ -1,4 +1,4 @@
-"""The configuration: one scale file, the user's own values over it, one closed schema.
+"""The configuration: the paper's values, under those of a scale, under the user's; a closed schema.
 
 Needs only what Snakemake itself needs (yaml, jsonschema), for it is imported at every dry run.
 """
@@ -60,12 +60,27 @@ def complete(user: Mapping[str, Any], workflow_directory: Path | str) -> Config:
         raise UserError(
             f"config key 'scale': {shown(scale)} is not one of {', '.join(SCALES)}{hint}"
         )
-    scale_values = read_yaml(workflow_directory / "scales" / f"{scale}.yaml")
     given = {"device": "auto"} | {key: _typed(value) for key, value in user.items()}
-    config = merge(scale_values, given)
+    config = merge(_of_scale(scale, workflow_directory / "scales"), given)
     config["scale"] = scale
     validate(config, read_yaml(workflow_directory / "schemas" / "config.schema.yaml"), user)
     return config
+
+
+def _of_scale(scale: str, folder: Path) -> Config:
+    """Return the paper's values with those of a scale in their place; its null drops a key."""
+    paper = read_yaml(folder / f"{SCALES[-1]}.yaml")
+    if scale == SCALES[-1]:
+        return paper
+    return _without_null(merge(paper, read_yaml(folder / f"{scale}.yaml")))
+
+
+def _without_null(values: Mapping[str, Any]) -> Config:
+    return {
+        key: _without_null(value) if isinstance(value, Mapping) else value
+        for key, value in values.items()
+        if value is not None
+    }
 
 
 def _check_values(user: Mapping[str, Any]) -> None:
