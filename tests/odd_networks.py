@@ -848,6 +848,22 @@ class Touching(nn.Module):
         return self.fc(x).tanh()
 
 
+class DrawsFromGlobals(Touching):
+    def forward(self, x):
+        return self.fc(x) * (GENERATOR.random() > 1e-7)
+
+
+def zero_layer():
+    network = of(
+        lambda n, x: n.fc(x) + n.zero(x + 0.3 * x.roll(1, 0).clamp(-1, 1)),
+        fc=linear(),
+        zero=linear(),
+    )
+    with torch.no_grad():
+        network.zero.weight.zero_()
+    return network
+
+
 def replaces_data(net):
     net.fc.weight.data = net.fc.weight.data.clamp(-0.1, 0.1)
 
@@ -880,6 +896,14 @@ REFUSED = {
     "a generator among the globals": (
         lambda: (net(lambda n, h: h * (GENERATOR.random() > 1e-7)), X()),
         "generator of its own",
+    ),
+    "a generator among the globals of a class": (
+        lambda: (randomised(DrawsFromGlobals(None)), X()),
+        "generator of its own",
+    ),
+    "mixing at a zero layer beside a huge sample": (
+        lambda: (zero_layer(), huge_first(X(), 1e12)),
+        "other gradients",
     ),
     "a generator in an object": (
         lambda: (holding(Holder(random.Random(0)), lambda o: o.held.random()), X()),

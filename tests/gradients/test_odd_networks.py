@@ -14,6 +14,7 @@ from odd_networks import (
     ScriptedCounter,
     TakesFromOthers,
     chain,
+    fifth_into_third,
     net,
     randomised,
 )
@@ -340,6 +341,18 @@ def test_buffers_of_a_value_are_as_before():
     with pytest.raises(UserError, match="value must return one number per sample"):
         per_sample_gradients(*WORKS["one tensor"](), norm)
     assert equal(dict(norm.state_dict()), dict(before))
+
+
+def test_a_hook_of_all_modules_that_mixes_is_seen():
+    def on_tanh(module, grads):
+        return fifth_into_third(module, grads) if isinstance(module, nn.Tanh) else None
+
+    handle = nn.modules.module.register_module_full_backward_pre_hook(on_tanh)
+    try:
+        with pytest.raises(UserError, match="other gradients"):
+            per_sample_gradients(chain(), WORKS["one tensor"]()[1], value)
+    finally:
+        handle.remove()
 
 
 def test_errors_of_the_network_itself_are_passed_on():
