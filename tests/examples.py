@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-import yaml
 from tree import ROOT
+
+from td_interference.planning.config import read_schema
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PROFILES = sorted((ROOT / "workflow" / "profiles").glob("*/config.yaml"))
@@ -92,7 +93,7 @@ def is_setting(inline: str) -> bool:
             return set()
         return set(schema.get("properties", ())).union(*map(keys, schema.values()))
 
-    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+    schema = read_schema(ROOT / "workflow")
     return inline.partition(":")[0].split(".")[0] in keys(schema)
 
 

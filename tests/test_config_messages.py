@@ -115,7 +115,7 @@ def test_every_rule_of_the_schema_has_a_sentence():
                 elif name == "items":
                     yield from rules(below)
 
-    schema = config.read_yaml(ROOT / "workflow" / "schemas" / "config.schema.yaml")
+    schema = config.read_schema(ROOT / "workflow")
     assert set(rules(schema)) - structure <= told
 
 

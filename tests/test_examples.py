@@ -21,7 +21,7 @@ from projects import call, snakemake
 from tree import ROOT, copy_tree
 
 from td_interference.networks.atari import initialise, q_network
-from td_interference.planning.config import merge, read_yaml
+from td_interference.planning.config import merge, read_schema, read_yaml
 from td_interference.planning.plan import make_plan
 from td_interference.storage import hdf5, kinds
 from td_interference.storage.identity import of_table
@@ -190,7 +190,7 @@ def test_configuration(example, place, monkeypatch):
             block = {name: block}
     else:
         block = yaml.safe_load(example.content)
-    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+    schema = read_schema(ROOT / "workflow")
     monkeypatch.chdir(place)
     if set(block) <= set(schema["properties"]):
         make_plan(merge(read_yaml(Path("config.yaml")), block), Path("workflow"))

@@ -9,7 +9,7 @@ import pytest
 from tree import ROOT
 
 from td_interference.errors import UserError
-from td_interference.planning.config import SCALES, complete, read_yaml
+from td_interference.planning.config import SCALES, complete, read_schema, read_yaml
 from td_interference.planning.control import ControlSettings
 from td_interference.planning.expert import ExpertSettings
 from td_interference.planning.image_agents import DoubleDQNSettings, ReinforceSettings
@@ -17,8 +17,7 @@ from td_interference.planning.plan import make_plan
 from td_interference.planning.studies import Study
 
 WORKFLOW = ROOT / "workflow"
-SCHEMA = read_yaml(WORKFLOW / "schemas" / "config.schema.yaml")
-
+SCHEMA = read_schema(WORKFLOW)
 
 # Of the completed blocks, by `digest`. A number that is changed on purpose changes one of them.
 COMPLETED = {
@@ -73,13 +72,8 @@ def block(*path):
 
 # Where the schema states defaults, and the record that they are of.
 STATED = {
-    "expert": (block("properties", "expert"), (ExpertSettings,)),
     "control": (block("properties", "control"), (ControlSettings,)),
     "random_networks": (block("properties", "random_networks"), (Study,)),
-    "agent": (
-        block("$defs", "generalization_experiment", "properties", "agent"),
-        (DoubleDQNSettings, ReinforceSettings),
-    ),
 }
 # Fields whose value comes from another key, or whose key is required and so has no default.
 NOT_STATED = {"hidden", "steps", "checkpoints", "architecture", "network", "step_sizes"}
@@ -200,14 +194,13 @@ def test_a_scale_holds_only_what_it_changes(scale):
             assert path not in there or there[path] != value, f"{scale}.yaml repeats {path}"
 
 
-def test_a_scale_is_laid_over_the_papers_and_the_user_over_both(tmp_path):
+def test_a_scale_is_laid_over_the_papers_and_the_user_over_both(tmp_path, monkeypatch):
     """Lists replace lists, blocks join blocks; null in a scale drops the key, a user's stays."""
     scales = tmp_path / "scales"
     scales.mkdir()
     (scales / "paper.yaml").write_text("a: {x: 1, y: [1, 2], z: 3}\nb: {c: {d: 1}, e: {f: 2}}\n")
     (scales / "smoke.yaml").write_text("a: {y: [5]}\nb: {c: null}\n")
-    (tmp_path / "schemas").mkdir()
-    (tmp_path / "schemas" / "config.schema.yaml").write_text("type: object\n")
+    monkeypatch.setattr("td_interference.planning.config.read_schema", lambda _: {})
     own = {"scale": "smoke", "a": {"z": None}, "b": {"c": {"g": 7}}}
     assert complete(own, tmp_path) == {
         "scale": "smoke",

@@ -11,7 +11,10 @@ from typing import Any
 from jsonschema import Draft202012Validator, validators
 
 from td_interference.errors import UserError
+from td_interference.planning.expert import ExpertSettings
+from td_interference.planning.image_agents import agent_properties
 from td_interference.planning.messages import did_you_mean, dotted, explain, shown
+from td_interference.planning.settings import properties
 from td_interference.planning.yaml_files import MOST_VALUES
 from td_interference.planning.yaml_files import read_yaml as read_yaml
 
@@ -63,8 +66,21 @@ def complete(user: Mapping[str, Any], workflow_directory: Path | str) -> Config:
     given = {"device": "auto"} | {key: _typed(value) for key, value in user.items()}
     config = merge(_of_scale(scale, workflow_directory / "scales"), given)
     config["scale"] = scale
-    validate(config, read_yaml(workflow_directory / "schemas" / "config.schema.yaml"), user)
+    validate(config, read_schema(workflow_directory), user)
     return config
+
+
+def read_schema(workflow_directory: Path | str) -> dict[str, Any]:
+    """Return the configuration's whole schema: the file's, with what the records say of their keys.
+
+    Args:
+        workflow_directory: The directory that holds `schemas/`.
+    """
+    schema = read_yaml(Path(workflow_directory) / "schemas" / "config.schema.yaml")
+    schema["properties"]["expert"]["properties"] = properties(ExpertSettings)
+    cells = schema["$defs"]["generalization_experiment"]["properties"]
+    cells["agent"]["properties"] = agent_properties()
+    return schema
 
 
 def _of_scale(scale: str, folder: Path) -> Config:

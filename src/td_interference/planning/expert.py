@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from td_interference.environments.screen import FRAMESKIP, STACK
 from td_interference.errors import UserError
+from td_interference.planning.settings import setting
 
 
 @dataclass(frozen=True)
@@ -21,74 +22,90 @@ class ExpertSettings:
 
     Attributes:
         game: Name in snake_case as in ale_py, e.g. "ms_pacman".
-        seed: Index of the repetition; drives initial weights, noise, minibatches and emulators.
-        architecture: "data_efficient" (DER) or "canonical" (Mnih et al. 2015).
-        hidden: Units of the hidden layer of each of the two streams (DER 256, Rainbow 512).
-        n_atoms: Atoms of the value distribution (Rainbow).
-        v_min: Smallest atom, discounted clipped reward (Rainbow).
-        v_max: Largest atom, discounted clipped reward (Rainbow).
-        noisy_sigma: Initial noise scale sigma_0 of the noisy layers (DER 0.1, Rainbow 0.5).
-        n_environments: Copies of the game that act together (DER 1).
-        training_steps: Agent steps of all copies together (DER 100k).
-        learning_starts: Agent steps by a uniformly random agent before the first update (DER).
-        updates_per_step: Gradient updates per agent step; may be below 1 (DER 1).
-        n_step: Agent steps of the multi-step return (DER 20, Rainbow 3).
         gamma: Discount per agent step.
-        learning_rate: Adam's (DER 1e-4, Rainbow 6.25e-5).
-        adam_epsilon: Adam's (Rainbow).
-        minibatch: Transitions per update.
-        gradient_clip_norm: Largest norm of the whole gradient (DER 10).
-        target_period: Updates between two copies to the target network (DER 2000).
-        replay_capacity: Agent steps that the replay memory holds (DER: all 100k).
-        priority_exponent: omega, power of the priorities (Rainbow).
-        priority_weight_start: beta of the importance weights at the first update; it grows
-            linearly to 1 at the last agent step (Rainbow).
-        training_repeat_action_probability: Stickiness of actions in training (DER 0).
-        life_loss_terminal: Whether a lost life ends the bootstrap (and no more: the episode
-            goes on) in training (DER).
         max_frames_per_episode: Emulator frames after which an episode is truncated, in training
             and evaluation.
-        restart_period: Agent steps per copy after which all episodes are cut and the emulators
-            start under fresh seeds, so that a resumed job need not play all again.
-        evaluation_episodes: Episodes of the finished expert.
-        evaluation_epsilon: Probability of a random action in them (Rainbow).
         evaluation_repeat_action_probability: Stickiness of actions in the evaluation of both
             the expert and the random agent (Machado et al. 2018).
-        random_episodes: Episodes of the uniformly random agent that the expert is compared with.
-        evaluation_environments: Copies of the game that play the episodes of an evaluation.
     """
 
     game: str
-    seed: int = 0
-    architecture: str = "data_efficient"
-    hidden: int = 256
-    n_atoms: int = 51
-    v_min: float = -10.0
-    v_max: float = 10.0
-    noisy_sigma: float = 0.1
-    n_environments: int = 1
-    training_steps: int = 100_000
-    learning_starts: int = 1600
-    updates_per_step: float = 1.0
-    n_step: int = 20
+    seed: int = setting(
+        0, "index of the repetition, from which all random numbers follow", minimum=0
+    )
+    architecture: str = setting(
+        "data_efficient",
+        "data_efficient (van Hasselt et al. 2019) or canonical (Mnih et al. 2015)",
+        enum=["data_efficient", "canonical"],
+    )
+    hidden: int = setting(
+        256, "units of the hidden layer of each dueling stream", "DER; Rainbow 512", minimum=1
+    )
+    n_atoms: int = setting(51, "atoms of the value distribution", "Rainbow", minimum=2)
+    v_min: float = setting(-10.0, "smallest atom, in discounted clipped reward", "Rainbow")
+    v_max: float = setting(10.0, "largest atom, in discounted clipped reward", "Rainbow")
+    noisy_sigma: float = setting(
+        0.1, "initial noise scale σ_0 of the noisy layers", "DER; Rainbow 0.5", minimum=0
+    )
+    n_environments: int = setting(1, "copies of the game that act together", "DER", minimum=1)
+    training_steps: int = setting(100_000, "agent steps of all copies together", "DER", minimum=1)
+    learning_starts: int = setting(
+        1600, "agent steps by a random agent before the first update", "DER", minimum=1
+    )
+    updates_per_step: float = setting(
+        1.0, "updates per agent step; may be below 1", "DER", exclusiveMinimum=0
+    )
+    n_step: int = setting(20, "agent steps of the multi-step return", "DER; Rainbow 3", minimum=1)
     gamma: float = 0.99
-    learning_rate: float = 1e-4
-    adam_epsilon: float = 1.5e-4
-    minibatch: int = 32
-    gradient_clip_norm: float = 10.0
-    target_period: int = 2000
-    replay_capacity: int = 100_000
-    priority_exponent: float = 0.5
-    priority_weight_start: float = 0.4
-    training_repeat_action_probability: float = 0.0
-    life_loss_terminal: bool = True
+    learning_rate: float = setting(
+        1e-4, "step size of Adam", "DER; Rainbow 6.25e-5", exclusiveMinimum=0
+    )
+    adam_epsilon: float = setting(1.5e-4, "of Adam", "Rainbow", exclusiveMinimum=0)
+    minibatch: int = setting(32, "transitions per update", "DER", minimum=1)
+    gradient_clip_norm: float = setting(
+        10.0, "largest norm of the whole gradient", "DER", exclusiveMinimum=0
+    )
+    target_period: int = setting(
+        2000, "updates between two copies to the target network", "DER", minimum=1
+    )
+    replay_capacity: int = setting(
+        100_000, "agent steps that the replay memory holds", "DER: all of them", minimum=1
+    )
+    priority_exponent: float = setting(
+        0.5, "power ω of the priorities", "Rainbow", minimum=0, maximum=1
+    )
+    priority_weight_start: float = setting(
+        0.4,
+        "β of the importance weights at the first update; it grows linearly to 1 at the last",
+        "Rainbow",
+        minimum=0,
+        maximum=1,
+    )
+    training_repeat_action_probability: float = setting(
+        0.0, "sticky actions in training, probability", "DER", minimum=0, maximum=1
+    )
+    life_loss_terminal: bool = setting(
+        True, "whether a lost life ends the bootstrap in training, where the episode goes on", "DER"
+    )
     max_frames_per_episode: int = 108_000
-    restart_period: int = 10_000
-    evaluation_episodes: int = 100
-    evaluation_epsilon: float = 0.001
+    restart_period: int = setting(
+        10_000,
+        "agent steps per copy between two restarts of all emulators under fresh seeds, so that a "
+        "resumed job need not play all again",
+        "ours",
+        minimum=1,
+    )
+    evaluation_episodes: int = setting(100, "episodes of the finished expert", "ours", minimum=2)
+    evaluation_epsilon: float = setting(
+        0.001, "probability of a random action in the evaluation", "Rainbow", minimum=0, maximum=1
+    )
     evaluation_repeat_action_probability: float = 0.25
-    random_episodes: int = 100
-    evaluation_environments: int = 8
+    random_episodes: int = setting(
+        100, "episodes of the random agent that it is compared with", "ours", minimum=2
+    )
+    evaluation_environments: int = setting(
+        8, "copies of the game that play an evaluation", "ours", minimum=1
+    )
 
     def __post_init__(self) -> None:
         """Check what joins several fields.

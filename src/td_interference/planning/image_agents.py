@@ -8,53 +8,52 @@ import dataclasses
 from typing import Any
 
 from td_interference.errors import UserError
+from td_interference.planning.settings import check, properties, setting
+
+_KEY = "generalization.agent"
 
 
 @dataclasses.dataclass(frozen=True)
 class DoubleDQNSettings:
-    """A Double DQN agent; defaults are the paper's where it says, else its authors' code ("code").
+    """A Double DQN agent; defaults are the paper's, or its authors' code ("code")."""
 
-    Attributes:
-        gamma: Discount per agent step (code).
-        replay_capacity: Transitions that the replay holds (code).
-        learning_starts: Agent steps before the first update (code).
-        steps_per_update: Agent steps for each update after that (code).
-        tau: Share of the online network in each update of the target network, an exponential
-            moving average (code).
-        epsilon_start: Probability of a random action of each head at the first step (code).
-        epsilon_end: The same from `epsilon_decay_steps` on (code).
-        epsilon_decay_steps: Agent steps over which it falls linearly (code).
-        evaluation_epsilon: Probability of a random action of each head in evaluation episodes
-            (paper, section 2: greedy).
-        n_environments: Episodes played side by side; with N of them, the agent acts at most N steps
-            behind its newest parameters (code 1).
-    """
-
-    gamma: float = 0.9
-    replay_capacity: int = 100_000
-    learning_starts: int = 5000
-    steps_per_update: int = 2
-    tau: float = 0.1
-    epsilon_start: float = 0.95
-    epsilon_end: float = 0.05
-    epsilon_decay_steps: int = 100_000
-    evaluation_epsilon: float = 0.0
-    n_environments: int = 1
+    gamma: float = setting(0.9, "discount per agent step", "code", minimum=0, maximum=1)
+    replay_capacity: int = setting(100_000, "transitions that the replay holds", "code", minimum=1)
+    learning_starts: int = setting(5000, "agent steps before the first update", "code", minimum=1)
+    steps_per_update: int = setting(2, "agent steps for each update after those", "code", minimum=1)
+    tau: float = setting(
+        0.1,
+        "share of the network in each update of its target network, a moving average",
+        "code",
+        minimum=0,
+        maximum=1,
+    )
+    epsilon_start: float = setting(
+        0.95, "probability of a random action of each head at first", "code", minimum=0, maximum=1
+    )
+    epsilon_end: float = setting(
+        0.05, "the same from epsilon_decay_steps on", "code", minimum=0, maximum=1
+    )
+    epsilon_decay_steps: int = setting(
+        100_000, "agent steps over which it falls linearly", "code", minimum=0
+    )
+    evaluation_epsilon: float = setting(
+        0.0,
+        "the same in evaluation episodes",
+        "paper, section 2: greedy",
+        minimum=0,
+        maximum=1,
+    )
+    # With N of them, the agent acts at most N steps behind its newest parameters.
+    n_environments: int = setting(1, "episodes played side by side", "code", minimum=1)
 
     def __post_init__(self) -> None:
-        """Check each key.
+        """Check each key, and what joins several.
 
         Raises:
             UserError: Names the key at fault.
         """
-        least = ("replay_capacity", "learning_starts", "steps_per_update", "n_environments")
-        for name in least:
-            _require(getattr(self, name) >= 1, self, name, "must be at least 1")
-        for name in ("gamma", "tau", "epsilon_start", "epsilon_end", "evaluation_epsilon"):
-            inside = 0 <= getattr(self, name) <= 1
-            _require(inside, self, name, "is outside [0, 1]")
-        known = self.epsilon_decay_steps >= 0
-        _require(known, self, "epsilon_decay_steps", "must not be negative")
+        check(self, _KEY)
         fits = self.n_environments <= min(self.replay_capacity, self.learning_starts)
         _require(
             fits,
@@ -85,14 +84,12 @@ class ReinforceSettings:
     Its update is on all episodes since the last one, as soon as these have the cell's `minibatch`
     of agent steps.
 
-    Attributes:
-        entropy_weight: Of the entropy bonus of the two heads' policies, per nat (code).
-        n_environments: Episodes begun side by side and all played to their ends before the next
-            are begun; the policy does not change meanwhile (code 1).
+    All episodes begun side by side are played to their ends before the next are begun; the policy
+    does not change meanwhile.
     """
 
-    entropy_weight: float = 1e-4
-    n_environments: int = 1
+    entropy_weight: float = setting(1e-4, "of the entropy bonus, per nat", "code", minimum=0)
+    n_environments: int = setting(1, "episodes played side by side", "code", minimum=1)
 
     def __post_init__(self) -> None:
         """Check each key.
@@ -100,10 +97,7 @@ class ReinforceSettings:
         Raises:
             UserError: Names the key at fault.
         """
-        positive = 0 <= self.entropy_weight < float("inf")
-        _require(positive, self, "entropy_weight", "must be a number from 0 on")
-        some = self.n_environments >= 1
-        _require(some, self, "n_environments", "must be at least 1")
+        check(self, _KEY)
 
 
 AgentSettings = DoubleDQNSettings | ReinforceSettings
@@ -115,7 +109,19 @@ AGENT_SETTINGS: dict[str, type[DoubleDQNSettings] | type[ReinforceSettings]] = {
 }
 
 
+def agent_properties() -> dict[str, dict[str, Any]]:
+    """Return the schema of every agent's settings; those of one experiment alone say of which."""
+    found: dict[str, dict[str, Any]] = {}
+    kinds = {name: properties(record) for name, record in AGENT_SETTINGS.items()}
+    for name, own in kinds.items():
+        for key, rules in own.items():
+            shared = all(key in other for other in kinds.values())
+            only = "" if shared else f"{name}: "
+            found[key] = {**rules, "description": only + rules["description"]}
+    return found
+
+
 def _require(holds: bool, settings: Any, name: str, otherwise: str) -> None:
     if not holds:
         value = getattr(settings, name)
-        raise UserError(f"config key 'generalization.agent.{name}': {value!r} {otherwise}")
+        raise UserError(f"config key '{_KEY}.{name}': {value!r} {otherwise}")
