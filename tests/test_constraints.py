@@ -184,7 +184,11 @@ CONTRADICTIONS = [
     ),
     (f"control: {{{MANY}}}", "control", "200,000 runs"),
     (f"experiments: {{control: {{{MINE}}}}}", "experiments.control", "another name"),
-    ("random_networks: {checked_networks: 4}", "random_networks", "at most the 3 networks"),
+    (
+        "random_networks: {checked_networks: 4}",
+        "random_networks.checked_networks",
+        "at most the 3 networks",
+    ),
 ]
 
 

@@ -10,7 +10,8 @@ from stages import left_behind
 from torch import nn
 
 from td_interference.gradients.second_order import pair_products, regression_terms
-from td_interference.planning.studies import NETWORKS, Study
+from td_interference.planning.settings import properties
+from td_interference.planning.studies import Study
 from td_interference.random_networks import (
     BUILDERS,
     N_ACTIONS,
@@ -26,7 +27,7 @@ from td_interference.storage import hdf5, kinds
 SMALL = Study(hidden=5, networks=3, samples=4, checked_networks=2)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", BUILDERS)
 @pytest.mark.parametrize("normal", ["delta", "target"])
 def test_changes_are_eq_36(name, normal):
     hidden = 1 if name in ("value", "q") else 5
@@ -120,4 +121,4 @@ def test_the_file_of_a_study(tmp_path):
 
 
 def test_every_network_that_a_study_may_name_can_be_built():
-    assert set(BUILDERS) == set(NETWORKS)
+    assert list(BUILDERS) == properties(Study)["network"]["enum"]

@@ -43,14 +43,14 @@ def test_streams_know_the_seed_and_the_number_alone():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"network": "rnn"}, "network 'rnn' is not one of mlp"),
-        ({"normal": "loss"}, "normal 'loss' is not one of delta, target"),
-        ({"hidden": 0}, "hidden 0 must be at least 1"),
-        ({"networks": 1}, "networks 1 must be at least 2"),
-        ({"samples": 1}, "samples 1 must be at least 2"),
-        ({"seed": -1}, "seed -1 must be at least 0"),
-        ({"checked_samples": 1}, "checked_samples 1 must be at least 2"),
-        ({"checked_networks": 1}, "checked_networks 1 must be at least 2"),
+        ({"network": "rnn"}, "network': 'rnn' is not one of mlp"),
+        ({"normal": "loss"}, "normal': 'loss' is not one of delta, target"),
+        ({"hidden": 0}, "hidden': 0 must be at least 1"),
+        ({"networks": 1}, "networks': 1 must be at least 2"),
+        ({"samples": 1}, "samples': 1 must be at least 2"),
+        ({"seed": -1}, "seed': -1 must be at least 0"),
+        ({"checked_samples": 1}, "checked_samples': 1 must be at least 2"),
+        ({"checked_networks": 1}, "checked_networks': 1 must be at least 2"),
         ({"networks": 3, "checked_networks": 4}, "at most the 3 networks"),
         ({"step_sizes": ()}, "step_sizes"),
         ({"step_sizes": (1e-3, 1e-4)}, "ascending"),
@@ -62,5 +62,5 @@ def test_streams_know_the_seed_and_the_number_alone():
 def test_nonsense_is_refused_in_one_line(fields, message):
     with pytest.raises(UserError, match=message) as error:
         Study(**fields)
-    assert str(error.value).startswith("config key 'random_networks': ")
+    assert str(error.value).startswith("config key 'random_networks.")
     assert "\n" not in str(error.value)

@@ -8,11 +8,13 @@ from tree import ROOT
 
 from td_interference.errors import UserError
 from td_interference.planning.config import complete, read_schema
+from td_interference.planning.control import ControlSettings
 from td_interference.planning.expert import ExpertSettings
 from td_interference.planning.image_agents import DoubleDQNSettings, ReinforceSettings
 from td_interference.planning.settings import check, properties, setting
+from td_interference.planning.studies import Study
 
-RECORDS = [ExpertSettings, DoubleDQNSettings, ReinforceSettings]
+RECORDS = [ExpertSettings, ControlSettings, Study, DoubleDQNSettings, ReinforceSettings]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,8 +51,9 @@ def test_every_default_is_a_right_value(record):
     for field in dataclasses.fields(record):
         if field.name in rules:
             Draft202012Validator.check_schema(rules[field.name])
-            Draft202012Validator(rules[field.name]).validate(field.default)
-            assert type(field.default) is field.type, field.name
+            default = list(field.default) if isinstance(field.default, tuple) else field.default
+            Draft202012Validator(rules[field.name]).validate(default)
+            assert isinstance(default, list) or type(default) is field.type, field.name
 
 
 @pytest.mark.parametrize("key", sorted(properties(ExpertSettings)))

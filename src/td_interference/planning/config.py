@@ -11,10 +11,12 @@ from typing import Any
 from jsonschema import Draft202012Validator, validators
 
 from td_interference.errors import UserError
+from td_interference.planning.control import ControlSettings
 from td_interference.planning.expert import ExpertSettings
 from td_interference.planning.image_agents import agent_properties
 from td_interference.planning.messages import did_you_mean, dotted, explain, shown
 from td_interference.planning.settings import properties
+from td_interference.planning.studies import Study
 from td_interference.planning.yaml_files import MOST_VALUES
 from td_interference.planning.yaml_files import read_yaml as read_yaml
 
@@ -78,6 +80,12 @@ def read_schema(workflow_directory: Path | str) -> dict[str, Any]:
     """
     schema = read_yaml(Path(workflow_directory) / "schemas" / "config.schema.yaml")
     schema["properties"]["expert"]["properties"] = properties(ExpertSettings)
+    control, networks = (
+        schema["properties"][key]["properties"] for key in ("control", "random_networks")
+    )
+    control |= properties(ControlSettings)
+    networks |= (study := properties(Study))
+    networks["studies"]["items"]["properties"] = study
     cells = schema["$defs"]["generalization_experiment"]["properties"]
     cells["agent"]["properties"] = agent_properties()
     return schema

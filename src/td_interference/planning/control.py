@@ -13,28 +13,7 @@ from typing import Any, NamedTuple, Self
 from td_interference.environments.screen import FRAMESKIP, STACK
 from td_interference.errors import UserError
 from td_interference.planning.digits import digits
-
-_AT_LEAST_ONE = (
-    "hidden",
-    "minibatch",
-    "steps",
-    "buffer_capacity",
-    "frozen_period",
-    "n_environments",
-    "max_frames_per_episode",
-    "restart_period",
-    "window",
-    "evaluation_episodes",
-    "evaluation_environments",
-)
-_PROBABILITIES = (
-    "epsilon_start",
-    "epsilon_end",
-    "evaluation_epsilon",
-    "repeat_action_probability",
-    "gamma",
-)
-_GRID_KEYS = {"learning_rate": "learning_rates", "seed": "seeds"}  # lists or counts in the config
+from td_interference.planning.settings import check, setting
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,27 +34,11 @@ class ControlSettings:
         loss: Name in `losses.LOSSES`: "capped" (code) or "squared" (paper).
         gamma: Discount per agent step.
         minibatch: Transitions per update.
-        steps: Agent steps of all environments together, after the random fill (paper 10M).
-        buffer_capacity: Agent steps that the replay buffer holds (paper 500k, code 250k).
-        random_fill: Agent steps by a uniformly random agent before the first update (code).
-        epsilon_start: Probability of a random action at the first step after the fill (code).
-        epsilon_end: The same from `epsilon_decay_steps` on (code).
-        epsilon_decay_steps: Agent steps after the fill over which it falls linearly (code).
-        updates_per_step: Updates per agent step after the fill; may be below 1 (code 1).
         frozen_period: Updates between two copies to the frozen network (paper).
-        n_environments: Copies of the game that act together; with N of them the agent acts at
-            most N updates behind its newest parameters (code 1).
         repeat_action_probability: Stickiness of actions, in play and evaluation (paper).
         max_frames_per_episode: Emulator frames after which an episode is truncated (Machado et
             al. 2018: 30 minutes), in play and evaluation.
-        restart_period: Agent steps per copy after which all episodes are cut and the emulators
-            start under fresh seeds, so that a resumed job need not play all again (ours).
         checkpoints: Update steps (not agent steps) after which the state is kept (ours).
-        window: Transitions of recent play kept with each checkpoint: at least so many, back to
-            the beginning of an episode in each environment (ours).
-        evaluation_episodes: Whole episodes played at each checkpoint (ours).
-        evaluation_epsilon: Probability of a random action in them (ours; greedy in the paper).
-        evaluation_environments: Copies of the game that play them (ours).
     """
 
     game: str
@@ -88,23 +51,67 @@ class ControlSettings:
     loss: str = "capped"
     gamma: float = 0.99
     minibatch: int = 32
-    steps: int = 10_000_000
-    buffer_capacity: int = 500_000
-    random_fill: int = 200_000
-    epsilon_start: float = 1.0
-    epsilon_end: float = 0.05
-    epsilon_decay_steps: int = 500_000
-    updates_per_step: float = 1.0
+    steps: int = setting(
+        10_000_000,
+        "agent steps of all environments together after the random fill",
+        "paper",
+        minimum=1,
+    )
+    buffer_capacity: int = setting(
+        500_000, "agent steps that the replay buffer holds", "paper; code 250k", minimum=1
+    )
+    random_fill: int = setting(
+        200_000, "agent steps by a random agent before the first update", "code", minimum=1
+    )
+    epsilon_start: float = setting(
+        1.0,
+        "probability of a random action at the first step after the fill",
+        "code",
+        minimum=0,
+        maximum=1,
+    )
+    epsilon_end: float = setting(
+        0.05, "the same from epsilon_decay_steps on", "code", minimum=0, maximum=1
+    )
+    epsilon_decay_steps: int = setting(
+        500_000, "agent steps after the fill over which it falls linearly", "code", minimum=0
+    )
+    updates_per_step: float = setting(
+        1.0, "updates per agent step after the fill; may be below 1", "code", exclusiveMinimum=0
+    )
     frozen_period: int = 10_000
-    n_environments: int = 1
+    # With N of them, the agent acts at most N updates behind its newest parameters.
+    n_environments: int = setting(1, "copies of the game that act together", "code", minimum=1)
     repeat_action_probability: float = 0.25
     max_frames_per_episode: int = 108_000
-    restart_period: int = 25_000
+    restart_period: int = setting(
+        25_000,
+        "agent steps per copy between two restarts of all emulators under fresh seeds, so that a "
+        "resumed job need not play all again",
+        "ours",
+        minimum=1,
+    )
     checkpoints: tuple[int, ...] = tuple(range(500_000, 10_000_001, 500_000))
-    window: int = 20_000
-    evaluation_episodes: int = 10
-    evaluation_epsilon: float = 0.0
-    evaluation_environments: int = 8
+    window: int = setting(
+        20_000,
+        "transitions of recent play kept with each checkpoint, and more, back to the beginning of "
+        "an episode in each environment",
+        "ours",
+        minimum=1,
+    )
+    evaluation_episodes: int = setting(
+        10, "whole episodes played at each checkpoint", "ours", minimum=1
+    )
+    evaluation_epsilon: float = setting(
+        0.0,
+        "probability of a random action in them",
+        "ours; greedy in the paper",
+        minimum=0,
+        maximum=1,
+    )
+    evaluation_environments: int = setting(
+        8, "copies of the game that play them", "ours", minimum=1
+    )
 
     def __post_init__(self) -> None:
         """Check each key, and what joins several.
@@ -112,14 +119,7 @@ class ControlSettings:
         Raises:
             UserError: Names the key at fault.
         """
-        for name in _AT_LEAST_ONE:
-            self._require(getattr(self, name) >= 1, name, "must be at least 1")
-        for name in _PROBABILITIES:
-            self._require(0 <= getattr(self, name) <= 1, name, "is outside [0, 1]")
-        for name in ("learning_rate", "updates_per_step"):
-            self._require(0 < getattr(self, name) < math.inf, name, "must be above 0")
-        for name in ("seed", "weight_decay", "momentum", "epsilon_decay_steps"):
-            self._require(getattr(self, name) >= 0, name, "must not be negative")
+        check(self, "control")
         # The first update draws from rows that are followed by another one.
         least, otherwise = 3 * self.n_environments, "leaves nothing to draw; it must be at least"
         each = f"{least}, 3 in each of {self.n_environments} 'n_environments'"
@@ -148,8 +148,7 @@ class ControlSettings:
 
     def _require(self, holds: bool, name: str, otherwise: str) -> None:
         if not holds:
-            key = f"control.{_GRID_KEYS.get(name, name)}"
-            raise UserError(f"config key '{key}': {getattr(self, name)!r} {otherwise}")
+            raise UserError(f"config key 'control.{name}': {getattr(self, name)!r} {otherwise}")
 
     @property
     def longest_episode(self) -> int:

@@ -47,7 +47,7 @@ def properties(record: Any) -> dict[str, dict[str, Any]]:
         if field.metadata:
             rules = field.metadata["rules"]
             described = f"{field.metadata['meaning']}; default {_shown(field.default)}"
-            kind = {} if "enum" in rules else {"type": _TYPES[field.type]}
+            kind = {} if {"enum", "type"} & {*rules} else {"type": _TYPES[field.type]}
             found[field.name] = {"description": described, **kind, **rules}
     return found
 
@@ -64,7 +64,8 @@ def check(record: Any, key: str) -> None:
     """
     for field in dataclasses.fields(record):
         value = getattr(record, field.name)
-        for rule, bound in field.metadata.get("rules", {}).items():
+        rules = field.metadata.get("rules", {})
+        for rule, bound in ((rule, rules[rule]) for rule in _RULES if rule in rules):
             holds, otherwise = _RULES[rule]
             if not holds(value, bound) or value == math.inf:
                 bounds = ", ".join(map(str, bound)) if rule == "enum" else bound
@@ -72,7 +73,9 @@ def check(record: Any, key: str) -> None:
 
 
 def _shown(default: Any) -> str:
-    """Return a default as a person writes it: 2000, 0.1, 1e-4, true."""
+    """Return a default as a person writes it: 2000, 0.1, true, [1e-05, 0.1]."""
+    if isinstance(default, tuple):
+        return f"[{', '.join(map(_shown, default))}]"
     if isinstance(default, bool):
         return str(default).lower()
     return f"{default:g}" if isinstance(default, float) else str(default)

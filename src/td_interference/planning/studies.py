@@ -9,12 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from td_interference.errors import UserError
-
-NETWORKS = ("mlp", "smooth_mlp", "value", "q")
-NORMALS = ("delta", "target")
-
-# Two networks, since intervals resample networks; two samples, since a pair takes two.
-_AT_LEAST = {"hidden": 1, "networks": 2, "samples": 2, "seed": 0, "checked_samples": 2}
+from td_interference.planning.settings import check, setting
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,30 +17,40 @@ class Study:
     """Which random networks are drawn, and what is measured of them.
 
     The paper (section 6) gives neither network nor sizes, so all of them are choices of ours.
-
-    Attributes:
-        network: "mlp" or "smooth_mlp" (two hidden layers, leaky ReLU or tanh), "value" or "q" (the
-            paper's Atari networks).
-        hidden: Units of each of an MLP's two hidden layers; n_h of the Atari networks.
-        normal: What is standard normal beside the inputs. "delta": δ itself. "target": y, and
-            δ = f - y.
-        networks: How many are drawn, at least 2.
-        samples: Inputs per network, at least 2; ρ' is taken of all ordered pairs of two of them.
-        seed: Index of the repetition; drives weights, inputs, errors and actions.
-        step_sizes: Learning rates α, ascending, of the steps that eq. 36 is compared with.
-        checked_networks: For how many of the networks it is, the first ones; at least 2.
-        checked_samples: With how many samples of each, at least 2.
     """
 
-    network: str = "mlp"
-    hidden: int = 32
-    normal: str = "delta"
-    networks: int = 200
-    samples: int = 16
-    seed: int = 0
-    step_sizes: tuple[float, ...] = (1e-7, 1e-6, 1e-5, 1e-4, 1e-3)
-    checked_networks: int = 8
-    checked_samples: int = 4
+    network: str = setting(
+        "mlp",
+        "mlp, smooth_mlp (tanh), both of two hidden layers, or the paper's Atari networks value "
+        "and q",
+        enum=["mlp", "smooth_mlp", "value", "q"],
+    )
+    hidden: int = setting(
+        32, "units of the hidden layers of an MLP; n_h of the Atari networks", minimum=1
+    )
+    normal: str = setting(
+        "delta",
+        "what is standard normal beside the inputs: delta (the error) or target (y, where the "
+        "error is f - y)",
+        enum=["delta", "target"],
+    )
+    # Two networks, since intervals resample networks; two samples, since a pair takes two.
+    networks: int = setting(200, "random networks", minimum=2)
+    samples: int = setting(
+        16, "inputs per network, of which all ordered pairs are taken", minimum=2
+    )
+    seed: int = setting(
+        0, "index of the repetition, from which all random numbers follow", minimum=0
+    )
+    step_sizes: tuple[float, ...] = setting(
+        (1e-7, 1e-6, 1e-5, 1e-4, 1e-3),
+        "learning rates, ascending, of the real steps that eq. 36 is compared with",
+        type="array",
+        minItems=1,
+        items={"type": "number", "exclusiveMinimum": 0, "description": "learning rate"},
+    )
+    checked_networks: int = setting(8, "first networks, on which it is compared", minimum=2)
+    checked_samples: int = setting(4, "samples of each of them", minimum=2)
 
     def __post_init__(self) -> None:
         """Check each key, and what joins several.
@@ -53,15 +58,11 @@ class Study:
         Raises:
             UserError: Names the key at fault.
         """
-        for name, known in (("network", NETWORKS), ("normal", NORMALS)):
-            chosen = getattr(self, name)
-            self._require(chosen in known, name, f"is not one of {', '.join(known)}")
-        for name, least in _AT_LEAST.items():
-            self._require(getattr(self, name) >= least, name, f"must be at least {least}")
+        check(self, "random_networks")
         self._require(
-            2 <= self.checked_networks <= self.networks,
+            self.checked_networks <= self.networks,
             "checked_networks",
-            f"must be at least 2 and at most the {self.networks} networks of the study",
+            f"must be at most the {self.networks} networks of the study",
         )
         self._require(
             bool(self.step_sizes)
@@ -75,7 +76,7 @@ class Study:
     def _require(self, holds: bool, name: str, otherwise: str) -> None:
         if not holds:
             raise UserError(
-                f"config key 'random_networks': {name} {getattr(self, name)!r} {otherwise}"
+                f"config key 'random_networks.{name}': {getattr(self, name)!r} {otherwise}"
             )
 
     @property
