@@ -12,7 +12,7 @@ from typing import Any
 
 from td_interference.errors import UserError
 
-_TYPES = {int: "integer", float: "number", bool: "boolean", str: "string"}
+_TYPES: dict[Any, str] = {int: "integer", float: "number", bool: "boolean", str: "string"}
 _RULES = {
     "minimum": (operator.ge, "must be at least"),
     "exclusiveMinimum": (operator.gt, "must be above"),
