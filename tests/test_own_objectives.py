@@ -12,6 +12,7 @@ import pytest
 from td_interference import objectives
 from td_interference.errors import UserError, explained
 from td_interference.jobs.job import job
+from td_interference.jobs.records import read_record, state_directory
 from td_interference.training import Trainer
 
 GOOD = """
@@ -215,8 +216,10 @@ def ended_by(trainer, log):
 
 def test_an_objective_that_leaves_has_failed(own, tmp_path):
     trainer = own(LATER.replace('raise ValueError("after a while")', "raise SystemExit(0)"))
-    code, said = ended_by(trainer, tmp_path / "job.log")
+    log = tmp_path / "results/smoke/logs/train_run/a.log"
+    code, said = ended_by(trainer, log)
     assert code == 1 and "in Objective.later: SystemExit: 0; mend your objective there" in said
+    assert read_record(state_directory(log)).ended == "failed"
 
 
 def test_a_signal_during_an_objective_is_not_its_mistake(own, tmp_path):

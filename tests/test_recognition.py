@@ -40,16 +40,17 @@ def d4rl(path):
             file[name] = np.zeros((4, 2))
 
 
-def minari(path, **options):
-    with h5py.File(path, "w", **options) as file:
+def minari(path):
+    with h5py.File(path, "w") as file:
         for episode in ("episode_0", "episode_1"):
             for name in ("observations", "actions", "rewards", "terminations", "truncations"):
                 file[f"{episode}/{name}"] = np.zeros((4, 2))
 
 
-def newest_minari(path):
-    """Of the newest format of HDF5, where nothing parts a name from the number that follows it."""
-    minari(path, libver="latest", track_order=True)
+# Of the newest format of HDF5, where nothing parts a name from the number that follows it.
+NEWEST_MINARI = b"\x89HDF\r\n\x1a\n" + b"".join(
+    bytes([len(name)]) + name + b"H\0" for name in (b"episode_0", b"observations", b"terminations")
+)
 
 
 def far_hdf5(path):
@@ -59,8 +60,8 @@ def far_hdf5(path):
 
 def tar_of_hdf5(path):
     d4rl(path.with_suffix(".hdf5"))
-    with tarfile.open(path, "w") as archive:
-        archive.add(path.with_suffix(".hdf5"))
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as archive:
+        archive.add(path.with_suffix(".hdf5"), "first.hdf5")
 
 
 def keras(path):
@@ -126,7 +127,7 @@ FOREIGN = {
     "a.npy": (lambda path: np.save(path, np.zeros(3)), "an .npy file of numpy"),
     "hopper.hdf5": (d4rl, "a d4rl data set"),
     "main_data.hdf5": (minari, "a Minari data set"),
-    "newest.hdf5": (newest_minari, "a Minari data set"),
+    "newest.hdf5": (bytes_(NEWEST_MINARI), "a Minari data set"),
     "far.h5": (far_hdf5, "HDF5 without a seal"),
     "hdf5.tar": (tar_of_hdf5, "a tar archive"),
     "PKU.txt": (bytes_(b"PKU is a university"), "plain text"),

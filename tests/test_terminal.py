@@ -78,6 +78,7 @@ def test_what_goes_beyond_its_total_never_has_less_than_no_time_left(tmp_path, c
     with Progress("collect_replay x", 1500, "steps", tmp_path / "s", interval=0) as progress_:
         assert json.loads((tmp_path / "s" / "progress.json").read_text())["seconds_left"] is None
         progress_.advance(2048)
+        assert json.loads((tmp_path / "s" / "progress.json").read_text())["seconds_left"] == 0
     assert re.search(r"2048/2048 steps \[\d\d:\d\d:\d\d<00:00:00, [\d.]+ steps/s\]", caplog.text)
     assert "-" not in caplog.text.split("x:")[1]
 
