@@ -30,7 +30,7 @@ def subject_for(objective, **over):
 
 
 def measure(metric, subject, **settings):
-    return metrics.load(metric)(subject, {"minibatch": N, "second_term_factor": 1, **settings})
+    return metrics.load(metric)(subject, {"minibatch": N, **settings})
 
 
 def prediction(subject):

@@ -1,37 +1,97 @@
-"""Metrics: what is measured at a checkpoint. One file each; `METRICS` names them.
+"""Metrics: what is measured at a checkpoint. One file each, and the folder is the registry.
 
-To add one: a module with `measure(subject, settings)`, its table in `storage.tables`, and an entry
-here. The registry imports nothing heavy, so the Snakefile can read it.
+To add one: a module here with a card, `METRIC` (see `MetricCard`), and `measure(subject,
+settings)`. Its block of the configuration, its kind of HDF5 file and the record that `measure` is
+given are made from the card. The registry imports nothing heavy, so the Snakefile can read it.
 """
 
 import importlib
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from dataclasses import make_dataclass
+from typing import Any, Literal, NamedTuple
+
+from pydantic import Field
+
+from td_interference.planning.cards import Card, read, refuse
+from td_interference.planning.messages import did_you_mean
+
+Settings = Any  # what `measure` is given: a frozen record with the card's settings as attributes
+
+
+class FieldCard(Card):
+    """One array that `measure` returns."""
+
+    dtype: str
+    dimensions: tuple[str | int, ...] = Field(description="the name of each, or its fixed size")
+    unit: str = Field(description="'1' for a number without one, '' for a truth value")
+    description: str
+    may_lack: bool = False  # NaN where there is nothing to measure; elsewhere NaN is an overflow
+
+
+class SettingCard(Card):
+    """One setting: how much to look at, in the words of JSON Schema; the default is the paper's."""
+
+    type: Literal["integer", "number"]
+    default: int | float
+    description: str
+    unit: str = ""
+    minimum: int | float | None = None
+    maximum: int | float | None = None
+    enum: tuple[int, ...] | None = None
+
+
+class MetricCard(Card):
+    """What a metric says of itself."""
+
+    title: str = Field(description="what its files hold")
+    source: str = Field(description="where in the paper")
+    about: str = Field(description="what its block of the configuration is of")
+    version: int = Field(description="of its files; higher wherever they change")
+    checkpoints: Literal["all", "last"] = Field(description="of a run, that are measured")
+    fields: dict[str, FieldCard] = Field(description="what 'measure' returns, by name")
+    settings: dict[str, SettingCard] = Field(description="how much to look at, by name")
+    environment: tuple[str, ...] = ()  # settings that it takes from that block
+
+    @classmethod
+    def of(cls, values: Any) -> type[Card]:
+        """Return the card's model: another one for variants."""
+        return VariantCard if isinstance(values, dict) and "variant_of" in values else cls
+
+
+class VariantCard(Card):
+    """What a metric says of itself that is another one, under settings of its own."""
+
+    variant_of: str
+    about: str = Field(description="what its block of the configuration is of")
+    checkpoints: Literal["all", "last"] = Field(description="of a run, that are measured")
 
 
 class MetricEntry(NamedTuple):
     """One metric."""
 
     name: str  # of its settings and in paths
-    variant_of: str = ""  # the metric it is, under other settings; "" for itself
-
-    @property
-    def module(self) -> str:
-        """Name of its module and of its table in `storage.MEASUREMENTS`."""
-        return self.variant_of or self.name
+    module: str  # that measures it; so its kind of file in `storage.kinds.MEASUREMENTS` is called
+    card: MetricCard
 
 
-METRICS = (
-    MetricEntry("stiffness"),
-    MetricEntry("gain"),
-    MetricEntry("gain_over_training", variant_of="gain"),
-    MetricEntry("singular_values"),
-    MetricEntry("sign_variance"),
-    MetricEntry("function_interference"),
-    MetricEntry("second_order"),
-    MetricEntry("momentum"),
-    MetricEntry("policy_score"),
-)
+def _entries() -> tuple[MetricEntry, ...]:
+    cards = read("metrics", "METRIC", MetricCard, "measure")
+    found = []
+    for name, card in cards.items():
+        if isinstance(card, MetricCard):
+            found.append(MetricEntry(name, name, card))
+            continue
+        whole = cards.get(card.variant_of)
+        if not isinstance(whole, MetricCard):
+            known = [other for other, kind in cards.items() if isinstance(kind, MetricCard)]
+            said = did_you_mean(card.variant_of, known) or f"; known: {', '.join(known)}"
+            refuse("metrics", name, f"METRIC, field 'variant_of': is no metric{said}")
+        own = {"about": card.about, "checkpoints": card.checkpoints}
+        found.append(MetricEntry(name, card.variant_of, whole.model_copy(update=own)))
+    return tuple(found)
+
+
+METRICS = _entries()
 
 
 def entry(name: str) -> MetricEntry:
@@ -43,10 +103,64 @@ def entry(name: str) -> MetricEntry:
     return {entry.name: entry for entry in METRICS}[name]
 
 
-def load(name: str) -> Callable:
-    """Return the function `measure` of the metric's module, imported on demand.
+def load(name: str) -> Callable[[Any, Mapping[str, Any]], Any]:
+    """Return a function that measures a subject under settings, its module imported on demand.
+
+    The module's own `measure` is given the settings as a frozen record; what is not set is as in
+    the card.
 
     Raises:
         KeyError: If the registry has no such name.
     """
-    return importlib.import_module(f"{__name__}.{entry(name).module}").measure
+    found = entry(name)
+    record = make_dataclass(
+        f"{found.module}_settings",
+        [(key, Any, value) for key, value in _defaults(found.card).items()]
+        + [(key, Any) for key in found.card.environment],
+        frozen=True,
+        kw_only=True,
+    )
+    module = importlib.import_module(f"{__name__}.{found.module}")
+    return lambda subject, settings: module.measure(subject, record(**settings))
+
+
+def _defaults(card: MetricCard) -> dict[str, Any]:
+    own = {name: setting.default for name, setting in card.settings.items()}
+    return {"checkpoints": card.checkpoints, **own}
+
+
+def defaults() -> dict[str, dict[str, Any]]:
+    """Return the configuration's block `metrics` as the cards have it, which is as in the paper."""
+    return {entry.name: _defaults(entry.card) for entry in METRICS}
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of the configuration's block `metrics`."""
+    blocks = {entry.name: _block(entry.card) for entry in METRICS}
+    return _closed(
+        "what is measured of a run, at which of its checkpoints (all, or the last), and on how "
+        "much",
+        blocks,
+    )
+
+
+def _block(card: MetricCard) -> dict[str, Any]:
+    properties: dict[str, Any] = {
+        "checkpoints": {"description": "which of a run's checkpoints", "enum": ["all", "last"]}
+    }
+    for name, setting in card.settings.items():
+        rules = setting.model_dump(mode="json", exclude={"unit"}, exclude_none=True)
+        if setting.unit:
+            rules["description"] += f", in {setting.unit}"
+        properties[name] = rules
+    return _closed(card.about, properties)
+
+
+def _closed(description: str, properties: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "description": description,
+        "type": "object",
+        "additionalProperties": False,
+        "required": list(properties),
+        "properties": properties,
+    }

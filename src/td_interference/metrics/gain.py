@@ -1,17 +1,68 @@
 """Gain: how much one optimizer step lowers the loss nearby (paper, section 5, figures 3, 4, 11)."""
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from td_interference.metrics import Settings
 from td_interference.metrics.subject import Subject
 from td_interference.objectives.base import BaseObjective
 from td_interference.replay import Window
 from td_interference.storage.hdf5 import Arrays
 from td_interference.updates import update
+
+METRIC = {
+    "title": "Pointwise loss before minus after one optimizer step",
+    "source": "paper, figures 3, 4, 11",
+    "about": "losses before and after one optimizer step",
+    "version": 2,
+    "checkpoints": "last",
+    "fields": {
+        "offset": {
+            "dtype": "int64",
+            "dimensions": ["offset"],
+            "unit": "agent steps",
+            "description": "distance in the trajectory, 0 = the sample",
+        },
+        "gain": {
+            "dtype": "float32",
+            "dimensions": ["minibatch", "sample", "offset"],
+            "unit": "loss",
+            "description": "at S_{t+offset}, for each S_t of the minibatch; NaN across an "
+            "episode's end",
+            "may_lack": True,
+        },
+        "gain_unrelated": {
+            "dtype": "float32",
+            "dimensions": ["minibatch", "unrelated"],
+            "unit": "loss",
+            "description": "at transitions drawn independently of the minibatch",
+        },
+    },
+    "settings": {
+        "minibatches": {
+            "type": "integer",
+            "minimum": 2,
+            "default": 64,
+            "description": "steps taken on trial",
+        },
+        "half_width": {
+            "type": "integer",
+            "minimum": 1,
+            "default": 30,
+            "unit": "agent steps",
+            "description": "largest offset",
+        },
+        "unrelated": {
+            "type": "integer",
+            "minimum": 1,
+            "default": 64,
+            "description": "transitions drawn independently of each minibatch",
+        },
+    },
+}
 
 _EVALUATION_BATCH = 256  # observations at a time
 
@@ -25,7 +76,7 @@ class _Draw(NamedTuple):
     looked_at: Tensor  # all of the latter two once, ascending, int64
 
 
-def measure(subject: Subject, settings: Mapping[str, Any]) -> Arrays:
+def measure(subject: Subject, settings: Settings) -> Arrays:
     """Return the pointwise TD loss before minus after one real optimizer step.
 
     Positive gain is constructive interference.
@@ -47,11 +98,11 @@ def measure(subject: Subject, settings: Mapping[str, Any]) -> Arrays:
         "offset" [2k + 1], "gain" [minibatches, samples, 2k + 1] (NaN across an episode's end), and
         "gain_unrelated" [minibatches, unrelated]; infinite where a loss is.
     """
-    objective, half_width = subject.objective, settings["half_width"]
+    objective, half_width = subject.objective, settings.half_width
     generator = subject.generator("gain")
     draws = [
-        _draw(subject, half_width, settings["unrelated"], generator)
-        for _ in range(settings["minibatches"])
+        _draw(subject, half_width, settings.unrelated, generator)
+        for _ in range(settings.minibatches)
     ]
     everything = torch.cat([draw.looked_at for draw in draws]).unique()
     target = _td_targets(objective, everything)

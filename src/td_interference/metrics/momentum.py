@@ -1,18 +1,71 @@
 """Momentum: interference and its change under SGD with momentum (paper, section 6.1)."""
 
-from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 from torch import Tensor
 
 from td_interference.errors import UserError
 from td_interference.gradients.second_order import momentum_terms, pair_products, regression_terms
+from td_interference.metrics import Settings
 from td_interference.metrics.subject import Subject
 from td_interference.storage.hdf5 import Arrays
 
+METRIC = {
+    "title": "Interference and its change under momentum SGD",
+    "source": "paper, section 6.1",
+    "about": "interference under momentum for all pairs of a minibatch",
+    "version": 2,
+    "checkpoints": "all",
+    "fields": {
+        "transition": {
+            "dtype": "int64",
+            "dimensions": ["sample_a"],
+            "unit": "transition",
+            "description": "row of D* of each sample",
+        },
+        "interference": {
+            "dtype": "float32",
+            "dimensions": ["sample_a", "sample_b"],
+            "unit": "1",
+            "description": "rho = grad J_A . grad J_B, for J = delta^2 / 2, as all here",
+        },
+        "change": {
+            "dtype": "float32",
+            "dimensions": ["sample_a", "sample_b"],
+            "unit": "1",
+            "description": "rho', its derivative along -grad J_B",
+        },
+        "momentum_interference": {
+            "dtype": "float32",
+            "dimensions": ["sample_a", "sample_b"],
+            "unit": "1",
+            "description": "rho_mu (eq. 20)",
+        },
+        "momentum_change": {
+            "dtype": "float32",
+            "dimensions": ["sample_a", "sample_b"],
+            "unit": "1",
+            "description": "rho'_mu along the momentum update (eq. 19)",
+        },
+        "momentum_change_along_gradient": {
+            "dtype": "float32",
+            "dimensions": ["sample_a", "sample_b"],
+            "unit": "1",
+            "description": "rho'_mu along -grad J_B (eq. 21, corrected)",
+        },
+    },
+    "settings": {
+        "minibatch": {
+            "type": "integer",
+            "minimum": 2,
+            "default": 32,
+            "description": "transitions whose pairs are taken",
+        },
+    },
+}
 
-def measure(subject: Subject, settings: Mapping[str, Any]) -> Arrays:
+
+def measure(subject: Subject, settings: Settings) -> Arrays:
     """Return ρ, ρ', ρ_μ and ρ'_μ for all pairs of some transitions of D*.
 
     All are of J = δ²/2, for the objective's own targets, which no update moves. ρ_μ and ρ'_μ
@@ -38,7 +91,7 @@ def measure(subject: Subject, settings: Mapping[str, Any]) -> Arrays:
             f"{subject.run.run_id}: 'momentum' needs targets that no update moves, and those of "
             f"{subject.run.objective} move with the network; measure another of 'objectives'"
         )
-    index = replay.draw(settings["minibatch"], subject.generator("momentum"))
+    index = replay.draw(settings.minibatch, subject.generator("momentum"))
     observation = replay.observation(index)
     delta = -objective.td_error(objective.network(observation), index).detach()
     pairs = pair_products(

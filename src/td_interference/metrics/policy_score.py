@@ -1,8 +1,5 @@
 """Policy score: what playing by the learned Q values earns (paper, section 5.2, figure 6)."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -10,12 +7,63 @@ from torch import Tensor
 from td_interference.agents.playing import epsilon_greedy_policy, play_episodes
 from td_interference.environments.atari import AtariSettings
 from td_interference.errors import UserError
+from td_interference.metrics import Settings
 from td_interference.metrics.subject import Subject
 from td_interference.seeds import seed_for
 from td_interference.storage.hdf5 import Arrays
 
+METRIC = {
+    "title": "Whole episodes played by the learned Q values",
+    "source": "paper, figure 6",
+    "about": "undiscounted scores of whole episodes",
+    "version": 2,
+    "checkpoints": "last",
+    "fields": {
+        "score": {
+            "dtype": "float32",
+            "dimensions": ["episode"],
+            "unit": "game score",
+            "description": "undiscounted sum of raw rewards",
+        },
+        "agent_steps": {
+            "dtype": "int64",
+            "dimensions": ["episode"],
+            "unit": "agent steps",
+            "description": "its length",
+        },
+        "truncated": {
+            "dtype": "bool",
+            "dimensions": ["episode"],
+            "unit": "",
+            "description": "cut by the limit on emulator frames",
+        },
+    },
+    "settings": {
+        "episodes": {
+            "type": "integer",
+            "minimum": 2,
+            "default": 30,
+            "description": "whole episodes",
+        },
+        "environments": {
+            "type": "integer",
+            "minimum": 1,
+            "default": 10,
+            "description": "copies of the game that play at once",
+        },
+        "epsilon": {
+            "type": "number",
+            "minimum": 0,
+            "maximum": 1,
+            "default": 0,
+            "description": "probability of a random action, 0 is greedy",
+        },
+    },
+    "environment": ["repeat_action_probability", "max_frames_per_episode"],
+}
 
-def measure(subject: Subject, settings: Mapping[str, Any]) -> Arrays:
+
+def measure(subject: Subject, settings: Settings) -> Arrays:
     """Return the scores of whole episodes played by the checkpoint's network.
 
     Emulators and random actions are the same at every checkpoint and for every objective.
@@ -48,15 +96,15 @@ def measure(subject: Subject, settings: Mapping[str, Any]) -> Arrays:
         )
     episodes = play_episodes(
         epsilon_greedy_policy(
-            q_values, n_outputs, settings["epsilon"], subject.generator("policy_score")
+            q_values, n_outputs, settings.epsilon, subject.generator("policy_score")
         ),
         AtariSettings(
             run.game,
-            settings["repeat_action_probability"],
-            max_frames_per_episode=settings["max_frames_per_episode"],
+            settings.repeat_action_probability,
+            max_frames_per_episode=settings.max_frames_per_episode,
         ),
-        settings["episodes"],
-        settings["environments"],
+        settings.episodes,
+        settings.environments,
         seed_for(run.random_stream, "policy_score_environments"),
     )
     return {

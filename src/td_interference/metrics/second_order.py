@@ -1,8 +1,6 @@
 """Second-order terms: how an update changes interference (paper, section 6, figure 7)."""
 
-from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 from torch import Tensor
 
@@ -14,11 +12,66 @@ from td_interference.gradients.second_order import (
     regression_terms,
     td_terms,
 )
+from td_interference.metrics import Settings
 from td_interference.metrics.subject import Subject
 from td_interference.storage.hdf5 import Arrays
 
+METRIC = {
+    "title": "Terms of rho' = -r1 - r2 - r3, the change of interference",
+    "source": "paper, eq. 16, 17, figure 7",
+    "about": "terms of the change of interference for all pairs of a minibatch",
+    "version": 2,
+    "checkpoints": "all",
+    "fields": {
+        "transition": {
+            "dtype": "int64",
+            "dimensions": ["sample_a"],
+            "unit": "transition",
+            "description": "row of D* of each sample",
+        },
+        "delta": {
+            "dtype": "float32",
+            "dimensions": ["sample_a"],
+            "unit": "value",
+            "description": "prediction minus target",
+        },
+        "r1": {
+            "dtype": "float32",
+            "dimensions": ["sample_a", "sample_b"],
+            "unit": "1",
+            "description": "delta_A changes; for J = delta^2 / 2, as r2 and r3",
+        },
+        "r2": {
+            "dtype": "float32",
+            "dimensions": ["sample_a", "sample_b"],
+            "unit": "1",
+            "description": "delta_B changes",
+        },
+        "r3": {
+            "dtype": "float32",
+            "dimensions": ["sample_a", "sample_b"],
+            "unit": "1",
+            "description": "the gradients of f turn",
+        },
+    },
+    "settings": {
+        "minibatch": {
+            "type": "integer",
+            "minimum": 2,
+            "default": 32,
+            "description": "transitions whose pairs are taken",
+        },
+        "second_term_factor": {
+            "type": "integer",
+            "enum": [1, 2],
+            "default": 1,
+            "description": "of r2 in regression: 1 as the derivative has it, 2 as eq. 16 prints it",
+        },
+    },
+}
 
-def measure(subject: Subject, settings: Mapping[str, Any]) -> Arrays:
+
+def measure(subject: Subject, settings: Settings) -> Arrays:
     """Return r1, r2 and r3 of ρ'_AB = -r1 - r2 - r3 for all pairs of some transitions of D*.
 
     f is the objective's prediction and δ = f - y with the objective's own target y, from whichever
@@ -42,7 +95,7 @@ def measure(subject: Subject, settings: Mapping[str, Any]) -> Arrays:
         UserError: If the objective bootstraps from more values than that of S_{t+1} (λ > 0).
     """
     replay, objective = subject.replay, subject.objective
-    index = replay.draw(settings["minibatch"], subject.generator("second_order"))
+    index = replay.draw(settings.minibatch, subject.generator("second_order"))
     observation = replay.observation(index)
     delta = -objective.td_error(objective.network(observation), index).detach()
     pairs = pair_products(
@@ -51,7 +104,7 @@ def measure(subject: Subject, settings: Mapping[str, Any]) -> Arrays:
     if objective.bootstraps:
         terms = _td_terms(subject, index, pairs, delta)
     else:
-        terms = regression_terms(pairs, delta, settings["second_term_factor"])
+        terms = regression_terms(pairs, delta, settings.second_term_factor)
     return {
         "transition": index.cpu().numpy(),
         "delta": delta.cpu().numpy(),

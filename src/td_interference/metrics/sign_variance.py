@@ -1,16 +1,58 @@
 """Sign variance: how incoherent nearby TD errors are (paper, section 5.2, figure 6)."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 
+from td_interference.metrics import Settings
 from td_interference.metrics.subject import Subject
 from td_interference.storage.hdf5 import Arrays
 
+METRIC = {
+    "title": "Variance of sign(TD error) in windows of consecutive steps",
+    "source": "paper, section 5.2",
+    "about": "incoherence of nearby TD errors",
+    "version": 3,
+    "checkpoints": "last",
+    "fields": {
+        "sign_variance": {
+            "dtype": "float32",
+            "dimensions": ["segment"],
+            "unit": "1",
+            "description": "mean over the windows of a segment",
+        },
+        "first_anchor": {
+            "dtype": "int64",
+            "dimensions": ["segment"],
+            "unit": "transition",
+            "description": "first anchor state of each segment",
+        },
+    },
+    "settings": {
+        "segments": {
+            "type": "integer",
+            "minimum": 2,
+            "default": 100,
+            "description": "stretches of consecutive steps",
+        },
+        "steps_per_segment": {
+            "type": "integer",
+            "minimum": 2,
+            "default": 50,
+            "unit": "agent steps",
+            "description": "length of each",
+        },
+        "window": {
+            "type": "integer",
+            "minimum": 2,
+            "default": 5,
+            "unit": "agent steps",
+            "description": "length of a window",
+        },
+    },
+}
+
 
 @torch.no_grad()
-def measure(subject: Subject, settings: Mapping[str, Any]) -> Arrays:
+def measure(subject: Subject, settings: Settings) -> Arrays:
     """Return the variance of sign(δ) in windows of consecutive steps.
 
     The variance is that of the window's own values (divided by the window's length), 0 where all
@@ -24,13 +66,13 @@ def measure(subject: Subject, settings: Mapping[str, Any]) -> Arrays:
         "first_anchor" [segments] and "sign_variance" [segments].
     """
     replay, objective = subject.replay, subject.objective
-    n_steps = settings["steps_per_segment"]
-    first = replay.segments(settings["segments"], n_steps, subject.generator("sign_variance"))
+    n_steps = settings.steps_per_segment
+    first = replay.segments(settings.segments, n_steps, subject.generator("sign_variance"))
     variances = []
     for start in first:
         index = torch.arange(start, start + n_steps, device=replay.device)
         td_error = objective.td_error(objective.network(replay.observation(index)), index)
-        windows = td_error.sign().unfold(0, settings["window"], 1)
+        windows = td_error.sign().unfold(0, settings.window, 1)
         variances.append(windows.var(dim=1, correction=0).mean())
     return {
         "first_anchor": first.cpu().numpy(),

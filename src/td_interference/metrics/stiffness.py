@@ -1,18 +1,68 @@
 """Stiffness: cosine between the loss gradients of nearby states (paper, section 5.1, figure 5)."""
 
-from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
 
 from td_interference.gradients import cosines, per_sample_gradients, squared_norms
+from td_interference.metrics import Settings
 from td_interference.metrics.subject import Subject
 from td_interference.storage.hdf5 import Arrays
 
+METRIC = {
+    "title": "Cosine between the loss gradients at S_t and S_{t+offset}",
+    "source": "paper, figure 5",
+    "about": "cosines between the gradients of nearby states",
+    "version": 3,
+    "checkpoints": "last",
+    "fields": {
+        "offset": {
+            "dtype": "int64",
+            "dimensions": ["offset"],
+            "unit": "agent steps",
+            "description": "distance in the trajectory, 0 = the sample",
+        },
+        "first_anchor": {
+            "dtype": "int64",
+            "dimensions": ["segment"],
+            "unit": "transition",
+            "description": "first anchor state of each segment",
+        },
+        "cosine": {
+            "dtype": "float32",
+            "dimensions": ["segment", "anchor", "offset"],
+            "unit": "cosine",
+            "description": "NaN across an episode's end and where a gradient is exactly 0; inf "
+            "where the length of a gradient overflows",
+            "may_lack": True,
+        },
+    },
+    "settings": {
+        "anchors": {
+            "type": "integer",
+            "minimum": 1,
+            "default": 2000,
+            "description": "anchor states in all",
+        },
+        "anchors_per_segment": {
+            "type": "integer",
+            "minimum": 1,
+            "default": 20,
+            "description": "consecutive anchor states in one segment",
+        },
+        "half_width": {
+            "type": "integer",
+            "minimum": 5,
+            "default": 30,
+            "unit": "agent steps",
+            "description": "largest offset",
+        },
+    },
+}
 
-def measure(subject: Subject, settings: Mapping[str, Any]) -> Arrays:
+
+def measure(subject: Subject, settings: Settings) -> Arrays:
     """Return cos(∇J(S_t), ∇J(S_{t+x})) over all parameters, for anchors S_t and offsets x.
 
     Anchors come in segments of consecutive states, whose windows overlap: each gradient is taken
@@ -28,8 +78,8 @@ def measure(subject: Subject, settings: Mapping[str, Any]) -> Arrays:
         the squared length of a gradient overflows.
     """
     replay, objective = subject.replay, subject.objective
-    half_width, n_anchors = settings["half_width"], settings["anchors_per_segment"]
-    n_segments = settings["anchors"] // n_anchors
+    half_width, n_anchors = settings.half_width, settings.anchors_per_segment
+    n_segments = settings.anchors // n_anchors
     first_anchors = replay.segments(n_segments, n_anchors, subject.generator("stiffness"))
     measured = []
     for first in first_anchors.tolist():

@@ -1,4 +1,4 @@
-"""Cards: what a metric, figure, data set, learner or objective says of itself.
+"""Cards: what a metric, figure, table, data set, learner or objective says of itself.
 
 A card is one literal at the top level of the file that it is of, `METRIC = {…}` in
 `metrics/gain.py`, say. It is read without importing the file, so that planning needs neither torch
@@ -7,17 +7,60 @@ and pydantic only: the Snakefile imports this.
 """
 
 import ast
-from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from td_interference.errors import UserError
+from td_interference.planning import sources
+from td_interference.planning.messages import did_you_mean
 
 PACKAGE = Path(__file__).parents[1]
 
-Model = TypeVar("Model", bound=BaseModel)
+
+class Card(BaseModel):
+    """A card, or a part of one: closed and frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def of(cls, values: Any) -> type["Card"]:
+        """Return the model that these values are to fit, where a kind of card has several."""
+        return cls
+
+
+Model = TypeVar("Model", bound=Card)
+
+
+def read(
+    folder: str, word: str, model: type[Model], function: str = "", package: Path = PACKAGE
+) -> dict[str, Model]:
+    """Return the card of each module of a folder of the package, by the module's name, sorted.
+
+    Args:
+        folder: Such as "metrics".
+        word: Such as "METRIC".
+        model: Of the card.
+        function: Which makes a module need the card, such as "measure"; without both it is no
+            entry.
+        package: Directory of the package.
+
+    Raises:
+        UserError: If a card is missing, no literal, or does not fit the model; names file and
+            field and what would be right.
+    """
+    found = {}
+    for path in sorted((package / folder).glob("[a-z]*.py")):
+        values = literal(path, word)
+        if values is not None:
+            found[path.stem] = _fitted(path, word, values, model.of(values))
+        elif function in _parsed(path).functions:
+            raise UserError(
+                f"{path}: {word} is missing: a file with a function '{function}' says what it is "
+                f"in a literal, {word} = {{…}}, with {', '.join(_required(model))}"
+            )
+    return found
 
 
 def literal(path: Path, word: str) -> Any:
@@ -30,51 +73,61 @@ def literal(path: Path, word: str) -> Any:
     Raises:
         UserError: If the file is no Python, or what it assigns is no literal.
     """
+    node = _parsed(path).assigned.get(word)
+    if node is None:
+        return None
     try:
-        tree = ast.parse(path.read_bytes(), str(path))
-    except SyntaxError as error:
-        raise UserError(f"{path}, line {error.lineno}: is no Python ({error.msg})") from None
-    for node in tree.body:
-        if not isinstance(node, ast.Assign):
-            continue
-        if any(isinstance(target, ast.Name) and target.id == word for target in node.targets):
-            try:
-                return ast.literal_eval(node.value)
-            except ValueError:
-                raise UserError(
-                    f"{path}, line {node.lineno}: {word} is read without running the file; write "
-                    "its values out, without names, calls or f-strings"
-                ) from None
-    return None
+        return ast.literal_eval(node)
+    except (ValueError, TypeError):
+        raise UserError(
+            f"{path}, line {node.lineno}: {word} is read without running the file; write its "
+            "values out, without names, calls or f-strings"
+        ) from None
 
 
-@cache
-def read(folder: str, word: str, model: type[Model]) -> dict[str, Model]:
-    """Return the card of each module of a folder of the package, by the module's name, sorted.
-
-    Modules without the card are no entries.
-
-    Args:
-        folder: Such as "metrics".
-        word: Such as "METRIC".
-        model: Of the card.
+def refuse(folder: str, name: str, said: str) -> NoReturn:
+    """Refuse the card of one module for what no model can know.
 
     Raises:
-        UserError: If a card is no literal or does not fit the model; names file and field.
+        UserError: Always; `said` is as "METRIC, field 'variant_of': is no metric".
     """
-    found = {}
-    for path in sorted((PACKAGE / folder).glob("[a-z]*.py")):
-        values = literal(path, word)
-        if values is not None:
-            found[path.stem] = _fitted(path, word, values, model)
-    return found
+    raise UserError(f"{PACKAGE / folder / name}.py: {said}")
 
 
-def _fitted(path: Path, word: str, values: Any, model: type[Model]) -> Model:
+def _parsed(path: Path) -> sources.Parsed:
+    try:
+        return sources.parse(path.read_bytes())
+    except SyntaxError as error:
+        raise UserError(f"{path}, line {error.lineno}: is no Python ({error.msg})") from None
+
+
+def _required(model: type[BaseModel]) -> list[str]:
+    return [f"'{name}'" for name, field in model.model_fields.items() if field.is_required()]
+
+
+def _fitted(path: Path, word: str, values: Any, model: type[Card]) -> Any:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
-        place = f"{word}, field {field!r}" if field else word
-        raise UserError(f"{path}: {place}: {first['msg']}") from None
+        first = error.errors(include_url=False)[0]
+    *above, field = first["loc"] or ("",)
+    said = first["msg"]
+    if first["type"] == "missing":
+        meaning = _model_at(model, above).model_fields[str(field)].description
+        said = f"is missing{f' ({meaning})' if meaning else ''}"
+    elif first["type"] == "extra_forbidden":
+        known = _model_at(model, above).model_fields
+        hint = did_you_mean(str(field), known) or f"; known: {', '.join(known)}"
+        said = f"is unknown{hint}"
+    place = f"{word}, field '{'.'.join(map(str, first['loc']))}'" if first["loc"] else word
+    raise UserError(f"{path}: {place}: {said[:1].lower()}{said[1:]}")
+
+
+def _model_at(model: Any, place: list[Any]) -> Any:
+    """Return the model of the part of a card that stands at a place, through lists and mappings."""
+    for step in place:
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            model = model.model_fields[str(step)].annotation
+        else:
+            model = [kind for kind in get_args(model) if kind is not ...][-1]
+    return model

@@ -10,6 +10,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator, validators
 
+from td_interference import metrics
 from td_interference.errors import UserError
 from td_interference.planning.control import ControlSettings
 from td_interference.planning.expert import ExpertSettings
@@ -73,7 +74,7 @@ def complete(user: Mapping[str, Any], workflow_directory: Path | str) -> Config:
 
 
 def read_schema(workflow_directory: Path | str) -> dict[str, Any]:
-    """Return the configuration's whole schema: the file's, with what the records say of their keys.
+    """Return the configuration's whole schema: the file's, with what records and cards say of their keys.
 
     Args:
         workflow_directory: The directory that holds `schemas/`.
@@ -86,6 +87,7 @@ def read_schema(workflow_directory: Path | str) -> dict[str, Any]:
     control |= properties(ControlSettings)
     networks |= (study := properties(Study))
     networks["studies"]["items"]["properties"] = study
+    schema["properties"]["metrics"] = metrics.schema()
     cells = schema["$defs"]["generalization_experiment"]["properties"]
     cells["agent"]["properties"] = agent_properties()
     return schema
@@ -93,7 +95,7 @@ def read_schema(workflow_directory: Path | str) -> dict[str, Any]:
 
 def _of_scale(scale: str, folder: Path) -> Config:
     """Return the paper's values with those of a scale in their place; its null drops a key."""
-    paper = read_yaml(folder / f"{SCALES[-1]}.yaml")
+    paper = merge({"metrics": metrics.defaults()}, read_yaml(folder / f"{SCALES[-1]}.yaml"))
     if scale == SCALES[-1]:
         return paper
     return _without_null(merge(paper, read_yaml(folder / f"{scale}.yaml")))

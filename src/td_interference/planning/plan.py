@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from td_interference import objectives, tables
+from td_interference import metrics, objectives, tables
 from td_interference.environments.roms import check_game
 from td_interference.environments.screen import FRAMESKIP
 from td_interference.planning import config as configuration
@@ -142,11 +142,10 @@ class Plan(NamedTuple):
 
     def metric_settings(self, metric: str) -> dict[str, Any]:
         """Return how much a metric looks at; with the game's rules where it plays."""
-        settings = dict(self.config["metrics"][metric])
-        if metric == "policy_score":
-            rules = ("repeat_action_probability", "max_frames_per_episode")
-            settings |= {rule: self.config["environment"][rule] for rule in rules}
-        return settings
+        rules = metrics.entry(metric).card.environment
+        return self.config["metrics"][metric] | {
+            rule: self.config["environment"][rule] for rule in rules
+        }
 
     @property
     def keeps_parameters(self) -> bool:

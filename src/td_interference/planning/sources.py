@@ -5,12 +5,15 @@ Snakemake as a parameter, so that a changed statement in any module they import,
 makes their results stale. It is of statements: comments, docstrings, formatting and the time of a
 file's last change are not in it, nor is where the project lies. Standard library only: the
 Snakefile imports this at every dry run.
+
+Of a card (see `planning.cards`) only what measurements are kept as counts: the rest is words for
+people, or reaches results through their parameters.
 """
 
 import ast
 import hashlib
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 _PACKAGE = Path(__file__).parents[1]
@@ -28,12 +31,21 @@ PLUMBING = {
     "planning/plan.py": "settings reach a result through its parameters",
     "planning/control.py": "describes runs; the description is a parameter",
     "planning/sources.py": "this file",
+    "planning/cards.py": "reads cards, which are in the files that are followed",
     "metrics/__init__.py": "a registry: a new name changes none of the others",
     "tables/__init__.py": "a registry: what it says of a table is a parameter",
     "figures/__init__.py": "a registry: what it says of a figure is a parameter",
     "objectives/__init__.py": "a registry: a new name changes none of the others",
     "datasets/__init__.py": "a registry: what it says of a data set is a parameter",
 }
+
+# Of these cards nothing counts, for all of it is a parameter or an input of what it describes.
+_PARAMETERS = ("FIGURE", "TABLES")
+# Of this one all but these keys, which are words for people, or parameters.
+_MEASURED, _OF_NO_NUMBER = (
+    "METRIC",
+    ("title", "source", "about", "unit", "description", "settings", "checkpoints", "environment"),
+)
 
 
 def digest(*roots: Path | str, package: Path = _PACKAGE) -> str:
@@ -80,7 +92,7 @@ def followed(*roots: Path | str, package: Path = _PACKAGE) -> list[str]:
 @cache
 def _imported_files(text: bytes, path: Path, package: Path) -> tuple[str, ...]:
     """Return the files that a file with this text runs by its imports, without `PLUMBING`."""
-    modules = (".", *_parse(text).imports)  # a module's packages run before it
+    modules = (".", *parse(text).imports)  # a module's packages run before it
     files = (name for module in modules for name in _files(module, path, package))
     return tuple(dict.fromkeys(name for name in files if not _is_plumbing(name)))
 
@@ -128,13 +140,12 @@ def _files(module: str, importer: Path, package: Path) -> Iterator[str]:
                 yield file.relative_to(package).as_posix()
 
 
-class _Parsed:
+class Parsed:
     """What one file's text says.
 
     Attributes:
-        digest: SHA-256 of its statements.
-        imports: Modules that it imports anywhere in it, also in functions, with dots; of names
-            that it takes from a module, whose own file they may have, module and name.
+        assigned: The expression of each name that it assigns at its top level.
+        functions: Names of those at its top level.
     """
 
     def __init__(self, text: bytes):
@@ -143,20 +154,61 @@ class _Parsed:
         Raises:
             SyntaxError: If it is no Python.
         """
-        tree = ast.parse(text)
+        self._tree = ast.parse(text)
+        self.functions = {node.name for node in self._tree.body if type(node) is ast.FunctionDef}
+        self.assigned = {
+            target.id: node.value
+            for node in self._tree.body
+            if isinstance(node, ast.Assign)
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        }
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of its statements."""
+        cards = {self.assigned.get(word): word for word in (_MEASURED, *_PARAMETERS)}
         words: list[str] = []
-        _collect(tree, words)
-        self.digest = hashlib.sha256("\0".join(words).encode()).hexdigest()
-        self.imports = sorted({name for node in ast.walk(tree) for name in _imported(node)})
+        for node in self._tree.body:
+            card = cards.get(node.value) if isinstance(node, ast.Assign) else None
+            if card == _MEASURED:
+                _collect(_of_numbers(node.value), words)  # type: ignore[attr-defined]
+            elif card is None:
+                _collect(node, words)
+        return hashlib.sha256("\0".join(words).encode()).hexdigest()
+
+    @cached_property
+    def imports(self) -> list[str]:
+        """Modules that it imports anywhere in it, also in functions, with dots.
+
+        Of names that it takes from a module, whose own file they may have, module and name.
+        """
+        return sorted({name for node in ast.walk(self._tree) for name in _imported(node)})
 
 
-def _parsed(path: Path) -> _Parsed:
-    return _parse(path.read_bytes())
+def _parsed(path: Path) -> Parsed:
+    return parse(path.read_bytes())
 
 
 @cache
-def _parse(text: bytes) -> _Parsed:
-    return _Parsed(text)
+def parse(text: bytes) -> Parsed:
+    """Return what a file's text says; each text is parsed once.
+
+    Raises:
+        SyntaxError: If it is no Python.
+    """
+    return Parsed(text)
+
+
+def _of_numbers(card: ast.expr) -> object:
+    """Return what a metric's card says of how its numbers are kept."""
+    if not isinstance(card, ast.Dict):
+        return card
+    return [
+        [key, _of_numbers(value)]
+        for key, value in zip(card.keys, card.values, strict=True)
+        if not (isinstance(key, ast.Constant) and key.value in _OF_NO_NUMBER)
+    ]
 
 
 def _imported(node: ast.AST) -> Iterator[str]:

@@ -1,7 +1,6 @@
 """Every kind of HDF5 file: the names in it, their dtypes, shapes, units, and schema versions."""
 
-from collections.abc import Mapping
-
+from td_interference import metrics
 from td_interference.storage.generalization import GENERALIZATION
 from td_interference.storage.table import Field, Table
 
@@ -79,131 +78,24 @@ CHECKPOINTS = Table(
 )
 
 
-def _measurement(name: str, title: str, fields: Mapping[str, Field], version: int = 2) -> Table:
-    step = Field("int64", ("checkpoint",), "updates", "update step of each checkpoint")
-    return Table(name, version, title, {"update_step": step, **fields})
+_UPDATE_STEP = Field("int64", ("checkpoint",), "updates", "update step of each checkpoint")
 
 
-_OFFSET = Field("int64", ("offset",), "agent steps", "distance in the trajectory, 0 = the sample")
-_SEGMENT = Field(
-    "int64", ("checkpoint", "segment"), "transition", "first anchor state of each segment"
-)
-_TRANSITION = Field("int64", ("checkpoint", "sample_a"), "transition", "row of D* of each sample")
-
-
-def _pairs(description: str) -> Field:
-    """Describe a matrix over pairs of samples (A, B) where the update is at B."""
-    return Field("float32", ("checkpoint", "sample_a", "sample_b"), "1", description)
+def _measurement(name: str, card: metrics.MetricCard) -> Table:
+    fields = {"update_step": _UPDATE_STEP}
+    for field, said in card.fields.items():
+        # A dimension's own coordinate is the same at all checkpoints.
+        dimensions = said.dimensions
+        if dimensions != (field,):
+            dimensions = ("checkpoint", *dimensions)
+        fields[field] = Field(said.dtype, dimensions, said.unit, said.description, said.may_lack)
+    return Table(name, card.version, f"{card.title} ({card.source})", fields)
 
 
 MEASUREMENTS = {
-    "stiffness": _measurement(
-        "stiffness",
-        "Cosine between the loss gradients at S_t and S_{t+offset} (paper, figure 5)",
-        {
-            "offset": _OFFSET,
-            "first_anchor": _SEGMENT,
-            "cosine": Field(
-                "float32",
-                ("checkpoint", "segment", "anchor", "offset"),
-                "cosine",
-                "NaN across an episode's end and where a gradient is exactly 0; inf where the "
-                "length of a gradient overflows",
-                may_lack=True,
-            ),
-        },
-        version=3,
-    ),
-    "gain": _measurement(
-        "gain",
-        "Pointwise loss before minus after one optimizer step (paper, figures 3, 4, 11)",
-        {
-            "offset": _OFFSET,
-            "gain": Field(
-                "float32",
-                ("checkpoint", "minibatch", "sample", "offset"),
-                "loss",
-                "at S_{t+offset}, for each S_t of the minibatch; NaN across an episode's end",
-                may_lack=True,
-            ),
-            "gain_unrelated": Field(
-                "float32",
-                ("checkpoint", "minibatch", "unrelated"),
-                "loss",
-                "at transitions drawn independently of the minibatch",
-            ),
-        },
-    ),
-    "singular_values": _measurement(
-        "singular_values",
-        "Singular values of the last hidden layer's weights, descending (paper, figures 12, 13)",
-        {"singular_value": Field("float32", ("checkpoint", "index"), "1", "descending")},
-    ),
-    "sign_variance": _measurement(
-        "sign_variance",
-        "Variance of sign(TD error) in windows of consecutive steps (paper, section 5.2)",
-        {
-            "sign_variance": Field(
-                "float32", ("checkpoint", "segment"), "1", "mean over the windows of a segment"
-            ),
-            "first_anchor": _SEGMENT,
-        },
-        version=3,
-    ),
-    "function_interference": _measurement(
-        "function_interference",
-        "Inner products of output gradients, grad f(u) . grad f(v), u != v (paper, eq. 8)",
-        {
-            "function_interference": Field(
-                "float32",
-                ("checkpoint", "sample"),
-                "1",
-                "mean over all v != u of one sample u; its mean is the mean over pairs",
-            ),
-            "squared_norm": Field("float32", ("checkpoint", "sample"), "1", "of grad f(u)"),
-        },
-    ),
-    "second_order": _measurement(
-        "second_order",
-        "Terms of rho' = -r1 - r2 - r3, the change of interference (paper, eq. 16, 17, figure 7)",
-        {
-            "transition": _TRANSITION,
-            "delta": Field(
-                "float32", ("checkpoint", "sample_a"), "value", "prediction minus target"
-            ),
-            "r1": _pairs("delta_A changes; for J = delta^2 / 2, as r2 and r3"),
-            "r2": _pairs("delta_B changes"),
-            "r3": _pairs("the gradients of f turn"),
-        },
-    ),
-    "momentum": _measurement(
-        "momentum",
-        "Interference and its change under momentum SGD (paper, section 6.1)",
-        {
-            "transition": _TRANSITION,
-            "interference": _pairs("rho = grad J_A . grad J_B, for J = delta^2 / 2, as all here"),
-            "change": _pairs("rho', its derivative along -grad J_B"),
-            "momentum_interference": _pairs("rho_mu (eq. 20)"),
-            "momentum_change": _pairs("rho'_mu along the momentum update (eq. 19)"),
-            "momentum_change_along_gradient": _pairs("rho'_mu along -grad J_B (eq. 21, corrected)"),
-        },
-    ),
-    "policy_score": _measurement(
-        "policy_score",
-        "Whole episodes played by the learned Q values (paper, figure 6)",
-        {
-            "score": Field(
-                "float32",
-                ("checkpoint", "episode"),
-                _GAME_SCORE,
-                "undiscounted sum of raw rewards",
-            ),
-            "agent_steps": Field("int64", ("checkpoint", "episode"), "agent steps", "its length"),
-            "truncated": Field(
-                "bool", ("checkpoint", "episode"), "", "cut by the limit on emulator frames"
-            ),
-        },
-    ),
+    entry.name: _measurement(entry.name, entry.card)
+    for entry in metrics.METRICS
+    if entry.name == entry.module
 }
 
 RANDOM_NETWORKS = Table(
