@@ -5,9 +5,9 @@ import dataclasses
 import pytest
 from tree import ROOT
 
-from td_interference import metrics
+from td_interference import figures, metrics
 from td_interference.errors import UserError
-from td_interference.planning import cards, config
+from td_interference.planning import cards, config, sources
 from td_interference.storage import kinds
 
 WORKFLOW = ROOT / "workflow"
@@ -117,3 +117,56 @@ def test_the_paper_has_the_defaults_of_the_cards():
     schema = config.read_schema(WORKFLOW)["properties"]["metrics"]
     for name, values in metrics.defaults().items():
         config.validate(values, schema["properties"][name])
+
+
+FIGURE = {"name": "fig99", "tables": ["gain_by_lambda"], "caption": "Gain at S_{t+x}. {lines}"}
+
+
+@pytest.mark.parametrize(
+    ("card", "said"),
+    [
+        ({**FIGURE, "caption": "{line}"}, "field 'caption': '{line}' stands for nothing; known"),
+        ({**FIGURE, "title": "{scale} {game}"}, "field 'title': '{game}' stands for nothing"),
+        ({**FIGURE, "title": "{confidence:.0%} {nothing:d}"}, "'{nothing}' stands for nothing"),
+        ({**FIGURE, "name": "fig-99"}, "field 'name': string should match pattern"),
+        ({"name": "fig99"}, "field 'tables': is missing (that it draws"),
+        (None, "FIGURE is missing: a file with a function 'plot'"),
+    ],
+)
+def test_a_wrong_card_of_a_figure_is_refused(tmp_path, card, said):
+    (tmp_path / "figures").mkdir()
+    text = "def plot(): ...\n" if card is None else f"FIGURE = {card!r}\n"
+    (tmp_path / "figures" / "mine.py").write_text(text)
+    with pytest.raises(UserError) as refused:
+        cards.read("figures", "FIGURE", figures.FigureCard, "plot", tmp_path)
+    assert said in str(refused.value) and "mine.py" in str(refused.value)
+
+
+def test_captions_have_the_fragments_that_they_share():
+    card = figures.FigureCard.model_validate(FIGURE)
+    assert card.caption == f"Gain at S_{{t+x}}. {figures.FRAGMENTS['lines']}"
+    assert figures.FRAGMENTS["of_a_mean"] in figures.FRAGMENTS["lines"]
+
+
+def test_two_figures_of_one_name_are_refused(monkeypatch):
+    card = figures.FigureCard.model_validate(FIGURE)
+    monkeypatch.setattr(figures, "read", lambda *_: {"one": card, "two": card})
+    with pytest.raises(UserError, match=r"two\.py: FIGURE, field 'name': one\.py has 'fig99' alr"):
+        figures._entries()
+
+
+def test_words_of_cards_for_people_make_nothing_stale():
+    """What captions and settings say reaches results as parameters; a field's dtype does not."""
+
+    def digest(word, card, rest="x = 1\n"):
+        return sources.Parsed(f"{word} = {card!r}\n{rest}".encode()).digest
+
+    assert digest("FIGURE", FIGURE) == digest("FIGURE", {**FIGURE, "caption": "another"})
+    assert digest("FIGURE", FIGURE) != digest("FIGURE", FIGURE, "x = 2\n")
+    assert digest("METRIC", GOOD) == digest("METRIC", {**GOOD, "title": "b", "settings": {}})
+    for path, value in (("version", 2), ("fields.value.dtype", "float64"), ("fields.value", None)):
+        text = changed(path, value) + "x = 1\n"
+        assert sources.Parsed(text.encode()).digest != digest("METRIC", GOOD), path
+    text = changed("fields.value.description", "z") + "x = 1\n"
+    assert sources.Parsed(text.encode()).digest == digest("METRIC", GOOD)
+    assert digest("OTHER", GOOD) != digest("OTHER", {**GOOD, "title": "b"})

@@ -7,6 +7,16 @@ from matplotlib.figure import Figure
 
 from td_interference.figures import generalization as shared
 
+FIGURE = {
+    "name": "fig1",
+    "tables": ["generalization_by_size"],
+    "caption": "Pearson's r of log ρ and generalization gap, over capacities and seeds, for each "
+    "training set size n_T. {generalization} Shaded: interval of r; {of_r}.",
+    "title": "{data} · {scale} scale\neach r over {runs} of {cells} capacities · bands: "
+    "{confidence:.0%} interval over capacities · {left_out}",
+    "about": "generalization",
+}
+
 _COLUMNS = (
     *("name", "data", "dataset", "experiment", "n_train", "r", "low", "high", "n", "cells"),
     *("diverged", "not_positive"),

@@ -10,6 +10,17 @@ from td_interference.figures import generalization as shared
 from td_interference.figures import style
 from td_interference.statistics import ROUNDING
 
+FIGURE = {
+    "name": "fig2",
+    "tables": ["generalization_runs", "generalization_lines"],
+    "caption": "Generalization gap against log ρ, both standardised within each experiment. A "
+    "circle is a run, its area in proportion to the number of parameters. Lines: least squares "
+    "over all training sizes and capacities, whose slope here is r; {of_r}. {generalization}",
+    "title": "{data} · {scale} scale\n{runs} of {cells} cells (capacity and n$_T$) per line · r "
+    "with {confidence:.0%} interval over cells · {left_out}",
+    "about": "generalization",
+}
+
 _RHO = f"function_interference_{shared.PAIR}"
 _COLUMNS = (
     *("name", "data", "dataset", "experiment", "hidden", "extra_layers", "n_parameters"),

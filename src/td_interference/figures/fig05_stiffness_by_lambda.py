@@ -7,6 +7,13 @@ from matplotlib.figure import Figure
 
 from td_interference.figures.lines import compared, plot_lines
 
+FIGURE = {
+    "name": "fig5",
+    "tables": ["stiffness_by_lambda"],
+    "caption": "Cosine similarity between the loss gradients at S_t (offset 0) and at "
+    "neighbouring states of its episode, after TD(λ) policy evaluation. {lines}",
+}
+
 _COLUMNS = ("variant", "offset", "mean", "low", "high", "n")
 
 

@@ -10,6 +10,20 @@ from matplotlib.lines import Line2D
 
 from td_interference.figures import style
 
+FIGURE = {
+    "name": "fig6",
+    "tables": ["parameterizations", "parameterization_correlations"],
+    "caption": "Score of greedy rollouts (top) and function interference (bottom) after policy "
+    "evaluation with Q-learning, against the sign variance of its TD errors. A marker is one run; "
+    "its colour is the learning rate, its area in proportion to the hidden units. Bars: interval "
+    "of the run's own mean, over episodes (top) or states (bottom), which says nothing about "
+    "another run. r: Pearson correlation over runs; its interval is over cells, each a learning "
+    "rate and width with all its seeds (Fisher's z, jackknife), and there is none where there are "
+    "too few of them.",
+    "title": "{games} · {scale} scale · {runs}, a marker each\nbars: {confidence:.0%} interval "
+    "over a run's episodes or states · of r: over cells",
+}
+
 _X = "sign_variance"
 _LABELS = {
     "score": "score (undiscounted)",

@@ -11,6 +11,16 @@ from matplotlib.ticker import EngFormatter, PercentFormatter
 from td_interference.figures import style
 from td_interference.figures.lines import draw_line
 
+FIGURE = {
+    "name": "fig7",
+    "tables": ["second_order_by_objective"],
+    "caption": "Terms of the change of interference, ρ' = -r1 - r2 - r3 (eq. 16, 17), early in "
+    "training: regression to Q* (reg) and Q-learning with a frozen network (DQN), with its moving "
+    "average (DDQN) and with none (QL). Full lines: mean of the positive and of the negative "
+    "pairs of samples; transparent dashed lines: mean of all. Each panel has a scale of its own. "
+    "Bottom row: share of pairs with a negative term. {lines}",
+}
+
 _COLUMNS = (
     *("game", "objective", "term", "variant", "part", "update_step"),
     *("mean", "low", "high", "n"),

@@ -8,6 +8,17 @@ from matplotlib.figure import Figure
 from td_interference.figures import generalization as shared
 from td_interference.figures import style
 
+FIGURE = {
+    "name": "fig8",
+    "tables": ["generalization_runs", "gap_by_size", "gap_correlations"],
+    "caption": "Generalization gap against training set size n_T. A circle is a run, its area in "
+    "proportion to the width n_h. {lines} r: Pearson's, of gap and log n_T; {of_r}. "
+    "{generalization}",
+    "title": "{data} · {scale} scale\n{runs} per n$_T$ · bands: {interval} · r over {cells} cells "
+    "(capacity and n$_T$) · {left_out}",
+    "about": "generalization",
+}
+
 _COLUMNS = (
     *("name", "data", "dataset", "experiment", "hidden", "extra_layers", "n_train", "seed"),
     "generalization_gap",

@@ -10,6 +10,18 @@ from td_interference.figures import generalization as shared
 from td_interference.figures import style
 from td_interference.figures.lines import draw_line
 
+FIGURE = {
+    "name": "fig9",
+    "tables": ["interference_by_capacity", "capacity_correlations"],
+    "caption": "Function interference ρ, averaged over training, against capacity. Lines: "
+    "geometric mean over the runs of all training set sizes, with the {of_a_mean}; full for n_L = "
+    "0, dashed for 1, dash-dotted for 2, dotted for 3. r: Pearson's, of log ρ and log capacity "
+    "over runs; {of_r}. {generalization}",
+    "title": "{data} · {scale} scale\n{runs} per point · bands: {interval} · r over {cells} cells "
+    "(capacity and n$_T$) · {left_out}",
+    "about": "generalization",
+}
+
 _COLUMNS = (
     *("name", "data", "dataset", "experiment", "hidden", "extra_layers", "n_parameters"),
     *("mean", "low", "high", "n", "diverged", "not_positive"),

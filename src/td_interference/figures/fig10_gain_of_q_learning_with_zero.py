@@ -7,6 +7,13 @@ from matplotlib.figure import Figure
 
 from td_interference.figures.experiments import GAIN_COLUMNS, plot_gain
 
+FIGURE = {
+    "name": "fig10",
+    "tables": ["gain_by_optimizer"],
+    "caption": "Figure 4 with offset 0, the states of the step's own minibatch. Full lines: "
+    "control; dashed: policy evaluation. {lines}",
+}
+
 
 def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     """Return the plotted numbers, of the columns `GAIN_COLUMNS`."""

@@ -7,6 +7,13 @@ from matplotlib.figure import Figure
 
 from td_interference.figures.lines import compared, plot_lines
 
+FIGURE = {
+    "name": "fig11",
+    "tables": ["gain_by_lambda"],
+    "caption": "Gain: pointwise TD(λ) loss before minus after one real optimizer step, at states "
+    "around those of the step's minibatch (offset 0). {lines}",
+}
+
 _COLUMNS = ("variant", "offset", "mean", "low", "high", "n")
 
 

@@ -9,6 +9,13 @@ from matplotlib.lines import Line2D
 from td_interference.figures import style
 from td_interference.figures.experiments import draw_experiments, experiment_handles
 
+FIGURE = {
+    "name": "fig12",
+    "tables": ["singular_values_by_optimizer"],
+    "caption": "Singular values of the last hidden layer's weights during Q-learning. Full lines: "
+    "control; dashed: policy evaluation. {lines}",
+}
+
 _COLUMNS = (
     *("game", "experiment", "optimizer", "variant", "update_step", "index"),
     *("mean", "low", "high", "n"),

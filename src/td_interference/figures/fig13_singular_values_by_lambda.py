@@ -7,6 +7,13 @@ from matplotlib.figure import Figure
 
 from td_interference.figures.lines import compared, plot_lines
 
+FIGURE = {
+    "name": "fig13",
+    "tables": ["singular_values_by_lambda"],
+    "caption": "Singular values of the last hidden layer's weights after TD(λ) policy evaluation. "
+    "{lines}",
+}
+
 _COLUMNS = ("variant", "index", "mean", "low", "high", "n")
 
 

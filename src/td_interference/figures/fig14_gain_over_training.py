@@ -13,6 +13,15 @@ from numpy.typing import NDArray
 
 from td_interference.figures import style
 
+FIGURE = {
+    "name": "fig14",
+    "tables": ["gain_over_training"],
+    "caption": "Gain of Q-learning in control over training: pointwise TD loss before minus after "
+    "one real optimizer step, mean over runs. A cell reaches halfway to the neighbouring "
+    "checkpoints. Dots: 0 is in the {of_a_mean}. Offset 0, of far higher gain, is left out.",
+    "title": "{games}, control · {scale} scale · {runs}\n{interval} (dots: 0 is inside)",
+}
+
 _COLUMNS = ("game", "variant", "update_step", "offset", "mean", "low", "high", "n")
 
 

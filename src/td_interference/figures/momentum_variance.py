@@ -9,6 +9,15 @@ from matplotlib.ticker import EngFormatter
 from td_interference.figures import style
 from td_interference.figures.lines import draw_line
 
+FIGURE = {
+    "name": "momentum",
+    "tables": ["momentum_variance"],
+    "caption": "Standard deviation, over pairs of samples, of the change of interference along a "
+    "plain gradient step (ρ') and along a momentum step (ρ'μ; eq. 14, 21) of the same runs (top), "
+    "and ratios of the latter to the former, as they are and relative to the standard deviation "
+    "of the interference itself (bottom). {lines}",
+}
+
 _COLUMNS = ("game", "variant", "quantity", "update_step", "mean", "low", "high", "n")
 _GRADIENT, _MOMENTUM = style.OPTIMIZERS["sgd"][1], style.OPTIMIZERS["momentum_sgd"][1]
 

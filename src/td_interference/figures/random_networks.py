@@ -11,6 +11,24 @@ from matplotlib.ticker import NullLocator, PercentFormatter
 from td_interference.figures import style
 from td_interference.tables.random_networks import BINS_PER_DECADE
 
+FIGURE = {
+    "name": "random_networks",
+    "tables": [
+        "random_networks_summary",
+        "random_networks_histogram",
+        "random_networks_step_sizes",
+    ],
+    "caption": "Distribution of ρ' (eq. 14) over pairs of samples of randomly initialised "
+    "networks with standard normal inputs and δ (section 6), or, at (y), standard normal targets "
+    "y; the number after a network is its hidden units. Bins are of equal width on the axis, "
+    "which is linear around 0 and logarithmic beyond; the outline is the same histogram mirrored "
+    "at 0, so that the side that stands out of it is the heavier one. Lines: mean and median, "
+    "with their intervals. Below: relative error of eq. 36 against how interference changes over "
+    "a real step of gradient descent, median over networks; in networks of leaky ReLUs it rises "
+    "where steps are long enough for units to cross their kinks. Intervals: over networks.",
+    "title": "random networks · {scale} scale\nintervals: {confidence:.0%}, over networks",
+}
+
 # What a study's network is called.
 NETWORKS = {"mlp": "MLP", "smooth_mlp": "tanh MLP", "value": "V", "q": "DQN"}
 

@@ -119,6 +119,8 @@ def _fitted(path: Path, word: str, values: Any, model: type[Card]) -> Any:
         known = _model_at(model, above).model_fields
         hint = did_you_mean(str(field), known) or f"; known: {', '.join(known)}"
         said = f"is unknown{hint}"
+    elif first["type"] == "value_error":
+        said = str(first["ctx"]["error"])
     place = f"{word}, field '{'.'.join(map(str, first['loc']))}'" if first["loc"] else word
     raise UserError(f"{path}: {place}: {said[:1].lower()}{said[1:]}")
 
