@@ -1,11 +1,13 @@
 """What is said of a wrong card, and that what is made from cards is what they say."""
 
 import dataclasses
+import shutil
+from functools import partial
 
 import pytest
 from tree import ROOT
 
-from td_interference import figures, metrics
+from td_interference import figures, metrics, tables
 from td_interference.errors import UserError
 from td_interference.planning import cards, config, sources
 from td_interference.storage import kinds
@@ -28,7 +30,9 @@ GOOD = {
 def read(folder, text):
     (folder / "metrics").mkdir()
     (folder / "metrics" / "mine.py").write_text(text)
-    return cards.read("metrics", "METRIC", metrics.MetricCard, "measure", folder)
+    return cards.read(
+        "metrics", "METRIC", metrics.MetricCard, "measure", metrics.VariantCard, folder
+    )
 
 
 def changed(path, value=None):
@@ -59,6 +63,8 @@ WRONG = [
     ("METRIC = [1]\n", "METRIC: input should be a valid dictionary"),
     ("METRIC = dict(version=1)\n", "line 1: METRIC is read without running the file"),
     ("METRIC = {'version': f'{1}'}\n", "line 1: METRIC is read without running the file"),
+    (f"METRIC = {GOOD!r}\n", "METRIC needs a function 'measure' beside it"),
+    ("METRIC = {'variant_of': 'gain'}\n", "METRIC, field 'about': is missing"),
     ("METRIC = {\n", "line 1: is no Python"),
 ]
 
@@ -75,8 +81,8 @@ def test_a_good_card_is_read_and_a_file_without_one_is_no_entry(tmp_path):
     (tmp_path / "metrics").mkdir()
     (tmp_path / "metrics" / "helper.py").write_text("def measured(): ...\n")
     (tmp_path / "metrics" / "_draft.py").write_text("METRIC = 1\n")
-    (tmp_path / "metrics" / "mine.py").write_text(f"METRIC = {GOOD!r}\n")
-    found = cards.read("metrics", "METRIC", metrics.MetricCard, "measure", tmp_path)
+    (tmp_path / "metrics" / "mine.py").write_text(f"METRIC = {GOOD!r}\ndef measure(): ...\n")
+    found = cards.read("metrics", "METRIC", metrics.MetricCard, "measure", None, tmp_path)
     assert list(found) == ["mine"] and found["mine"].fields["value"].dimensions == ("position",)
 
 
@@ -138,7 +144,7 @@ def test_a_wrong_card_of_a_figure_is_refused(tmp_path, card, said):
     text = "def plot(): ...\n" if card is None else f"FIGURE = {card!r}\n"
     (tmp_path / "figures" / "mine.py").write_text(text)
     with pytest.raises(UserError) as refused:
-        cards.read("figures", "FIGURE", figures.FigureCard, "plot", tmp_path)
+        cards.read("figures", "FIGURE", figures.FigureCard, "plot", None, tmp_path)
     assert said in str(refused.value) and "mine.py" in str(refused.value)
 
 
@@ -153,6 +159,30 @@ def test_two_figures_of_one_name_are_refused(monkeypatch):
     monkeypatch.setattr(figures, "read", lambda *_: {"one": card, "two": card})
     with pytest.raises(UserError, match=r"two\.py: FIGURE, field 'name': one\.py has 'fig99' alr"):
         figures._entries()
+
+
+SOURCE = {"experiment": "td_lambda", "metric": "gain"}
+
+
+@pytest.mark.parametrize(
+    ("card", "said"),
+    [
+        ({"mine": [{**SOURCE, "optimiser": []}]}, "'mine.0.optimiser': is unknown; did you mean"),
+        ({"mine": [{"metric": "gain"}]}, "'mine.0.experiment': is missing (a key of the"),
+        ({"another": [SOURCE]}, "TABLES: 'another' needs a function of that name"),
+        ({"gain_by_lambda": [SOURCE]}, "TABLES: by_lambda.py has 'gain_by_lambda' already"),
+    ],
+)
+def test_a_wrong_card_of_tables_is_refused(tmp_path, monkeypatch, card, said):
+    shutil.copytree(cards.PACKAGE / "tables", tmp_path / "tables")
+    path = tmp_path / "tables" / "mine.py"
+    path.write_text(f"TABLES = {card!r}\ndef mine(): ...\n")
+    for module in (cards, tables):
+        monkeypatch.setattr(module, "PACKAGE", tmp_path)
+    monkeypatch.setattr(tables, "read", partial(cards.read, package=tmp_path))
+    with pytest.raises(UserError) as refused:
+        tables._entries()
+    assert said in str(refused.value) and str(path) in str(refused.value)
 
 
 def test_words_of_cards_for_people_make_nothing_stale():

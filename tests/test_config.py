@@ -198,11 +198,11 @@ def test_sources_of_tables_choose_runs():
         ("asterix", "adam", 0),
         ("asterix", "adam", 1),
     ]
-    everything = tables.Source("control", "gain")
+    everything = tables.Source(experiment="control", metric="gain")
     assert len(plan.source_runs(everything)) == 2 * 4 * 2
-    assert plan.source_runs(tables.Source("random_networks", "random_networks")) == list(
-        plan.studies.values()
-    )
+    assert plan.source_runs(
+        tables.Source(experiment="random_networks", metric="random_networks")
+    ) == list(plan.studies.values())
 
 
 def test_control_is_measured_as_q_learning(tmp_path):

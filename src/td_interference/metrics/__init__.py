@@ -52,11 +52,6 @@ class MetricCard(Card):
     settings: dict[str, SettingCard] = Field(description="how much to look at, by name")
     environment: tuple[str, ...] = ()  # settings that it takes from that block
 
-    @classmethod
-    def of(cls, values: Any) -> type[Card]:
-        """Return the card's model: another one for variants."""
-        return VariantCard if isinstance(values, dict) and "variant_of" in values else cls
-
 
 class VariantCard(Card):
     """What a metric says of itself that is another one, under settings of its own."""
@@ -75,7 +70,7 @@ class MetricEntry(NamedTuple):
 
 
 def _entries() -> tuple[MetricEntry, ...]:
-    cards = read("metrics", "METRIC", MetricCard, "measure")
+    cards = read("metrics", "METRIC", MetricCard, "measure", VariantCard)
     found = []
     for name, card in cards.items():
         if isinstance(card, MetricCard):

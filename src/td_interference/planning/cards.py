@@ -24,17 +24,17 @@ class Card(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    @classmethod
-    def of(cls, values: Any) -> type["Card"]:
-        """Return the model that these values are to fit, where a kind of card has several."""
-        return cls
 
-
-Model = TypeVar("Model", bound=Card)
+Model = TypeVar("Model", bound=BaseModel)
 
 
 def read(
-    folder: str, word: str, model: type[Model], function: str = "", package: Path = PACKAGE
+    folder: str,
+    word: str,
+    model: type[Model],
+    function: str = "",
+    variant: type[BaseModel] | None = None,
+    package: Path = PACKAGE,
 ) -> dict[str, Model]:
     """Return the card of each module of a folder of the package, by the module's name, sorted.
 
@@ -42,8 +42,8 @@ def read(
         folder: Such as "metrics".
         word: Such as "METRIC".
         model: Of the card.
-        function: Which makes a module need the card, such as "measure"; without both it is no
-            entry.
+        function: Which goes with the card, such as "measure": a module with neither is no entry.
+        variant: Model of a card with "variant_of", which needs no function.
         package: Directory of the package.
 
     Raises:
@@ -53,9 +53,13 @@ def read(
     found = {}
     for path in sorted((package / folder).glob("[a-z]*.py")):
         values = literal(path, word)
+        has_function = function in names(path)
         if values is not None:
-            found[path.stem] = _fitted(path, word, values, model.of(values))
-        elif function in _parsed(path).functions:
+            is_variant = variant is not None and isinstance(values, dict) and "variant_of" in values
+            found[path.stem] = _fitted(path, word, values, variant if is_variant else model)
+            if function and not has_function and not is_variant:
+                raise UserError(f"{path}: {word} needs a function '{function}' beside it")
+        elif has_function:
             raise UserError(
                 f"{path}: {word} is missing: a file with a function '{function}' says what it is "
                 f"in a literal, {word} = {{…}}, with {', '.join(_required(model))}"
@@ -85,6 +89,15 @@ def literal(path: Path, word: str) -> Any:
         ) from None
 
 
+def names(path: Path) -> set[str]:
+    """Return what a module defines or assigns at its top level.
+
+    Raises:
+        UserError: If the file is no Python.
+    """
+    return {*_parsed(path).functions, *_parsed(path).assigned}
+
+
 def refuse(folder: str, name: str, said: str) -> NoReturn:
     """Refuse the card of one module for what no model can know.
 
@@ -105,7 +118,7 @@ def _required(model: type[BaseModel]) -> list[str]:
     return [f"'{name}'" for name, field in model.model_fields.items() if field.is_required()]
 
 
-def _fitted(path: Path, word: str, values: Any, model: type[Card]) -> Any:
+def _fitted(path: Path, word: str, values: Any, model: Any) -> Any:
     try:
         return model.model_validate(values)
     except ValidationError as error:
@@ -128,6 +141,8 @@ def _fitted(path: Path, word: str, values: Any, model: type[Card]) -> Any:
 def _model_at(model: Any, place: list[Any]) -> Any:
     """Return the model of the part of a card that stands at a place, through lists and mappings."""
     for step in place:
+        if "root" in getattr(model, "model_fields", {}):
+            model = model.model_fields["root"].annotation
         if isinstance(model, type) and issubclass(model, BaseModel):
             model = model.model_fields[str(step)].annotation
         else:

@@ -12,6 +12,17 @@ from td_interference.planning.digits import digits
 from td_interference.tables import curves
 from td_interference.tables.reduce import Curve, Key, Measured, means_by, trained_from_replay
 
+TABLES = {
+    "stiffness_by_lambda": [{"experiment": "td_lambda", "metric": "stiffness"}],
+    "stiffness_nearby_by_lambda": [{"experiment": "td_lambda", "metric": "stiffness"}],
+    "gain_by_lambda": [{"experiment": "td_lambda", "metric": "gain"}],
+    "singular_values_by_lambda": [{"experiment": "td_lambda", "metric": "singular_values"}],
+    "sign_variance_by_lambda": [{"experiment": "td_lambda", "metric": "sign_variance"}],
+    "function_interference_by_lambda": [
+        {"experiment": "td_lambda", "metric": "function_interference"},
+    ],
+}
+
 
 def _game_and_lambda(item: Measured) -> Key:
     run = trained_from_replay(item)

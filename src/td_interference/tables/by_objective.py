@@ -8,6 +8,11 @@ import polars as pl
 from td_interference.tables import curves
 from td_interference.tables.reduce import Curve, Measured, all_games, means_by, trained_from_replay
 
+TABLES = {
+    "gain_by_objective": [{"experiment": "regression", "metric": "gain"}],
+    "gain_nearby_by_objective": [{"experiment": "regression", "metric": "gain"}],
+}
+
 
 def _reduction(curve: Callable[[Measured], Curve]) -> Callable[..., pl.DataFrame]:
     def table(measured: Sequence[Measured], statistics: Mapping[str, Any]) -> pl.DataFrame:

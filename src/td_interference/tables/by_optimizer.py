@@ -9,6 +9,31 @@ from td_interference.errors import UserError
 from td_interference.tables import curves
 from td_interference.tables.reduce import Curve, Key, Measured, all_games, means_by
 
+TABLES = {
+    "gain_by_optimizer": [
+        {"experiment": "policy_evaluation", "metric": "gain"},
+        {"experiment": "control", "metric": "gain"},
+    ],
+    "gain_nearby_by_optimizer": [
+        {"experiment": "policy_evaluation", "metric": "gain"},
+        {"experiment": "control", "metric": "gain"},
+    ],
+    "singular_values_by_optimizer": [
+        {
+            "experiment": "policy_evaluation",
+            "metric": "singular_values",
+            "optimizers": ["adam", "rmsprop"],
+            "first_game": True,
+        },
+        {
+            "experiment": "control",
+            "metric": "singular_values",
+            "optimizers": ["adam", "rmsprop"],
+            "first_game": True,
+        },
+    ],
+}
+
 
 def _key(measured: Sequence[Measured]) -> Callable[[Measured], Key]:
     games = all_games(measured)

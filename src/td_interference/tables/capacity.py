@@ -19,6 +19,11 @@ from td_interference.tables.generalization import (
 )
 from td_interference.tables.reduce import MeasuredGroup
 
+TABLES = {
+    "interference_by_capacity": [{"experiment": "generalization", "metric": "generalization"}],
+    "capacity_correlations": [{"experiment": "generalization", "metric": "generalization"}],
+}
+
 
 def interference_by_capacity(
     measured: Sequence[MeasuredGroup], statistics: Mapping[str, Any]

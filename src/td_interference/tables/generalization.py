@@ -24,6 +24,14 @@ from td_interference.tables.gap_correlations import (
 )
 from td_interference.tables.reduce import MeasuredGroup
 
+TABLES = {
+    "generalization_runs": [{"experiment": "generalization", "metric": "generalization"}],
+    "generalization_by_size": [{"experiment": "generalization", "metric": "generalization"}],
+    "generalization_lines": [{"experiment": "generalization", "metric": "generalization"}],
+    "gap_by_size": [{"experiment": "generalization", "metric": "generalization"}],
+    "gap_correlations": [{"experiment": "generalization", "metric": "generalization"}],
+}
+
 PAIRS = ("train_train", "train_test", "test_test")
 
 EXPERIMENT = ("name", "data", "dataset", "experiment")  # the first columns of every table

@@ -14,6 +14,19 @@ from td_interference.tables.correlations import pearson
 from td_interference.tables.reduce import Measured
 from td_interference.tables.variants import Key, find_variants
 
+TABLES = {
+    "parameterizations": [
+        {"experiment": "parameterizations", "metric": "sign_variance"},
+        {"experiment": "parameterizations", "metric": "policy_score"},
+        {"experiment": "parameterizations", "metric": "function_interference"},
+    ],
+    "parameterization_correlations": [
+        {"experiment": "parameterizations", "metric": "sign_variance"},
+        {"experiment": "parameterizations", "metric": "policy_score"},
+        {"experiment": "parameterizations", "metric": "function_interference"},
+    ],
+}
+
 _CURVES = {
     "sign_variance": curves.sign_variance,
     "policy_score": curves.policy_score,

@@ -13,6 +13,12 @@ from td_interference.seeds import numpy_generator
 from td_interference.statistics import mean_interval
 from td_interference.tables.reduce import MeasuredStudy
 
+TABLES = {
+    "random_networks_summary": [{"experiment": "random_networks", "metric": "random_networks"}],
+    "random_networks_histogram": [{"experiment": "random_networks", "metric": "random_networks"}],
+    "random_networks_step_sizes": [{"experiment": "random_networks", "metric": "random_networks"}],
+}
+
 STATISTICS = (  # rows of the summary, in this order
     "mean",
     "median",

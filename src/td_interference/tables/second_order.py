@@ -11,6 +11,11 @@ from td_interference.statistics import mean_where_known
 from td_interference.tables import curves
 from td_interference.tables.reduce import Curve, Key, Measured, means_by, trained_from_replay
 
+TABLES = {
+    "second_order_by_objective": [{"experiment": "second_order", "metric": "second_order"}],
+    "momentum_variance": [{"experiment": "momentum", "metric": "momentum"}],
+}
+
 TERMS = ("r1", "r2", "r3")
 
 
