@@ -200,9 +200,8 @@ def test_sources_of_tables_choose_runs():
     ]
     everything = tables.Source(experiment="control", metric="gain")
     assert len(plan.source_runs(everything)) == 2 * 4 * 2
-    assert plan.source_runs(
-        tables.Source(experiment="random_networks", metric="random_networks")
-    ) == list(plan.studies.values())
+    studies = tables.Source(experiment="random_networks", metric="random_networks")
+    assert plan.source_runs(studies) == list(plan.studies.values())
 
 
 def test_control_is_measured_as_q_learning(tmp_path):

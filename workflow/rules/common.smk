@@ -13,13 +13,15 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from td_interference import figures, metrics, tables
 from td_interference.calls import remember_call
-from td_interference.planning import plan, targets
 from td_interference.errors import UserError, explained
-from td_interference.planning.lineage import Lineage
 
 try:
+    # Reads the cards of metrics, tables and figures, which may be wrong.
+    from td_interference import figures, metrics, tables
+    from td_interference.planning import plan, targets
+    from td_interference.planning.lineage import Lineage
+
     PLAN = plan.make_plan(config, Path(workflow.basedir) / "workflow")
 except (UserError, OSError) as error:
     raise WorkflowError(explained(error) or str(error)) from None

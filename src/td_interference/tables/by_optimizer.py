@@ -18,7 +18,7 @@ TABLES = {
         {"experiment": "policy_evaluation", "metric": "gain"},
         {"experiment": "control", "metric": "gain"},
     ],
-    "singular_values_by_optimizer": [
+    "singular_values_by_optimizer": [  # of the optimizers that the paper's figure 12 compares
         {
             "experiment": "policy_evaluation",
             "metric": "singular_values",
