@@ -117,8 +117,8 @@ def test_measure_is_given_a_frozen_record_of_the_settings(monkeypatch):
         metrics.load("gain")(None, {"half_with": 2})
 
 
-def test_the_paper_has_the_defaults_of_the_cards():
-    """So its scale need not name them, and what a scale leaves out is as in the paper."""
+def test_the_paper_is_measured_as_the_cards_say():
+    """Its scale names no settings of metrics, and what another scale leaves out is the paper's."""
     assert config.complete({"scale": "paper"}, WORKFLOW)["metrics"] == metrics.defaults()
     schema = config.read_schema(WORKFLOW)["properties"]["metrics"]
     for name, values in metrics.defaults().items():

@@ -137,7 +137,8 @@ def leaves(values, path=()):
 
 @pytest.mark.parametrize("scale", [scale for scale in SCALES if scale != "paper"])
 def test_a_scale_holds_only_what_it_changes(scale):
-    paper, own = (read_yaml(WORKFLOW / "scales" / f"{name}.yaml") for name in ("paper", scale))
+    paper = complete({"scale": "paper"}, WORKFLOW)
+    own = read_yaml(WORKFLOW / "scales" / f"{scale}.yaml")
     expert = {("expert", f.name): f.default for f in dataclasses.fields(ExpertSettings)}
     there = expert | leaves(paper)
     for path, value in leaves(own).items():
@@ -154,12 +155,14 @@ def test_a_scale_is_laid_over_the_papers_and_the_user_over_both(tmp_path, monkey
     (scales / "paper.yaml").write_text("a: {x: 1, y: [1, 2], z: 3}\nb: {c: {d: 1}, e: {f: 2}}\n")
     (scales / "smoke.yaml").write_text("a: {y: [5]}\nb: {c: null}\n")
     monkeypatch.setattr("td_interference.planning.config.read_schema", lambda _: {})
+    monkeypatch.setattr("td_interference.metrics.defaults", lambda: {"gain": {"h": 1}})
     own = {"scale": "smoke", "a": {"z": None}, "b": {"c": {"g": 7}}}
     assert complete(own, tmp_path) == {
         "scale": "smoke",
         "device": "auto",
         "a": {"x": 1, "y": [5], "z": None},
         "b": {"c": {"g": 7}, "e": {"f": 2}},
+        "metrics": {"gain": {"h": 1}},
     }
     paper = complete({"scale": "paper"}, tmp_path)
     assert paper["a"] == {"x": 1, "y": [1, 2], "z": 3} and paper["b"]["c"] == {"d": 1}

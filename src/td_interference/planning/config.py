@@ -74,7 +74,7 @@ def complete(user: Mapping[str, Any], workflow_directory: Path | str) -> Config:
 
 
 def read_schema(workflow_directory: Path | str) -> dict[str, Any]:
-    """Return the configuration's whole schema: the file's, with what records and cards say of their keys.
+    """Return the configuration's whole schema: the file's, with what records and cards say.
 
     Args:
         workflow_directory: The directory that holds `schemas/`.
