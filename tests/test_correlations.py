@@ -131,6 +131,7 @@ def nothing(correlation):
         (range(1, 7), [1, 2, np.nan, 4, 5, 6]),
         ([1, 2, np.nan, 4, 5, 6], [1, 2, np.nan, 4, 5, 6]),
         ([1, 2, np.inf, 4, 5, 6], range(1, 7)),
+        ([np.inf] * 6, range(1, 7)),
         ([1, 2], [1, 2]),
         ([], []),
     ],

@@ -1,5 +1,8 @@
 """Figures 1, 2, 8 and 9 draw what their tables say."""
 
+import dataclasses
+import itertools
+
 import numpy as np
 import polars as pl
 import pytest
@@ -284,8 +287,15 @@ def test_a_missing_table_raises(four, name):
             figures.load(name).plot({t: four[t] for t in four if t != missing}, "")
 
 
+LONG = "California Housing in place of SARCOS, 4,000 rows"
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_nothing_of_one_experiment_alone_is_cut_off(made, monkeypatch, name):
+@pytest.mark.parametrize(
+    ("experiments", "data"),
+    [(["table"], None), (["table"], LONG), (["table", "values", "policies"], LONG)],
+)
+def test_nothing_of_few_experiments_is_cut_off(made, monkeypatch, name, experiments, data):
     drawn = []
     plot = figures.load(name).plot
 
@@ -294,15 +304,28 @@ def test_nothing_of_one_experiment_alone_is_cut_off(made, monkeypatch, name):
         return drawn[-1]
 
     monkeypatch.setattr(figures.load(name), "plot", keep)
-    made(name, made_up(measured_groups(["table"])))
+    groups = measured_groups(experiments)
+    if data is not None:
+        groups = [
+            group._replace(group=dataclasses.replace(group.group, data=data)) for group in groups
+        ]
+    made(name, made_up(groups))
     (figure,) = drawn
     with pictures.style():
         figure.draw_without_rendering()
-        box = figure._suptitle.get_window_extent()
-        (axes,) = figure.axes
-        legend = axes.get_legend().get_window_extent()
-    assert box.x1 <= figure.bbox.width and box.y1 <= figure.bbox.height
-    assert legend.x1 <= figure.bbox.width and legend.y1 <= box.y0
-    circles = [c for c in axes.collections if type(c).__name__ == "PathCollection"]
+        title = figure._suptitle.get_window_extent()
+        legends = [axes.get_legend().get_window_extent() for axes in figure.axes]
+        panels = [axes.get_window_extent() for axes in figure.axes]
+    assert title.x1 <= figure.bbox.width and title.y1 <= figure.bbox.height
+    assert len(legends) == len(experiments)
+    assert all(box.x1 <= figure.bbox.width and box.y1 <= title.y0 for box in legends)
+    assert all(box.x1 <= after.x0 for box, after in itertools.pairwise(legends))
+    assert all(min(box.width, box.height) > 0.75 * figure.dpi for box in panels), "inches"
+    circles = [
+        collection
+        for axes in figure.axes
+        for collection in axes.collections
+        if type(collection).__name__ == "PathCollection"
+    ]
     assert bool(circles) == (name in {"fig2", "fig8"})
-    assert not any(c.get_clip_on() for c in circles)
+    assert not any(collection.get_clip_on() for collection in circles)

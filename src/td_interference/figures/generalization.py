@@ -35,7 +35,8 @@ GAP_UNITS = {
 }
 
 _LARGEST_AREA, _SMALLEST_AREA = 40.0, 2.0  # points², of a run's circle
-_TALLER = 0.7  # inches, of a panel alone
+_SINGLE_ROW = 2.8  # inches at least, of the only row: all of the title is above it
+_BESIDE_NAMES = 72.0  # points of a panel's width that its scale and a legend's lines take
 _CLOSEST_LABELS = 0.045  # of the axis' length
 
 
@@ -45,6 +46,7 @@ class Panel(NamedTuple):
     title: str
     axes: Axes
     experiments: list["Look"]
+    room: float  # points, that names above it may be wide
 
 
 class Look(NamedTuple):
@@ -76,16 +78,17 @@ def panels(
     present = {family: rows for family, rows in present.items() if len(rows)}
     n_rows = 2 if len(present) == 4 else 1
     n_columns = len(present) // n_rows
-    alone = n_columns == 1  # the title above it takes more lines, and it can be taller
-    width = style.COLUMN_WIDTH if alone else style.DOUBLE_WIDTH
-    row_height += _TALLER if alone else 0
+    width = style.COLUMN_WIDTH if n_columns == 1 else style.DOUBLE_WIDTH
+    if n_rows == 1:
+        row_height = max(row_height, _SINGLE_ROW)
     figure, columns = style.new_grid(n_rows, n_columns, width=width, row_height=row_height)
     style.write_title(figure, title)
     # Row by row, from the columns that `new_grid` gives.
     ordered = [axes for row in zip(*columns, strict=True) for axes in row]
+    room = 72 * width / n_columns - _BESIDE_NAMES
     drawn = []
     for (family, rows), axes in zip(present.items(), ordered, strict=True):
-        drawn.append(Panel(family, axes, _looks(rows)))
+        drawn.append(Panel(family, axes, _looks(rows), room))
     return figure, drawn
 
 
@@ -137,7 +140,7 @@ def size_axis(axes: Axes, sizes: Sequence[int]) -> None:
 
 def heading(panel: Panel) -> None:
     """Write the family and its drawn experiments above the panel, where they cover nothing."""
-    panel.axes.legend(
+    legend = panel.axes.legend(
         title=panel.title,
         alignment="left",
         loc="lower left",
@@ -145,6 +148,9 @@ def heading(panel: Panel) -> None:
         borderpad=0.2,
         handlelength=1.2,
     )
+    for text in legend.get_texts():
+        name = style.broken(text.get_text(), panel.room, text.get_fontproperties(), (": ", " "))
+        text.set_text(name)
 
 
 def _short(size: int) -> str:
