@@ -199,11 +199,68 @@ def test_an_unknown_target_is_told_what_there_is(target, said):
     assert line.startswith(f"{target}: ") and said in line and "\n" not in line
 
 
-@pytest.mark.parametrize("target", ["results/fig99.pdf", "fig5", "results/laptop/figures/fig5.pdf"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        "results/fig99.pdf",
+        "fig5",
+        "results/laptop/figures/fig5.pdf",
+        "results/smoke/runs/ms_pacman-q_learning-adam-lr7-h8-seed0/checkpoints.h5",
+    ],
+)
 def test_snakemake_says_so_before_it_looks_for_a_rule(target):
     code, said = dry_run(target)
     assert code != 0 and "MissingRule" not in said
     assert targets.explain(target, states(), "smoke", RULES) in said
+
+
+def test_the_ids_of_a_target_are_those_of_planned_runs():
+    """The workflow's own patterns only know their form."""
+    plan = planned()
+    runs = {
+        "run_id": [*plan.runs, *plan.control_runs],
+        "study_id": [*plan.studies],
+        "group_id": [*plan.groups],
+    }
+    for name, ids in runs.items():
+        for run_id in ids:
+            assert targets.are_planned(plan, {"scale": "smoke", name: run_id})
+            assert not targets.are_planned(plan, {"scale": "smoke", name: f"{run_id}-x"})
+        assert not targets.are_planned(plan, {name: "control-x"})
+    assert targets.are_planned(plan, {"figure": "fig5"})
+
+
+def test_runs_from_replay_and_of_control_are_told_by_the_patterns_of_their_rules():
+    patterns = [
+        re.search(r'run_id="(.*)",$', (WORKFLOW / "rules" / rule).read_text(), re.MULTILINE)[1]
+        for rule in ("training.smk", "control.smk")
+    ]
+    for scale in ("smoke", "laptop", "paper"):
+        plan = make_plan({"scale": scale}, WORKFLOW)
+        for n, ids in enumerate([plan.runs, plan.control_runs]):
+            for run_id in ids:
+                assert [bool(re.fullmatch(each, run_id)) for each in patterns] == [n == 0, n == 1]
+
+
+@pytest.mark.parametrize(
+    ("there", "gone"),
+    [
+        ("", ""),  # nothing was made
+        ("figures", "tables metrics runs replay experts"),
+        ("figures tables metrics runs experts", "replay"),
+        ("tables", "metrics runs replay experts"),
+        ("runs replay", "experts"),
+        ("replay experts", ""),
+        ("figures tables metrics runs replay experts", ""),
+        ("logs", "figures tables metrics runs replay experts"),
+    ],
+)
+def test_gone_is_what_is_not_there_though_something_made_of_it_is(there, gone):
+    plan, folders = planned(), there.split()
+    files = targets.gone(plan, "fig5", lambda path: path.partition("/")[0] in folders)
+    assert {path.partition("/")[0] for path in files} == set(gone.split())
+    if there == "logs":  # of a figure that failed to be drawn again
+        assert len(files) == 3 + 1 + 4 + 4 + 2 + 1
 
 
 def test_values_of_options_are_no_targets():

@@ -6,6 +6,7 @@
 # profiles/default leaves the script trigger out. Of a user's own objective its file's content is
 # part of these settings, for that file is all that describes it.
 
+import inspect
 import os
 import re
 from functools import partial
@@ -52,13 +53,33 @@ def one_of(names):
     return "|".join(map(re.escape, names)) or "(?!)"
 
 
+def once(function):
+    """Return an input, parameter or resource function that keeps its answers.
+
+    Snakemake asks the same again and again, for each of thousands of jobs.
+    """
+    answers = {}
+
+    def answer(wildcards):
+        asked = tuple(sorted(wildcards.items()))
+        if asked not in answers:
+            answers[asked] = function(wildcards)
+        return answers[asked]
+
+    answer.__signature__ = inspect.signature(answer)  # looked at in each call
+    return answer
+
+
+# Snakemake reads and compiles these for each file: of thousands of runs it is the form of their ids
+# that stands here, and targets.smk refuses those that are not planned. Where two rules make files of
+# the same name, theirs tell the runs of one from those of the other (see constraints.check_before).
 wildcard_constraints:
     scale=PLAN.scale,
     game=one_of(PLAN.games),
     seed="[0-9]+",
-    run_id=one_of([*PLAN.runs, *PLAN.control_runs]),
-    study_id=one_of(PLAN.studies),
-    group_id=one_of(PLAN.groups),
+    run_id="[^/]+",
+    study_id="[^/]+",
+    group_id="[^/]+",
     dataset=one_of(PLAN.datasets),
     metric=one_of(METRIC_NAMES),
     table=one_of(TABLE_NAMES),

@@ -9,7 +9,7 @@ rule train_control:
     benchmark:
         "results/{scale}/benchmarks/train_control/{run_id}.tsv"
     wildcard_constraints:
-        run_id=one_of(PLAN.control_runs),
+        run_id="[^-/]+-control-[^/]+",
     conda:
         "../../environment.yml"
     threads: 1

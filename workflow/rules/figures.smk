@@ -29,16 +29,16 @@ rule make_figure:
         "../scripts/make_figure.py"
 
 
-# A user asks for results/fig5.pdf; it is the figure of the scale the configuration names. `chain` is
-# everything the figure came from, and `missing` what of it was deleted: Snakemake by itself would not
-# mind a deleted intermediate of an existing figure. (What is recorded is what was missing and when, so
-# the first call after such a repair copies the three files once more.)
+# A user asks for results/fig5.pdf; it is the figure of the scale the configuration names. `missing` is
+# what the figure came from and was deleted: Snakemake by itself would not mind a deleted intermediate
+# of an existing figure. (What is recorded is what was missing and when, so the first call after such a
+# repair copies the three files once more.)
 rule publish:
     input:
         pdf=expand("results/{scale}/figures/{{figure}}.pdf", scale=PLAN.scale),
         png=expand("results/{scale}/figures/{{figure}}.png", scale=PLAN.scale),
         csv=expand("results/{scale}/figures/{{figure}}.csv", scale=PLAN.scale),
-        chain=figure_chain,
+        missing=missing_intermediates,
     output:
         pdf="results/{figure}.pdf",
         png="results/{figure}.png",
@@ -51,7 +51,7 @@ rule publish:
     threads: 1
     params:
         scale=PLAN.scale,
-        missing=missing_intermediates,
+        missing=what_is_missing,
     shell:
         "(cp {input.pdf} {output.pdf} && cp {input.png} {output.png}"
         " && cp {input.csv} {output.csv}) 2> {log}"

@@ -1,19 +1,12 @@
 # Input and parameter functions of tables and figures.
 
 import time
+from functools import cache
 
 THIS_CALL = time.time_ns()  # when; see missing_intermediates
 
 
-def measured_runs(table):
-    """Each run that a table reduces with the metric of it, in the table's order."""
-    return [
-        (run, part)
-        for part in tables.entry(table).sources
-        for run in PLAN.source_runs(part)
-    ]
-
-
+@once
 def table_runs(wildcards):
     """Descriptions of what a table reduces."""
     return [
@@ -24,7 +17,7 @@ def table_runs(wildcards):
             "identity": LINEAGE.measurement(run, part.metric),
             **labels(run),
         }
-        for run, part in measured_runs(wildcards.table)
+        for run, part in PLAN.measured_runs(wildcards.table)
     ]
 
 
@@ -33,11 +26,12 @@ def labels(run):
     return {name: getattr(run, name) for name in ("name", "data") if hasattr(run, name)}
 
 
+@once
 def table_measurements(wildcards):
     """Measurements that a table reduces, in the order of `table_runs`."""
     return [
         f"results/{wildcards.scale}/metrics/{part.metric}/{run.run_id}.h5"
-        for run, part in measured_runs(wildcards.table)
+        for run, part in PLAN.measured_runs(wildcards.table)
     ]
 
 
@@ -46,6 +40,7 @@ def table_code(wildcards):
     return LINEAGE.table_code(wildcards.table)
 
 
+@once
 def table_statistics(wildcards):
     """How a table makes its intervals."""
     return PLAN.statistics(tables.entry(wildcards.table).sources)
@@ -60,6 +55,7 @@ def figure_tables(wildcards):
     )
 
 
+@once
 def figure_table_identities(wildcards):
     """What each table that a figure draws must be of, by name, in the order of `figure_tables`."""
     return {
@@ -92,35 +88,29 @@ def figure_confidence(wildcards):
     return PLAN.statistics(sources)["confidence"]
 
 
-def figure_chain(wildcards):
-    """Every intermediate that a figure came from, at the configuration's scale."""
-    chain = set()
-    for table in figures.entry(wildcards.figure).tables:
-        chain.add(f"tables/{table}.parquet")
-        for run, part in measured_runs(table):
-            chain |= {
-                f"metrics/{part.metric}/{run.run_id}.h5",
-                *PLAN.intermediates(run),
-            }
-    # That each is there matters here; what changed reaches the figure by its tables.
-    return [ancient(f"results/{PLAN.scale}/{path}") for path in sorted(chain)]
+@cache
+def gone(figure):
+    """Files below results/ that a figure came from and that are not there any more."""
+    scale = Path("results", PLAN.scale)
+    found = cache(lambda path: os.path.exists(scale / path))
+    return [str(scale / path) for path in targets.gone(PLAN, figure, found)]
 
 
 def missing_intermediates(wildcards):
-    """What is not there any more of all that a figure, once made at this scale, came from.
+    """What a figure came from and is not there any more, but for the figure itself.
+
+    Of what is there nothing is said: what changed in it reaches the figure by its tables, and
+    thousands of inputs would be looked at in each call.
+    """
+    own = f"results/{PLAN.scale}/figures/"
+    files = [path for path in gone(wildcards.figure) if not path.startswith(own)]
+    return [ancient(path) for path in files]
+
+
+def what_is_missing(wildcards):
+    """All that is not there any more, the figure included.
 
     With the time of the call, so that it differs from what an earlier call recorded even where the
     same file was deleted before.
     """
-    own = expand(
-        "results/{scale}/figures/{figure}.{kind}",
-        scale=PLAN.scale,
-        figure=wildcards.figure,
-        kind=["pdf", "png", "csv"],
-    )
-    # The log stays where Snakemake removed all three, for a job that then failed to draw them again.
-    published = f"results/{PLAN.scale}/logs/publish/{wildcards.figure}.log"
-    if not any(map(os.path.exists, [*own, published])):
-        return []
-    gone = [path for path in figure_chain(wildcards) + own if not os.path.exists(path)]
-    return [*gone, THIS_CALL] if gone else []
+    return [*gone(wildcards.figure), THIS_CALL] if gone(wildcards.figure) else []

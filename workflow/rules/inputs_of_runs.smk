@@ -1,11 +1,13 @@
 # Input and parameter functions of what trains and measures: experts, D*, runs, groups, metrics.
 
 
+@once
 def expert_settings(wildcards):
     """Everything that decides a game's expert."""
     return PLAN.expert(wildcards.game)
 
 
+@once
 def replay_identity(wildcards):
     """Everything that decides a D* file."""
     return LINEAGE.replay(wildcards.game, int(wildcards.seed))
@@ -17,11 +19,13 @@ def replay_of_run(wildcards):
     return f"results/{wildcards.scale}/replay/{run.game}-seed{run.seed}.h5"
 
 
+@once
 def run_identity(wildcards):
     """Everything that decides a run from D*."""
     return LINEAGE.run(PLAN.runs[wildcards.run_id])
 
 
+@once
 def control_settings(wildcards):
     """Everything that decides a control run."""
     return PLAN.control_runs[wildcards.run_id].to_dict()
@@ -36,6 +40,7 @@ def play_to_measure_on(wildcards):
     return replay_of_run(wildcards)
 
 
+@once
 def measured_identity(wildcards):
     """Everything that decides what is measured of a run: run, metric, its settings and code."""
     run_id = wildcards.run_id
@@ -70,6 +75,7 @@ def dataset_of_group(wildcards):
     return f"results/{wildcards.scale}/datasets/{dataset}.h5"
 
 
+@once
 def group_cells(wildcards):
     """Everything that decides a group's runs but their data."""
     return [cell.to_dict() for cell in PLAN.groups[wildcards.group_id].cells]

@@ -15,6 +15,7 @@ def memory(needs):
     def mem_mb(wildcards, attempt):
         return needs(wildcards).mem_mb_at(attempt)
 
+    mem_mb.__signature__ = inspect.signature(mem_mb)
     return mem_mb
 
 
@@ -24,30 +25,36 @@ def run_time(needs):
     def runtime(wildcards, attempt):
         return needs(wildcards).minutes_at(attempt)
 
+    runtime.__signature__ = inspect.signature(runtime)
     return runtime
 
 
+@once
 def expert_needs(wildcards):
     """Memory and time of a game's expert."""
     return cluster.expert_needs(ExpertSettings(**expert_settings(wildcards)), DEVICE)
 
 
+@once
 def replay_needs(wildcards):
     """Memory and time of recording a D*."""
     return cluster.replay_needs(ReplaySpec(**replay_identity(wildcards)["replay"]))
 
 
+@once
 def run_needs(wildcards):
     """Memory and time of a run from D*."""
     run = PLAN.runs[wildcards.run_id]
     return cluster.run_needs(run, PLAN.config["replay"]["transitions"], DEVICE)
 
 
+@once
 def control_needs(wildcards):
     """Memory and time of a control run."""
     return cluster.control_needs(PLAN.control_runs[wildcards.run_id], DEVICE)
 
 
+@once
 def measurement_needs(wildcards):
     """Memory and time of one metric of one run."""
     run, metric = PLAN.measured_run(wildcards.run_id), wildcards.metric
@@ -56,27 +63,32 @@ def measurement_needs(wildcards):
     return cluster.measurement_needs(metric, settings, run, transitions, DEVICE)
 
 
+@once
 def study_needs(wildcards):
     """Memory and time of a study of random networks."""
     return cluster.study_needs(PLAN.studies[wildcards.study_id])
 
 
+@once
 def table_needs(wildcards):
     """Memory and time of a table, which reads all measurements of its runs."""
     sources = tables.entry(wildcards.table).sources
     return cluster.table_needs(PLAN.measured_by(sources))
 
 
+@once
 def figure_needs(wildcards):
     """Memory and time of a figure."""
     return cluster.FIGURE_NEEDS
 
 
+@once
 def group_needs(wildcards):
     """Memory and time of a group of generalization runs."""
     return cluster.group_needs(PLAN.groups[wildcards.group_id].cells, DEVICE)
 
 
+@once
 def dataset_needs(wildcards):
     """Memory and time of a data set: its arrays a few times over, and the download."""
     return cluster.DATASET_NEEDS

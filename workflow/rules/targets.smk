@@ -7,11 +7,16 @@ from snakemake.logging import logger
 
 
 def is_known(target):
-    """Whether a target is a rule, is there, or is made by a rule."""
+    """Whether a target is a rule, is there, or is made by a rule, of something that is planned."""
+    path = os.path.normpath(target)
     return (
         workflow.is_rule(target)
         or os.path.exists(target)
-        or any(rule.is_producer(os.path.normpath(target)) for rule in workflow.rules)
+        or any(
+            targets.are_planned(PLAN, rule.get_wildcards(path))
+            for rule in workflow.rules
+            if rule.is_producer(path)
+        )
     )
 
 

@@ -9,7 +9,7 @@ rule train_run:
     benchmark:
         "results/{scale}/benchmarks/train_run/{run_id}.tsv"
     wildcard_constraints:
-        run_id=one_of(PLAN.runs),
+        run_id="(?![^-/]+-control-)[^/]+",
     conda:
         "../../environment.yml"
     threads: 1

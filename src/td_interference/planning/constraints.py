@@ -122,6 +122,11 @@ def check_before(config: Config) -> None:
     files = config["own_objectives"]
     names = [PurePath(file).stem for file in files]
     for file, name in zip(files, names, strict=True):
+        if name == "control":  # whose runs are told by it from those that learn from D*
+            raise UserError(
+                f"config key 'own_objectives': {file}: no objective can be called control, for "
+                "runs of it would be called like those of control; give the file another name"
+            )
         if (first := files[names.index(name)]) != file:
             raise UserError(
                 f"config key 'own_objectives': {first} and {file} are both called {name}; give "

@@ -33,6 +33,7 @@ class Lineage:
         """Return the identity of a game's expert."""
         return identity.of_expert(self.plan.expert(game))
 
+    @functools.cache  # noqa: B019 - a process has one lineage, to its end
     def replay(self, game: str, seed: int) -> Identity:
         """Return the identity of the D* of a game and seed."""
         return identity.of_replay(self.plan.replay(game, seed), self.plan.expert(game))
@@ -41,10 +42,10 @@ class Lineage:
         """Return the identity of a run's checkpoints."""
         if isinstance(run, ControlSettings):
             return identity.of_control(run)
-        plan = self.plan
-        return identity.of_run(run, plan.replay(run.game, run.seed), plan.expert(run.game))
+        played = self.replay(run.game, run.seed)
+        return identity.of_run(run, played["replay"], played["expert"])
 
-    @functools.cache  # noqa: B019 - a process has one lineage, to its end
+    @functools.cache  # noqa: B019
     def measurement(self, run: Run, metric: str) -> Identity:
         """Return the identity of what a metric measures of a run, a study or a group."""
         if isinstance(run, Study):

@@ -35,6 +35,7 @@ class Plan(NamedTuple):
     control_runs: dict[str, ControlSettings]  # every control run, by run_id
     studies: dict[str, Study]  # every study of random networks, by run_id
     groups: dict[str, CellGroup]  # every group of cells of the generalization experiments, by id
+    by_experiment: dict[str, list[Run]]  # the runs of each experiment that is not left out
 
     @property
     def scale(self) -> str:
@@ -71,13 +72,7 @@ class Plan(NamedTuple):
             experiment: A key of the configuration's `experiments`, `CONTROL`, `RANDOM_NETWORKS` or
                 `GENERALIZATION`.
         """
-        if experiment == CONTROL:
-            return list(self.control_runs.values())
-        if experiment == RANDOM_NETWORKS:
-            return list(self.studies.values())
-        if experiment == GENERALIZATION:
-            return list(self.groups.values())
-        return [self.runs[run.run_id] for run in expand_grid(self.config, experiment)]
+        return self.by_experiment.get(experiment, [])
 
     def source_runs(self, source: Source) -> list[Run]:
         """Return the runs whose measurements a table's source is."""
@@ -90,6 +85,11 @@ class Plan(NamedTuple):
         if source.optimizers:
             trained = [run for run in trained if run.optimizer in source.optimizers]
         return [*trained]
+
+    def measured_runs(self, table: str) -> list[tuple[Run, Source]]:
+        """Return each run that a table reduces with the source it is of, in the table's order."""
+        sources = tables.entry(table).sources
+        return [(run, source) for source in sources for run in self.source_runs(source)]
 
     def measured_by(self, sources: Iterable[Source]) -> list[tuple[str, dict[str, Any], int]]:
         """Return each run's metric, that metric's settings, and the number of checkpoints."""
@@ -202,15 +202,20 @@ def make_plan(user: Mapping[str, Any], workflow_directory: Path | str) -> Plan:
             check_game(game, f"config key '{key}.games'")
     for file in config["own_objectives"]:
         objectives.check_own(file)
-    plan = Plan(
-        config,
-        all_runs(config),
-        {run.run_id: run for run in (control_grid(config) if config[CONTROL] else ())},
-        expand_studies(config[RANDOM_NETWORKS]) if config[RANDOM_NETWORKS] else {},
-        expand_generalization(config[GENERALIZATION], config["datasets"])
-        if config[GENERALIZATION]
-        else {},
-    )
+    runs = all_runs(config)
+    control = {run.run_id: run for run in (control_grid(config) if config[CONTROL] else ())}
+    studies = expand_studies(config[RANDOM_NETWORKS]) if config[RANDOM_NETWORKS] else {}
+    generalization = config[GENERALIZATION]
+    groups = expand_generalization(generalization, config["datasets"]) if generalization else {}
+    by_experiment: dict[str, list[Run]] = {
+        name: [runs[run.run_id] for run in expand_grid(config, name)]
+        for name, block in config["experiments"].items()
+        if block is not None
+    }
+    by_experiment[CONTROL] = [*control.values()]
+    by_experiment[RANDOM_NETWORKS] = [*studies.values()]
+    by_experiment[GENERALIZATION] = [*groups.values()]
+    plan = Plan(config, runs, control, studies, groups, by_experiment)
     for game in plan.games:
         plan.expert(game)  # checks what joins several of the expert's keys
     constraints.check(plan)

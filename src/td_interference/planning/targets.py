@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from td_interference import figures, tables
@@ -97,6 +97,47 @@ def _missing(plan: Plan, source: tables.Source) -> str:
         if isinstance(run, RunSpec) and (why := unmeasurable(source.metric, run)):
             return f"{why} (in '{where}')"
     return ""
+
+
+def gone(plan: Plan, figure: str, exists: Callable[[str], bool]) -> list[str]:
+    """Return what is not there any more of a figure and all that it came from.
+
+    A file is gone if it is not there and something that was made of it is: what was never made is
+    simply made.
+
+    Args:
+        plan: The plan.
+        figure: Name of the figure.
+        exists: Whether a file is there, by its path below the scale's directory.
+    """
+    own = [f"figures/{figure}.{kind}" for kind in ("pdf", "png", "csv")]
+    # The log stays where Snakemake removed all three, for a job that then failed to draw again.
+    drawn = any(map(exists, [*own, f"logs/publish/{figure}.log"]))
+    found = {path for path in own if drawn and not exists(path)}
+    for name in figures.entry(figure).tables:
+        table = f"tables/{name}.parquet"
+        reduced = exists(table)
+        if drawn and not reduced:
+            found.add(table)
+        for run, source in plan.measured_runs(name):
+            made_of_it = drawn or reduced
+            measurement = f"metrics/{source.metric}/{run.run_id}.h5"
+            for path in (measurement, *reversed(plan.intermediates(run))):
+                if exists(path):
+                    made_of_it = True
+                elif made_of_it:
+                    found.add(path)
+    return sorted(found)
+
+
+def are_planned(plan: Plan, wildcards: Mapping[str, str]) -> bool:
+    """Return whether the ids among a target's wildcards are of the plan's runs."""
+    planned: dict[str, Collection[str]] = {
+        "run_id": plan.runs.keys() | plan.control_runs.keys(),
+        "study_id": plan.studies,
+        "group_id": plan.groups,
+    }
+    return all(wildcards[name] in planned[name] for name in planned if name in wildcards)
 
 
 def asked_for(arguments: Sequence[str], known: Callable[[str], bool]) -> list[str]:
