@@ -1,12 +1,14 @@
 """How every picture is drawn and written: alike for all users, whatever their matplotlibrc says."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import TextPath
 
 from td_interference.storage.files import atomic_path
 
@@ -53,3 +55,36 @@ def write(figure: Figure, path: Path | str, caption: str = "") -> None:
         metadata = {"Description": caption} if caption else {}
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format=path.suffix[1:], dpi=PNG_DPI, metadata=metadata)
+
+
+def broken(text: str, room: float, font: FontProperties, separators: Sequence[str]) -> str:
+    """Return a text with its lines broken where they are too wide, in place of a separator.
+
+    Args:
+        text: Of one line or more.
+        room: Width that there is, points.
+        font: In which it is written.
+        separators: At which a line may be broken, the next only where the first are not enough.
+    """
+
+    def fits(line: str) -> bool:
+        if not line.strip():
+            return True
+        # Of outlines: what a text is wide as pixels depends on how many there are.
+        outline = TextPath((0, 0), line, prop=font)
+        return bool(outline.get_extents().width <= room)
+
+    lines = []
+    for line in text.split("\n"):
+        for separator in separators:
+            fitting = [""]
+            for part in line.split(separator):
+                longer = f"{fitting[-1]}{separator}{part}" if fitting[-1] else part
+                if not fitting[-1] or fits(longer):
+                    fitting[-1] = longer
+                else:
+                    fitting.append(part)
+            if all(map(fits, fitting)):
+                break
+        lines += fitting
+    return "\n".join(lines)

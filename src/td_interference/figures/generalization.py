@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
+from td_interference import pictures
 from td_interference.figures import style
 from td_interference.statistics import LARGEST
 
@@ -149,7 +150,7 @@ def heading(panel: Panel) -> None:
         handlelength=1.2,
     )
     for text in legend.get_texts():
-        name = style.broken(text.get_text(), panel.room, text.get_fontproperties(), (": ", " "))
+        name = pictures.broken(text.get_text(), panel.room, text.get_fontproperties(), (": ", " "))
         text.set_text(name)
 
 

@@ -14,9 +14,8 @@ import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
-from matplotlib.textpath import TextPath
 
+from td_interference import pictures
 from td_interference.planning.digits import digits
 
 COLUMN_WIDTH = 3.35  # inches, one column of a two-column page
@@ -122,40 +121,7 @@ def write_title(figure: Figure, title: str) -> None:
     """
     text = figure.suptitle("", x=0.02, ha="left")
     room = 0.96 * figure.get_figwidth() * 72
-    text.set_text(broken(title, room, text.get_fontproperties(), (" · ", " ")))
-
-
-def broken(text: str, room: float, font: FontProperties, separators: Sequence[str]) -> str:
-    """Return a text with its lines broken where they are too wide, in place of a separator.
-
-    Args:
-        text: Of one line or more.
-        room: Width that there is, points.
-        font: In which it is written.
-        separators: At which a line may be broken, the next only where the first are not enough.
-    """
-
-    def fits(line: str) -> bool:
-        if not line.strip():
-            return True
-        # Of outlines: what a text is wide as pixels depends on how many there are.
-        outline = TextPath((0, 0), line, prop=font)
-        return bool(outline.get_extents().width <= room)
-
-    lines = []
-    for line in text.split("\n"):
-        for separator in separators:
-            fitting = [""]
-            for part in line.split(separator):
-                longer = f"{fitting[-1]}{separator}{part}" if fitting[-1] else part
-                if not fitting[-1] or fits(longer):
-                    fitting[-1] = longer
-                else:
-                    fitting.append(part)
-            if all(map(fits, fitting)):
-                break
-        lines += fitting
-    return "\n".join(lines)
+    text.set_text(pictures.broken(title, room, text.get_fontproperties(), (" · ", " ")))
 
 
 def correlation(r: float | None, low: float, high: float) -> str:
