@@ -11,6 +11,7 @@ from td_interference.planning.config import complete, read_schema
 from td_interference.planning.control import ControlSettings
 from td_interference.planning.expert import ExpertSettings
 from td_interference.planning.image_agents import DoubleDQNSettings, ReinforceSettings
+from td_interference.planning.reference import page
 from td_interference.planning.settings import check, properties, setting
 from td_interference.planning.studies import Study
 
@@ -94,3 +95,9 @@ def test_agents_settings_say_of_which_agent_they_are():
     assert agent["n_environments"]["description"] == "episodes played side by side; default 1"
     both = {*properties(DoubleDQNSettings), *properties(ReinforceSettings)}
     assert set(agent) == both and len(both) == 11
+
+
+def test_the_page_of_reference_is_what_the_records_say():
+    assert (ROOT / "docs" / "settings.md").read_text() == page()
+    row = "| `tau` | 0.1 | share of the network in each update of its target network, a moving"
+    assert row in page() and "| `n_step` | 20 | agent steps of the multi-step return" in page()

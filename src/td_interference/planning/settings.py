@@ -46,7 +46,7 @@ def properties(record: Any) -> dict[str, dict[str, Any]]:
     for field in dataclasses.fields(record):
         if field.metadata:
             rules = field.metadata["rules"]
-            described = f"{field.metadata['meaning']}; default {_shown(field.default)}"
+            described = f"{field.metadata['meaning']}; default {shown(field.default)}"
             kind = {} if {"enum", "type"} & {*rules} else {"type": _TYPES[field.type]}
             found[field.name] = {"description": described, **kind, **rules}
     return found
@@ -72,10 +72,10 @@ def check(record: Any, key: str) -> None:
                 raise UserError(f"config key '{key}.{field.name}': {value!r} {otherwise} {bounds}")
 
 
-def _shown(default: Any) -> str:
+def shown(default: Any) -> str:
     """Return a default as a person writes it: 2000, 0.1, true, [1e-05, 0.1]."""
     if isinstance(default, tuple):
-        return f"[{', '.join(map(_shown, default))}]"
+        return f"[{', '.join(map(shown, default))}]"
     if isinstance(default, bool):
         return str(default).lower()
     return f"{default:g}" if isinstance(default, float) else str(default)

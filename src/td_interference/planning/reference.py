@@ -1,0 +1,60 @@
+"""The page of reference docs/settings.md: what the records say of their settings.
+
+`python -m td_interference.planning.reference` prints it.
+"""
+
+import dataclasses
+from typing import Any
+
+from td_interference.planning.control import ControlSettings
+from td_interference.planning.expert import ExpertSettings
+from td_interference.planning.image_agents import AGENT_SETTINGS
+from td_interference.planning.settings import shown
+from td_interference.planning.studies import Study
+
+_EXPERIMENT = "generalization.experiments.<name>"
+_BLOCKS: dict[str, Any] = {
+    "expert": ExpertSettings,
+    "control": ControlSettings,
+    "random_networks": Study,
+    **{f"{_EXPERIMENT}.agent` of `{name}": kind for name, kind in AGENT_SETTINGS.items()},
+}
+_HEAD = """# Settings of agents and of random networks
+
+What may stand in these blocks of the configuration, beside the lists that a grid is made of. The
+defaults hold where neither a scale nor you set a key. They are from *paper*, Bengio et al. (2020);
+*code*, its authors' code; *DER*, data-efficient Rainbow (van Hasselt et al. 2019); *Rainbow*,
+Hessel et al. (2018); where none of them says, they are choices of *ours*. What the keys of the
+other blocks mean and may be is in `workflow/schemas/config.schema.yaml`.
+"""
+_COLUMNS = "| key | default | what it is | may be | from |\n| --- | --- | --- | --- | --- |\n"
+_WORDS = {
+    "minimum": "at least",
+    "exclusiveMinimum": "above",
+    "maximum": "at most",
+    "exclusiveMaximum": "below",
+}
+
+
+def page() -> str:
+    """Return the page in Markdown."""
+    return "\n".join([_HEAD, *(_section(key, record) for key, record in _BLOCKS.items())])
+
+
+def _section(key: str, record: Any) -> str:
+    rows = [
+        f"| `{field.name}` | {shown(field.default)} | {field.metadata['meaning']} "
+        f"| {_range(field.metadata['rules'])} | {field.metadata['source']} |\n"
+        for field in dataclasses.fields(record)
+        if field.metadata
+    ]
+    return f"## `{key}`\n\n{_COLUMNS}{''.join(rows)}"
+
+
+def _range(rules: dict[str, Any]) -> str:
+    bounds = [f"{word} {rules[rule]}" for rule, word in _WORDS.items() if rule in rules]
+    return ", ".join([*bounds, *rules.get("enum", ())])
+
+
+if __name__ == "__main__":
+    print(page(), end="")
