@@ -921,6 +921,17 @@ REFUSED = {
         lambda: (single(net(into_the_third_on)), huge_first(XF(), 1e7)),
         "other outputs",
     ),
+    "weak mixing in the backward pass, single": (
+        lambda: (single(net(lambda n, h: TakesFromOthers.apply(h, 1e-3))), XF()),
+        "other gradients",
+    ),
+    "a mean for the backward pass alone, single": (
+        lambda: (
+            single(net(lambda n, h: h + 2e-3 * (h.mean(0) - h.mean(0).detach()))),
+            XF(),
+        ),
+        "other gradients",
+    ),
     "clipped in the backward pass": (
         lambda: (net(lambda n, h: ClippedBackward.apply(h)), X()),
         "other gradients",

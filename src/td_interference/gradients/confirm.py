@@ -140,7 +140,9 @@ def check_linear(whole: Pass) -> None:
     check_company(large, small, whole)
 
 
-def check_company(alone: Sequence[Tensor], in_batch: Sequence[Tensor], whole: Pass) -> None:
+def check_company(
+    alone: Sequence[Tensor], in_batch: Sequence[Tensor], whole: Pass, *, strictly: bool = False
+) -> None:
     """Refuse networks in which a sample's gradient depends on the others, though no output does.
 
     So do layers that normalise over the batch and are scaled by 0 as yet.
@@ -149,15 +151,17 @@ def check_company(alone: Sequence[Tensor], in_batch: Sequence[Tensor], whole: Pa
         alone: Sums of the samples' gradients, each run without the others, one per parameter.
         in_batch: The same from the whole batch's graph.
         whole: The pass of the batch.
+        strictly: Whether no more than another order of summation is let pass.
 
     Raises:
         UserError: If they differ.
     """
+    tolerance = (TOLERANCE if strictly else _COMPANY)[whole.precision]
     lengths = [torch.linalg.vector_norm(gradient) for gradient in in_batch]
     floor = _COMPANY_FLOOR[whole.precision] * torch.stack(lengths).norm()
     for own, other, length in zip(alone, in_batch, lengths, strict=True):
         distance = torch.linalg.vector_norm(own - other)
-        if distance > _COMPANY[whole.precision] * length + floor:
+        if distance > tolerance * length + floor:
             raise UserError(
                 "no per-sample gradients: samples run without their batch give other gradients; "
                 "the network mixes samples, or its backward pass is not linear"
