@@ -5,9 +5,9 @@ import weakref
 import torch
 from torch import nn
 
-from td_interference.generalization.records import CellSpec
 from td_interference.generalization.tasks import Split, make_task
 from td_interference.networks.atari import initialise
+from td_interference.planning.cells import CellSpec
 
 N_TRAIN, N_TEST, N_FEATURES = 40, 15, 5
 N_OUTPUTS = {"classification": 4, "regression": 3}

@@ -16,10 +16,10 @@ from tree import ROOT, tracked_files
 
 from td_interference import datasets, figures, metrics, objectives, tables
 from td_interference.figures import style
-from td_interference.generalization.records import EXPERIMENTS, CellSpec
 from td_interference.objectives.losses import LOSSES
 from td_interference.optimizers import OPTIMIZERS
 from td_interference.planning import config
+from td_interference.planning.cells import EXPERIMENTS, CellSpec
 from td_interference.planning.expert import ExpertSettings
 from td_interference.planning.grid import ReplaySpec, RunSpec
 from td_interference.storage import kinds
@@ -126,7 +126,7 @@ LAYERS = [  # a module may import from its own layer and those above it in this 
     {"figures"},
     {"commands", "cli"},
 ]
-REGISTRIES = {"metrics", "tables", "figures", "objectives", "datasets", "generalization"}
+REGISTRIES = {"metrics", "tables", "figures", "objectives", "datasets"}
 
 
 def layer(name):

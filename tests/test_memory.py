@@ -16,8 +16,8 @@ from peak_memory import peak_memory
 from tree import ROOT
 
 from td_interference.generalization.agent_runs import AgentsInTurn
-from td_interference.generalization.records import CellSpec
 from td_interference.planning import job_memory, needs
+from td_interference.planning.cells import CellSpec
 from td_interference.planning.config import SCALES
 from td_interference.replay import Replay
 

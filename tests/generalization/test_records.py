@@ -6,7 +6,8 @@ import pytest
 from cells import cell_spec
 
 from td_interference.errors import UserError
-from td_interference.generalization.records import CellSpec, generalization_gap, grouped
+from td_interference.generalization.records import generalization_gap
+from td_interference.planning.cells import CellSpec, grouped
 from td_interference.planning.image_agents import DoubleDQNSettings, ReinforceSettings
 
 

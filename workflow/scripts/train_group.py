@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import td_interference.jobs.interruptible  # noqa: F401
 from td_interference.device import resolve_device
 from td_interference.generalization.group_job import GroupOutputs, train_group
-from td_interference.generalization.records import CellSpec
 from td_interference.jobs.job import job
+from td_interference.planning.cells import CellSpec
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -18,8 +18,9 @@ from td_interference.environments.masked_image import MaskedImages
 from td_interference.errors import UserError
 from td_interference.generalization.interference import interference
 from td_interference.generalization.learners import batch_of_one
-from td_interference.generalization.records import CellSpec, RunMeasurement
+from td_interference.generalization.records import RunMeasurement
 from td_interference.gradients import per_sample_gradients
+from td_interference.planning.cells import CellSpec
 from td_interference.planning.image_agents import AgentSettings, DoubleDQNSettings
 from td_interference.seeds import numpy_generator
 
@@ -44,7 +45,7 @@ class AgentsInTurn:
     only. A run that diverges goes on.
 
     Args:
-        cells: Of one group; see `records.grouped`. Of agents.
+        cells: Of one group; see `cells.grouped`. Of agents.
         data: Images. Of the train split the first n_T are played on in training, of the test split
             none.
         device: To learn on. On a CPU, results depend on nothing but the cells and the data.

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from td_interference.datasets.arrays import N_CLASSES, read_dataset
-from td_interference.generalization.records import CellSpec
 from td_interference.generalization.tasks import Split, Task, make_task
 from td_interference.generalization.training import NetworkFactory
 from td_interference.networks.atari import initialise
 from td_interference.networks.images import image_network, mlp
+from td_interference.planning.cells import CellSpec
 from td_interference.storage.identity import of_dataset
 
 _BRIGHTEST = 255  # of a pixel

@@ -18,10 +18,11 @@ from torch import nn
 from td_interference.datasets.arrays import read_dataset
 from td_interference.generalization.agent_runs import AgentsInTurn
 from td_interference.generalization.data import network_factory, read_task
-from td_interference.generalization.records import CellSpec, RunMeasurement
+from td_interference.generalization.records import RunMeasurement
 from td_interference.generalization.training import TrainingTogether
 from td_interference.jobs.progress import Progress
 from td_interference.jobs.resume import ResumeState
+from td_interference.planning.cells import CellSpec
 from td_interference.storage import hdf5, kinds
 from td_interference.storage.checkpoints import Checkpoint, merge_checkpoints, write_checkpoint
 from td_interference.storage.identity import made_from, of_dataset, of_group

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from td_interference.errors import UserError
-from td_interference.generalization.records import Experiment
+from td_interference.planning.cells import Experiment
 
 
 class Split(NamedTuple):
@@ -154,7 +154,7 @@ def make_task(experiment: Experiment, train: Split, test: Split) -> Task:
     """Return the task of an experiment.
 
     Args:
-        experiment: A name of `records.EXPERIMENTS`.
+        experiment: A name of `cells.EXPERIMENTS`.
         train: The first n_T samples of it are learned from.
         test: Never learned from.
 

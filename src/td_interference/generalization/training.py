@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from td_interference.errors import UserError
 from td_interference.generalization.interference import Interference, interference
 from td_interference.generalization.learners import Learners, make_learners
-from td_interference.generalization.records import CellSpec, RunMeasurement
+from td_interference.generalization.records import RunMeasurement
 from td_interference.generalization.tasks import Split, Task
 from td_interference.gradients import PerSampleGradients
+from td_interference.planning.cells import CellSpec
 from td_interference.seeds import numpy_generator, torch_generator
 
 # Returns a fresh network, its weights drawn from the generator.
@@ -57,7 +58,7 @@ class TrainingTogether:
         """Draw the networks, the minibatches and the samples to measure.
 
         Args:
-            cells: Of one group; see `records.grouped`.
+            cells: Of one group; see `cells.grouped`.
             task: What to learn, on the device to learn on.
             make_network: Returns a network on the CPU for the task's inputs, of the cells' width
                 and depth.

@@ -10,8 +10,8 @@ from typing import Any, Self
 
 from td_interference.datasets import DATASETS, entry
 from td_interference.errors import UserError
-from td_interference.generalization.records import CellSpec, grouped
 from td_interference.planning.available_data import AvailableData, available_data
+from td_interference.planning.cells import CellSpec, grouped
 from td_interference.planning.image_agents import AGENT_SETTINGS
 from td_interference.planning.messages import did_you_mean
 

@@ -1,7 +1,7 @@
 """How the masked-image agents learn (paper, section 4 and appendix B.1).
 
 Standard library only: the Snakefile imports this at every dry run. What agents share with
-classifiers (widths, learning rate, minibatch, steps) is in `records.CellSpec`.
+classifiers (widths, learning rate, minibatch, steps) is in `cells.CellSpec`.
 """
 
 import dataclasses

@@ -9,7 +9,7 @@ Standard library only: the Snakefile reads this module.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from td_interference.generalization.records import CellSpec
+from td_interference.planning.cells import CellSpec
 from td_interference.planning.control import ControlSettings
 from td_interference.planning.expert import ExpertSettings
 from td_interference.planning.grid import ReplaySpec, RunSpec

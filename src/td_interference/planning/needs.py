@@ -9,8 +9,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from td_interference.generalization.records import CellSpec
 from td_interference.planning import job_memory
+from td_interference.planning.cells import CellSpec
 from td_interference.planning.control import ControlSettings
 from td_interference.planning.expert import ExpertSettings
 from td_interference.planning.grid import ReplaySpec, RunSpec

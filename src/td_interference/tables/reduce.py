@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from td_interference import metrics, tables
 from td_interference.errors import UserError
-from td_interference.generalization.records import CellSpec
+from td_interference.planning.cells import CellSpec
 from td_interference.planning.control import ControlSettings
 from td_interference.planning.generalization import CellGroup
 from td_interference.planning.grid import RunSpec

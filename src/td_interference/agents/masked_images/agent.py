@@ -21,7 +21,7 @@ class LearnerSettings(NamedTuple):
     hidden: int  # n_h
     extra_layers: int  # n_L
     learning_rate: float  # of Adam
-    minibatch: int  # see `generalization.records.CellSpec`
+    minibatch: int  # see `planning.cells.CellSpec`
 
 
 class MeasuredStates(NamedTuple):
