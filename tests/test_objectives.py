@@ -11,7 +11,7 @@ from td_interference.errors import UserError
 from td_interference.planning.grid import RunSpec, expand_grid
 from td_interference.training import Trainer
 
-Q_OBJECTIVES = [name for name in objectives.OBJECTIVES if name != "td_lambda"]
+Q_OBJECTIVES = [name for name in objectives.known() if name != "td_lambda"]
 TERMINAL, TRUNCATED = 39, 64  # last steps of the first two episodes of the made-up D*
 INDEX = torch.tensor([0, 5, TERMINAL, TRUNCATED, 65, 124])
 

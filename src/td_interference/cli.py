@@ -12,7 +12,7 @@ from td_interference.commands.overwriting import check_output
 from td_interference.commands.status import COLUMNS, jobs_in, scales_in
 from td_interference.commands.terminal import say, show_facts, show_table
 from td_interference.errors import UserError, one_line_errors, rebuild
-from td_interference.objectives import OBJECTIVES
+from td_interference.objectives import known
 from td_interference.planning import config as configuration
 from td_interference.planning import thread_variables
 from td_interference.planning.control import ControlSettings
@@ -180,7 +180,7 @@ def _measured_run(checkpoints: Path, objective: Path | None) -> RunSpec | Contro
             f"{checkpoints}: does not say which run it is of (attribute 'identity'); "
             f"{rebuild(checkpoints)}"
         ) from None
-    if objective_name in OBJECTIVES:
+    if objective_name in known():
         if objective is not None:
             raise UserError(
                 f"{checkpoints}: was trained towards {objective_name} of this program; leave "

@@ -133,7 +133,7 @@ def test_settings_that_make_no_sense(tmp_path, monkeypatch, name, settings, mess
 
 
 def test_registry():
-    for entry in datasets.DATASETS:
+    for entry in datasets.known().values():
         module = datasets.load(entry.name)
         assert callable(module.read) and entry.kind in datasets.KINDS
         assert datasets.entry(entry.name, {"kind": entry.kind}) == entry

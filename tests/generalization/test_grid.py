@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from td_interference.datasets import DATASETS
+from td_interference.datasets import known
 from td_interference.errors import UserError
 from td_interference.planning.generalization import CellGroup, expand_generalization
 
@@ -154,7 +154,7 @@ def test_sizes_of_the_registry_are_those_of_the_embedded_sets(tmp_path):
     from td_interference.datasets.arrays import read_dataset
     from td_interference.datasets.prepare import prepare_dataset
 
-    for entry in DATASETS:
+    for entry in known().values():
         assert entry.embedded == (load(entry.name).FORMS == ())
         if entry.embedded:
             prepare_dataset(entry.name, {}, tmp_path / "data.h5")

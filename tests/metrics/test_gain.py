@@ -132,7 +132,7 @@ def test_what_no_step_changes_is_computed_once(replay, monkeypatch, objective):
 def test_only_self_bootstrapping_moves_the_td_target(replay):
     moves = {
         name: objectives.load(name)(spec(name), replay).td_target_moves
-        for name in objectives.OBJECTIVES
+        for name in objectives.known()
     }
     for name, moving in moves.items():
         trainer = trainer_of(spec(name), replay, updates=1)

@@ -1,47 +1,57 @@
-"""Data sets: images to classify, tables to regress on. One file each; `DATASETS` names them.
+"""Data sets: images to classify, tables to regress on. One file each; the folder is the registry.
 
-To add one, write a module with `FORMS` (the files it comes in, `()` for none) and `read(files)`,
-and put an entry here. Data in an `.npz` of one's own need neither: see `npz`. The registry imports
-nothing heavy, so the Snakefile can read it.
+To add one, write a module with a card `DATASET` (see `DatasetEntry`), `FORMS` (the files it comes
+in, `()` for none) and `read(files)`. Data in an `.npz` of one's own need none: see `npz`. The cards
+are read without importing the modules, so the Snakefile can read them.
 """
 
 import importlib
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, Literal, get_args
+
+from pydantic import BaseModel
 
 from td_interference.errors import UserError
+from td_interference.planning import cards
 
-KINDS = ("images", "regression")
-
-
-class DatasetEntry(NamedTuple):
-    """One data set."""
-
-    name: str  # of its module and of the config key datasets.<name>
-    kind: str  # one of KINDS: which table its file is of
-    title: str  # what figures call it
-    split: str  # how train and test came about
-    n_train: int = 0  # samples of its train split, where it is whole; 0 for data of one's own
-    embedded: bool = False  # comes with a library: needs neither files nor a download
+Kind = Literal["images", "regression"]
+KINDS = get_args(Kind)
 
 
-DATASETS = (
-    DatasetEntry("svhn", "images", "SVHN", "official", 73_257),
-    DatasetEntry("cifar10", "images", "CIFAR-10", "official", 50_000),
-    DatasetEntry(
-        "california", "regression", "California Housing", "fixed shuffle, 5% test", 19_608
-    ),
-    # About a tenth of the training inputs stand in the official test file as well.
-    DatasetEntry(
-        "sarcos", "regression", "SARCOS", "official (test inputs stand in train too)", 44_484
-    ),
-    DatasetEntry("digits", "images", "UCI digits", "fixed shuffle, 20% test", 1_438, embedded=True),
-    DatasetEntry(
-        "diabetes", "regression", "Diabetes", "fixed shuffle, 20% test", 354, embedded=True
-    ),
-)
+class DatasetEntry(BaseModel, extra="forbid", frozen=True):
+    """One data set, as the card `DATASET` at the top of its file says it; the name is the file's.
+
+    Attributes:
+        name: Of its module and of the config key `datasets.<name>`; not in the card.
+        kind: Which table its file is of.
+        title: What figures call it.
+        split: How train and test came about.
+        n_train: Samples of its train split, where it is whole; 0 for data of one's own.
+        embedded: Whether it comes with a library: it needs neither files nor a download then.
+        colour: In figures, "#rrggbb"; None to take what is left over.
+    """
+
+    name: str = ""
+    kind: Kind
+    title: str
+    split: str
+    n_train: int = 0
+    embedded: bool = False
+    colour: str | None = None
+
+
+@cache
+def known() -> dict[str, DatasetEntry]:
+    """Return every data set of the package by its name, sorted.
+
+    Raises:
+        UserError: If a card is wrong; names file and field.
+    """
+    read = cards.read("datasets", "DATASET", DatasetEntry)
+    return {name: card.model_copy(update={"name": name}) for name, card in read.items()}
 
 
 def entry(name: str, settings: Mapping[str, Any] | None = None) -> DatasetEntry:
@@ -57,22 +67,22 @@ def entry(name: str, settings: Mapping[str, Any] | None = None) -> DatasetEntry:
     """
     settings = settings or {}
     kind = settings.get("kind")
-    for known in DATASETS:
-        if known.name == name:
-            if kind not in (None, known.kind):
-                raise UserError(
-                    f"config key 'datasets.{name}.kind': {name} is {known.kind}; remove the key, "
-                    "or give data of your own another name"
-                )
-            return known
+    if name in known():
+        own = known()[name]
+        if kind not in (None, own.kind):
+            raise UserError(
+                f"config key 'datasets.{name}.kind': {name} is {own.kind}; remove the key, "
+                "or give data of your own another name"
+            )
+        return own
     if settings.get("path") is None or kind not in KINDS:
         raise UserError(
             f"config key 'datasets.{name}': no data set of this name (there are "
-            f"{', '.join(known.name for known in DATASETS)}); for one of your own set "
+            f"{', '.join(known())}); for one of your own set "
             f"'datasets.{name}.path' to an .npz file and 'datasets.{name}.kind' to "
             f"{' or '.join(KINDS)}"
         )
-    return DatasetEntry(name, kind, name, "as in the file")
+    return DatasetEntry(name=name, kind=kind, title=name, split="as in the file")
 
 
 def local_path(name: str, path: Path | str) -> Path:
@@ -100,6 +110,6 @@ def load(name: str) -> ModuleType:
     Raises:
         KeyError: If the registry has no such name.
     """
-    if name not in {known.name for known in DATASETS}:
+    if name not in known():
         raise KeyError(name)
     return importlib.import_module(f"{__name__}.{name}")

@@ -9,6 +9,14 @@ import numpy as np
 from td_interference.datasets.arrays import DatasetArrays, Split, split_by_shuffle
 from td_interference.datasets.sources import FoundFile, KnownFile
 
+DATASET = {
+    "kind": "regression",
+    "title": "California Housing",
+    "split": "fixed shuffle, 5% test",
+    "n_train": 19_608,
+    "colour": "#E69F00",
+}
+
 # Address and checksum are scikit-learn's; a test compares them.
 ARCHIVE = KnownFile(
     "cal_housing.tgz",

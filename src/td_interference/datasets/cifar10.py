@@ -11,6 +11,14 @@ import numpy as np
 from td_interference.datasets.arrays import IMAGE_SHAPE, DatasetArrays, Split
 from td_interference.datasets.sources import FoundFile, KnownFile
 
+DATASET = {
+    "kind": "images",
+    "title": "CIFAR-10",
+    "split": "official",
+    "n_train": 50_000,
+    "colour": "#D55E00",
+}
+
 # Address and checksum are torchvision's; a test compares them.
 ARCHIVE = KnownFile(
     "cifar-10-python.tar.gz",

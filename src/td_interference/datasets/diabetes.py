@@ -5,6 +5,15 @@ from collections.abc import Mapping
 from td_interference.datasets.arrays import DatasetArrays, Split, split_by_shuffle
 from td_interference.datasets.sources import Forms, FoundFile
 
+DATASET = {
+    "kind": "regression",
+    "title": "Diabetes",
+    "split": "fixed shuffle, 20% test",
+    "n_train": 354,
+    "embedded": True,
+    "colour": "#56B4E9",
+}
+
 FORMS: Forms = ()
 TEST_SHARE = 0.2  # a choice: 88 patients
 

@@ -8,6 +8,15 @@ from numpy.typing import NDArray
 from td_interference.datasets.arrays import DatasetArrays, Split, split_by_shuffle
 from td_interference.datasets.sources import Forms, FoundFile
 
+DATASET = {
+    "kind": "images",
+    "title": "UCI digits",
+    "split": "fixed shuffle, 20% test",
+    "n_train": 1_438,
+    "embedded": True,
+    "colour": "#009E73",
+}
+
 FORMS: Forms = ()
 TEST_SHARE = 0.2  # a choice: 359 images
 _LARGEST = 16  # value of a pixel

@@ -46,7 +46,7 @@ def prepare_dataset(
     path = None if given is None else datasets.local_path(name, given)
     if path is not None and path.suffix == ".npz":
         _prepare_npz(entry, path, output_path)
-    elif any(known.name == name for known in datasets.DATASETS):
+    elif name in datasets.known():
         module = datasets.load(name)
         forms = module.FORMS if forms is None else forms
         _prepare_canonical(entry, module, forms, path, output_path)
@@ -59,7 +59,7 @@ def _prepare_npz(entry: datasets.DatasetEntry, path: Path, output_path: Path | s
         raise UserError(f"config key 'datasets.{entry.name}.path': {path}: no such file")
     with one_line_if_unreadable(entry.name, [path]):
         data = checked(entry.kind, npz.read(path, entry.kind))
-    own = entry._replace(split="as in the file")
+    own = entry.model_copy(update={"split": "as in the file"})
     file = FoundFile(path.name, path, checksum(path, "sha256"))
     write_dataset(output_path, own, data, _provenance("local copy", [file]))
 

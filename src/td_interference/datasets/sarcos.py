@@ -12,6 +12,15 @@ import numpy as np
 from td_interference.datasets.arrays import DatasetArrays, Split
 from td_interference.datasets.sources import FoundFile, KnownFile
 
+DATASET = {
+    "kind": "regression",
+    "title": "SARCOS",
+    # About a tenth of the training inputs stand in the official test file as well.
+    "split": "official (test inputs stand in train too)",
+    "n_train": 44_484,
+    "colour": "#CC79A7",
+}
+
 _URL = "https://gaussianprocess.org/gpml/data/"
 
 # No digest of the training file is known: its size is checked (44,484 rows of 28 float64 and 200

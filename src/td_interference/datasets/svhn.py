@@ -8,6 +8,14 @@ import scipy.io
 from td_interference.datasets.arrays import DatasetArrays, Split
 from td_interference.datasets.sources import FoundFile, KnownFile
 
+DATASET = {
+    "kind": "images",
+    "title": "SVHN",
+    "split": "official",
+    "n_train": 73_257,
+    "colour": "#0072B2",
+}
+
 _URL = "http://ufldl.stanford.edu/housenumbers/"
 
 # Addresses and checksums are torchvision's; a test compares them.

@@ -16,7 +16,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from td_interference import pictures
+from td_interference.datasets import DatasetEntry
+from td_interference.planning import cards
 from td_interference.planning.digits import digits
+from td_interference.planning.objectives import ObjectiveCard
 
 COLUMN_WIDTH = 3.35  # inches, one column of a two-column page
 DOUBLE_WIDTH = 6.9  # inches, both columns
@@ -25,13 +28,8 @@ ASPECT = 0.72  # height over width
 # The name and colour of each objective in every figure. The colours are Okabe and Ito's, which the
 # colour-blind can tell apart.
 OBJECTIVES = {
-    "monte_carlo": ("MC", "#0072B2"),
-    "expert_q": ("reg", "#D55E00"),
-    "td_star": ("TD*", "#009E73"),
-    "q_learning": ("DQN", "#CC79A7"),
-    "q_learning_ema": ("DDQN", "#E69F00"),
-    "q_learning_online": ("QL", "#56B4E9"),
-    "td_lambda": ("TD(λ)", "#000000"),
+    name: (card.label, card.colour)
+    for name, card in cards.read("objectives", "OBJECTIVE", ObjectiveCard).items()
 }
 
 # The same of each optimizer; no figure compares objectives and optimizers by colour at once.
@@ -44,12 +42,9 @@ OPTIMIZERS = {
 
 # The colour of each data set; no figure shows these and the above at once.
 DATASETS = {
-    "svhn": "#0072B2",
-    "cifar10": "#D55E00",
-    "sarcos": "#CC79A7",
-    "california": "#E69F00",
-    "digits": "#009E73",
-    "diabetes": "#56B4E9",
+    name: card.colour
+    for name, card in cards.read("datasets", "DATASET", DatasetEntry).items()
+    if card.colour
 }
 
 # The name and line style of each experiment: the paper dashes policy evaluation.

@@ -1,9 +1,8 @@
-"""Objectives: what a network is trained towards. One file each; `OBJECTIVES` names them.
+"""Objectives: what a network is trained towards. One file each; the folder is the registry.
 
-To add one to the package, write a module with a class `Objective` derived from `BaseObjective`, and
-put the module's name here and into the schema's list. One outside of the package needs no line
-here: the configuration's `own_objectives` names its file. The registry imports nothing heavy, so
-the Snakefile can read it.
+To add one to the package, write a module with a card `OBJECTIVE` (see `planning.objectives`) and a
+class `Objective` derived from `BaseObjective`. The configuration's `own_objectives` names the file
+of one outside of the package. This module imports nothing heavy, so the Snakefile can read it.
 """
 
 import importlib
@@ -14,22 +13,13 @@ from typing import TYPE_CHECKING
 from td_interference.errors import UserError
 from td_interference.objectives import own
 from td_interference.planning.grid import RunSpec
+from td_interference.planning.objectives import known as known
 from td_interference.storage.files import sha256
 from td_interference.storage.identity import Identity
 
 if TYPE_CHECKING:
     from td_interference.objectives.base import BaseObjective
     from td_interference.replay import Replay
-
-OBJECTIVES = (
-    "td_lambda",
-    "monte_carlo",
-    "expert_q",
-    "td_star",
-    "q_learning",
-    "q_learning_ema",
-    "q_learning_online",
-)
 
 
 def load(name: str, file: str | None = None) -> type:
@@ -45,7 +35,7 @@ def load(name: str, file: str | None = None) -> type:
     """
     if file is not None:
         return own.load_class(name, file)
-    if name not in OBJECTIVES:
+    if name not in known():
         raise KeyError(name)
     return importlib.import_module(f"{__name__}.{name}").Objective
 
@@ -85,7 +75,7 @@ def check_own(file: str) -> None:
             f"{key}: {file!r} should be a Python file named in small letters, digits and '_', "
             "which then is the objective's name"
         )
-    if path.stem in OBJECTIVES:
+    if path.stem in known():
         raise UserError(f"{key}: {path.stem!r} is an objective already; give the file another name")
     if not path.is_file():
         raise UserError(f"{key}: {file}: no such file (paths start where snakemake is called)")

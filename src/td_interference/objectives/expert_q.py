@@ -4,6 +4,8 @@ from torch import Tensor
 
 from td_interference.objectives.q_base import QRegressionObjective
 
+OBJECTIVE = {"label": "reg", "colour": "#D55E00"}
+
 
 class Objective(QRegressionObjective):
     """Q(S_t, A_t) towards the expert's Q*(S_t, A_t)."""

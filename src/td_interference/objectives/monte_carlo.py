@@ -4,6 +4,8 @@ from torch import Tensor
 
 from td_interference.objectives.q_base import QRegressionObjective
 
+OBJECTIVE = {"label": "MC", "colour": "#0072B2"}
+
 
 class Objective(QRegressionObjective):
     """Q(S_t, A_t) towards the return that followed in D*."""

@@ -5,6 +5,8 @@ from torch import nn
 
 from td_interference.objectives.q_base import QLearningObjective
 
+OBJECTIVE = {"label": "DDQN", "colour": "#E69F00"}
+
 
 class Objective(QLearningObjective):
     """As Q-learning; after each update the frozen network goes a step towards the network.

@@ -4,6 +4,8 @@ from torch import nn
 
 from td_interference.objectives.q_base import QLearningObjective
 
+OBJECTIVE = {"label": "QL", "colour": "#56B4E9"}
+
 
 class Objective(QLearningObjective):
     """Q(S_t, A_t) towards R_t + γ max_a Q(S_{t+1}, a) of the network itself, held fixed."""

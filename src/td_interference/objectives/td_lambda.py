@@ -13,6 +13,13 @@ from td_interference.planning.grid import RunSpec
 from td_interference.replay import Replay
 from td_interference.returns import lambda_return
 
+OBJECTIVE = {
+    "label": "TD(λ)",
+    "colour": "#000000",
+    "learns": "V",
+    "takes_lambda": True,
+}
+
 _EVALUATION_BATCH = 256  # observations at a time, when V of all of D* is needed
 
 

@@ -5,6 +5,8 @@ from torch import Tensor
 
 from td_interference.objectives.q_base import QRegressionObjective
 
+OBJECTIVE = {"label": "TD*", "colour": "#009E73"}
+
 
 class Objective(QRegressionObjective):
     """Q(S_t, A_t) towards R_t + γ max_a Q*(S_{t+1}, a)."""

@@ -49,7 +49,7 @@ def available_data(name: str, settings: Settings) -> AvailableData:
             raise UserError(
                 f"config key 'datasets.{name}.stand_in': {stand_in} is not at hand either; choose "
                 "digits or diabetes, which need no download, or a data set whose path is set"
-                + did_you_mean(stand_in, {entry.name for entry in datasets.DATASETS})
+                + did_you_mean(stand_in, datasets.known())
             )
         name = stand_in
     own = settings.get(name, {})
@@ -62,8 +62,8 @@ def available_data(name: str, settings: Settings) -> AvailableData:
 
 
 def _at_hand(name: str, own: Mapping[str, Any]) -> bool:
-    embedded = {entry.name for entry in datasets.DATASETS if entry.embedded}
-    return own.get("path") is not None or bool(own.get("download")) or name in embedded
+    embedded = name in datasets.known() and datasets.known()[name].embedded
+    return own.get("path") is not None or bool(own.get("download")) or embedded
 
 
 def _n_train(name: str, own: Mapping[str, Any]) -> int:

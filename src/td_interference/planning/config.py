@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator, validators
 
 from td_interference import metrics
 from td_interference.errors import UserError
+from td_interference.planning import objectives
 from td_interference.planning.control import ControlSettings
 from td_interference.planning.expert import ExpertSettings
 from td_interference.planning.image_agents import agent_properties
@@ -78,6 +79,9 @@ def read_schema(workflow_directory: Path | str) -> dict[str, Any]:
 
     Args:
         workflow_directory: The directory that holds `schemas/`.
+
+    Raises:
+        UserError: If a card is wrong.
     """
     schema = read_yaml(Path(workflow_directory) / "schemas" / "config.schema.yaml")
     schema["properties"]["expert"]["properties"] = properties(ExpertSettings)
@@ -90,6 +94,8 @@ def read_schema(workflow_directory: Path | str) -> dict[str, Any]:
     schema["properties"]["metrics"] = metrics.schema()
     cells = schema["$defs"]["generalization_experiment"]["properties"]
     cells["agent"]["properties"] = agent_properties()
+    grid = schema["$defs"]["experiment"]["properties"]
+    grid["objectives"]["items"]["enum"] = list(objectives.known())
     return schema
 
 

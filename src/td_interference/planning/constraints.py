@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from td_interference import tables
 from td_interference.environments.screen import FRAMESKIP
 from td_interference.errors import UserError
+from td_interference.planning import objectives
 from td_interference.planning.control import ControlSettings
 from td_interference.planning.grid import RunSpec
 
@@ -74,8 +75,11 @@ def unmeasurable(metric: str, run: RunSpec) -> str:
         return (
             f"'second_order' knows targets of one step (eq. 17): 'lambdas' 0, not {run.lambda_:g}"
         )
-    if metric == "policy_score" and run.objective == "td_lambda":
-        return "'policy_score' needs values of actions, and td_lambda learns V; take one of Q"
+    card = objectives.known().get(run.objective)
+    if metric == "policy_score" and card is not None and card.learns == "V":
+        return (
+            f"'policy_score' needs values of actions, and {run.objective} learns V; take one of Q"
+        )
     return ""
 
 

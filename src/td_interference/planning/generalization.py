@@ -8,7 +8,7 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
-from td_interference.datasets import DATASETS, entry
+from td_interference.datasets import entry, known
 from td_interference.errors import UserError
 from td_interference.planning.available_data import AvailableData, available_data
 from td_interference.planning.cells import CellSpec, grouped
@@ -109,7 +109,7 @@ def expand_generalization(
 
 def _check_names(block: Mapping[str, Any], datasets: Mapping[str, Mapping[str, Any]]) -> None:
     """See that the settings of data sets are of some that are meant."""
-    shipped = [entry.name for entry in DATASETS]
+    shipped = list(known())
     asked_for = {settings["dataset"] for settings in block["experiments"].values() if settings}
     asked_for |= {own.get("stand_in") for own in datasets.values()}
     for name, own in datasets.items():

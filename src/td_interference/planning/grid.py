@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from td_interference.errors import UserError
 from td_interference.planning.digits import digits
+from td_interference.planning.objectives import known, takes_lambda
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,7 +19,7 @@ class RunSpec:
     """One training run: everything that may change its result, and nothing else."""
 
     game: str  # name of the ROM, e.g. "ms_pacman"
-    objective: str  # name in objectives.OBJECTIVES, or of `objective_file`
+    objective: str  # name of a file of objectives/, or of `objective_file`
     lambda_: float | None  # weight of the longer returns, for TD(λ) alone
     loss: str  # name in losses.LOSSES
     gamma: float  # discount per agent step
@@ -41,7 +42,7 @@ class RunSpec:
         Raises:
             UserError: Names the key at fault.
         """
-        bootstraps_by_lambda = self.objective == "td_lambda"
+        bootstraps_by_lambda = takes_lambda(self.objective)
         if bootstraps_by_lambda != (self.lambda_ is not None):
             state = "needs" if bootstraps_by_lambda else "takes no"
             raise UserError(f"config key 'lambdas': the objective {self.objective} {state} lambda")
@@ -139,15 +140,15 @@ def expand_grid(config: Mapping[str, Any], experiment: str) -> tuple[RunSpec, ..
     """
     block = {**config["training"], **config["experiments"][experiment]}
     lambdas = block.get("lambdas", [])
-    if lambdas and "td_lambda" not in block["objectives"]:
+    if lambdas and not any(map(takes_lambda, block["objectives"])):
+        takers = ", ".join(filter(takes_lambda, known()))
         raise UserError(
-            f"config key 'experiments.{experiment}.lambdas': only the objective td_lambda "
-            "takes them"
+            f"config key 'experiments.{experiment}.lambdas': only the objective {takers} takes them"
         )
     targets = [
         (objective, None, lambda_)
         for objective in block["objectives"]
-        for lambda_ in (lambdas if objective == "td_lambda" and lambdas else [None])
+        for lambda_ in (lambdas if takes_lambda(objective) and lambdas else [None])
     ]
     if len(block["objectives"]) > 1:
         own = config.get("own_objectives", [])

@@ -14,6 +14,7 @@ from td_interference.planning.control import ControlSettings
 from td_interference.planning.expert import ExpertSettings
 from td_interference.planning.grid import ReplaySpec, RunSpec
 from td_interference.planning.image_agents import DoubleDQNSettings
+from td_interference.planning.objectives import takes_lambda
 from td_interference.planning.studies import Study
 
 MARGIN = 1.15  # of what is added up; other versions of the libraries, other games
@@ -183,5 +184,5 @@ def _activations(hidden: int, n_samples: int) -> float:
 
 def _play(transitions: int, spec: RunSpec) -> float:
     """Return the size of D* in memory, and either its file or what is computed of all of it."""
-    returns = _RETURNS if spec.objective == "td_lambda" else 0
+    returns = _RETURNS if takes_lambda(spec.objective) else 0
     return transitions * (_FRAME + _LISTED + max(_STORED, returns))

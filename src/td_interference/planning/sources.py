@@ -30,6 +30,7 @@ PLUMBING = {
     "planning/config.py": "settings reach a result through its parameters",
     "planning/plan.py": "settings reach a result through its parameters",
     "planning/control.py": "describes runs; the description is a parameter",
+    "planning/objectives.py": "describes objectives; figures read the cards themselves",
     "planning/sources.py": "this file",
     "planning/cards.py": "reads cards, which are in the files that are followed",
     "metrics/__init__.py": "a registry: a new name changes none of the others",
@@ -39,8 +40,9 @@ PLUMBING = {
     "datasets/__init__.py": "a registry: what it says of a data set is a parameter",
 }
 
-# Of these cards nothing counts, for all of it is a parameter or an input of what it describes.
-_PARAMETERS = ("FIGURE", "TABLES")
+# Of these cards nothing counts where they stand: all of it is a parameter or an input of what it
+# describes, or counts where it is read (`cards.read`).
+_PARAMETERS = ("FIGURE", "TABLES", "OBJECTIVE", "DATASET", "LEARNER")
 # Of this one all but these keys, which are words for people, or parameters.
 _MEASURED, _OF_NO_NUMBER = (
     "METRIC",
@@ -60,9 +62,15 @@ def digest(*roots: Path | str, package: Path = _PACKAGE) -> str:
         SyntaxError: If a file is no Python.
     """
     own, others = _split(roots, package)
-    found = {name: _parsed(package / name).digest for name in followed(*roots, package=package)}
+    found = {name: _parsed(package / name) for name in followed(*roots, package=package)}
+    outside = [_parsed(path) for path in sorted(others)]
+    read = sorted({wanted for module in (*found.values(), *outside) for wanted in module.reads})
     # The place of a file outside of the package is not part of what it says.
-    parts = [*sorted(found.items()), *(("", _parsed(path).digest) for path in sorted(others))]
+    parts = [
+        *sorted((name, module.digest) for name, module in found.items()),
+        *(("", module.digest) for module in outside),
+        *((f"{folder}/{word}", _cards(package / folder, word)) for folder, word in read),
+    ]
     assert set(own) <= set(found)
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
@@ -107,6 +115,16 @@ def _split(roots: tuple[Path | str, ...], package: Path) -> tuple[list[str], lis
         else:
             others.append(path)
     return own, others
+
+
+def _cards(folder: Path, word: str) -> list[tuple[str, str]]:
+    """Return the name and text of each card that `cards.read` finds in a folder."""
+    modules = {path.name: _parsed(path) for path in sorted(folder.glob("[a-z]*.py"))}
+    return [
+        (name, ast.unparse(own.assigned[word]))
+        for name, own in modules.items()
+        if word in own.assigned
+    ]
 
 
 def _is_plumbing(name: str) -> bool:
@@ -185,6 +203,11 @@ class Parsed:
         """
         return sorted({name for node in ast.walk(self._tree) for name in _imported(node)})
 
+    @cached_property
+    def reads(self) -> list[tuple[str, str]]:
+        """Folder and word of the cards that it reads by `cards.read`."""
+        return sorted({wanted for node in ast.walk(self._tree) for wanted in _read_cards(node)})
+
 
 def _parsed(path: Path) -> Parsed:
     return parse(path.read_bytes())
@@ -222,6 +245,12 @@ def _imported(node: ast.AST) -> Iterator[str]:
         called = ast.unparse(node.func).rpartition(".")[2]
         if called in ("import_module", "__import__") and isinstance(node.args[0].value, str):
             yield node.args[0].value
+
+
+def _read_cards(node: ast.AST) -> Iterator[tuple[str, str]]:
+    if isinstance(node, ast.Call) and ast.unparse(node.func) == "cards.read":
+        folder, word = (ast.literal_eval(argument) for argument in node.args[:2])
+        yield folder, word
 
 
 def _collect(node: object, words: list[str]) -> None:

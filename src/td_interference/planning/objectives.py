@@ -1,0 +1,42 @@
+"""What each objective of the package says of itself, in the card `OBJECTIVE` of its file.
+
+Standard library and pydantic only: the Snakefile imports this at every dry run.
+"""
+
+from functools import cache
+from typing import Literal
+
+from pydantic import BaseModel
+
+from td_interference.planning import cards
+
+
+class ObjectiveCard(BaseModel, extra="forbid", frozen=True):
+    """One objective, whose name is that of its file.
+
+    Attributes:
+        label: What figures call it.
+        colour: Of its lines, "#rrggbb".
+        learns: What the network's outputs are: V, one value of a state, or Q, one of each action.
+        takes_lambda: Whether its targets weigh longer returns by λ, so that a run must have one.
+    """
+
+    label: str
+    colour: str
+    learns: Literal["Q", "V"] = "Q"
+    takes_lambda: bool = False
+
+
+@cache
+def known() -> dict[str, ObjectiveCard]:
+    """Return the card of every objective of the package, by name, sorted.
+
+    Raises:
+        UserError: If a card is wrong; names file and field.
+    """
+    return cards.read("objectives", "OBJECTIVE", ObjectiveCard)
+
+
+def takes_lambda(objective: str) -> bool:
+    """Return whether runs of an objective have a λ; none of a user's own has."""
+    return objective in known() and known()[objective].takes_lambda
