@@ -40,8 +40,10 @@ from td_interference.jobs.kept_files import Parts
 from td_interference.metrics.subject import Subject
 from td_interference.planning.control import ControlSettings
 from td_interference.planning.expert import ExpertSettings
-from td_interference.planning.image_agents import DoubleDQNSettings
+from td_interference.planning.learners import settings_record
 from td_interference.training import Trainer
+
+DoubleDQNSettings = settings_record("double_dqn")
 
 WARM_UP = 3
 STIFFNESS = {

@@ -26,9 +26,10 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
+from td_interference.generalization import learner
 from td_interference.generalization.learners import SeparateLearners, make_learners
 from td_interference.generalization.records import CellSpec
-from td_interference.generalization.tasks import Split, make_task
+from td_interference.generalization.tasks import Split
 from td_interference.generalization.training import TrainingTogether
 from td_interference.optimizers import make_optimizer
 
@@ -108,7 +109,7 @@ def work(case: list, one_run: bool, seeds: int, measurements: int) -> None:
     group = cells(name, hidden, extra_layers, 1 if one_run else seeds)
     training = TrainingTogether(
         group[len(group) // 2 :][:1] if one_run else group,
-        make_task("regression", *noise(shape)),
+        learner("regression")(*noise(shape)),
         lambda _: mlp(shape.n_inputs, shape.n_outputs, hidden, extra_layers),
         SeparateLearners if one_run else make_learners,
     )

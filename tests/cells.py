@@ -5,7 +5,8 @@ import weakref
 import torch
 from torch import nn
 
-from td_interference.generalization.tasks import Split, make_task
+from td_interference.generalization import learner
+from td_interference.generalization.tasks import Split
 from td_interference.networks.atari import initialise
 from td_interference.planning.cells import CellSpec
 
@@ -48,7 +49,7 @@ def splits(experiment, shape=(N_FEATURES,), dtype=torch.float32):
 
 def small_task(experiment, shape=(N_FEATURES,), dtype=torch.float32):
     """A task on `splits`."""
-    return make_task(experiment, *splits(experiment, shape, dtype))
+    return learner(experiment)(*splits(experiment, shape, dtype))
 
 
 def mlp_factory(experiment, dtype=torch.float32, hidden=6):

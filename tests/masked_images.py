@@ -5,7 +5,10 @@ import numpy as np
 from td_interference.agents.masked_images.agent import LearnerSettings
 from td_interference.datasets.arrays import DatasetArrays, Split
 from td_interference.environments.masked_image import MaskedImages
-from td_interference.planning.image_agents import DoubleDQNSettings, ReinforceSettings
+from td_interference.planning.learners import settings_record
+
+DoubleDQNSettings = settings_record("double_dqn")
+ReinforceSettings = settings_record("reinforce")
 
 LEARNER = LearnerSettings(hidden=2, extra_layers=0, learning_rate=1e-3, minibatch=8)
 DOUBLE_DQN = DoubleDQNSettings(

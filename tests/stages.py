@@ -27,13 +27,16 @@ from td_interference.metrics.measuring import measure_run
 from td_interference.planning.control import ControlOutputs, ControlSettings
 from td_interference.planning.expert import ExpertSettings
 from td_interference.planning.grid import ReplaySpec, RunSpec
-from td_interference.planning.image_agents import DoubleDQNSettings, ReinforceSettings
+from td_interference.planning.learners import settings_record
 from td_interference.planning.studies import Study
 from td_interference.random_networks import measure_study
 from td_interference.storage import hdf5, kinds
 from td_interference.storage.files import sha256
 from td_interference.storage.identity import Identity, of_replay, of_run
 from td_interference.training import train
+
+DoubleDQNSettings = settings_record("double_dqn")
+ReinforceSettings = settings_record("reinforce")
 
 # Asterix answers to actions at once. The replay is smaller than the run and the emulators restart
 # several times, so a resume has to bring back a ring that has wrapped over several periods.

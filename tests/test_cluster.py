@@ -11,7 +11,7 @@ from td_interference.planning.config import SCALES
 from td_interference.planning.control import ControlSettings
 from td_interference.planning.expert import ExpertSettings
 from td_interference.planning.grid import ReplaySpec
-from td_interference.planning.image_agents import ReinforceSettings
+from td_interference.planning.learners import settings_record
 from td_interference.planning.needs import (
     control_needs,
     expert_needs,
@@ -23,6 +23,8 @@ from td_interference.planning.needs import (
 )
 from td_interference.planning.plan import make_plan
 from td_interference.planning.studies import Study
+
+ReinforceSettings = settings_record("reinforce")
 
 
 @pytest.fixture(scope="module")

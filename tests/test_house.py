@@ -18,8 +18,8 @@ from td_interference import datasets, figures, metrics, objectives, tables
 from td_interference.figures import style
 from td_interference.objectives.losses import LOSSES
 from td_interference.optimizers import OPTIMIZERS
-from td_interference.planning import config
-from td_interference.planning.cells import EXPERIMENTS, CellSpec
+from td_interference.planning import config, learners
+from td_interference.planning.cells import CellSpec
 from td_interference.planning.expert import ExpertSettings
 from td_interference.planning.grid import ReplaySpec, RunSpec
 from td_interference.storage import kinds
@@ -295,7 +295,7 @@ def test_schema_and_records_have_the_same_keys():
     assert experiment["loss"]["enum"] == list(LOSSES)
     cell = {field.name for field in dataclasses.fields(CellSpec)}
     grid = schema["$defs"]["generalization_experiment"]["properties"]
-    assert set(grid) == cell and set(grid["experiment"]["enum"]) == set(EXPERIMENTS)
+    assert set(grid) == cell and grid["experiment"]["enum"] == list(learners.known())
     run = set(inspect.signature(RunSpec).parameters)
     assert {"steps", "minibatch", "frozen_period", "loss", "checkpoints"} <= run
 

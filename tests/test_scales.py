@@ -8,11 +8,15 @@ import pytest
 from tree import ROOT
 
 from td_interference.errors import UserError
+from td_interference.generalization.double_dqn import updates_by
 from td_interference.planning.config import SCALES, complete, read_yaml
 from td_interference.planning.control import ControlSettings
 from td_interference.planning.expert import ExpertSettings
-from td_interference.planning.image_agents import DoubleDQNSettings, ReinforceSettings
+from td_interference.planning.learners import settings_record
 from td_interference.planning.plan import make_plan
+
+DoubleDQNSettings = settings_record("double_dqn")
+ReinforceSettings = settings_record("reinforce")
 
 WORKFLOW = ROOT / "workflow"
 
@@ -88,8 +92,8 @@ def test_no_agent_is_left_unmeasured_or_untrained(scale):
     assert all(run.updates >= run.checkpoints[-1] for run in plan.control_runs.values())
     cells = [cell for group in plan.groups.values() for cell in group.cells]
     for cell in cells:
-        if isinstance(cell.agent, DoubleDQNSettings):
-            assert cell.agent.updates_by(cell.steps) >= 1
+        if cell.experiment == "double_dqn":
+            assert updates_by(cell.agent, cell.steps) >= 1
     assert all(ExpertSettings(**plan.expert(game)).updates >= 1 for game in plan.games)
 
 

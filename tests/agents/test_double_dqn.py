@@ -8,14 +8,11 @@ import pytest
 import torch
 from masked_images import DOUBLE_DQN, LEARNER, training_images
 
-from td_interference.agents.masked_images.double_dqn import (
-    DoubleDQN,
-    DoubleDQNTargets,
-    double_dqn_target,
-)
 from td_interference.agents.masked_images.play import Heads, play_episodes
 from td_interference.agents.masked_images.replay import Transitions
 from td_interference.environments.masked_image import MaskedImageState
+from td_interference.generalization.double_dqn import DoubleDQNTargets, double_dqn_target
+from td_interference.generalization.double_dqn import Learner as DoubleDQN
 
 
 def values(*rows):

@@ -7,9 +7,10 @@ import pytest
 import torch
 from masked_images import LEARNER, REINFORCE, training_images
 
-from td_interference.agents.masked_images import reinforce
 from td_interference.agents.masked_images.play import play_episodes
-from td_interference.agents.masked_images.reinforce import Reinforce, ReinforceTargets
+from td_interference.generalization import reinforce
+from td_interference.generalization.reinforce import Learner as Reinforce
+from td_interference.generalization.reinforce import ReinforceTargets
 
 
 def agent(**over):

@@ -14,9 +14,12 @@ from td_interference.generalization import group_job
 from td_interference.generalization.group_job import GroupOutputs, make_training, train_group
 from td_interference.generalization.records import RunMeasurement
 from td_interference.jobs.resume import ResumeState
-from td_interference.planning.image_agents import DoubleDQNSettings, ReinforceSettings
+from td_interference.planning.learners import settings_record
 from td_interference.storage import hdf5, kinds
 from td_interference.storage.checkpoints import checkpoint_steps, read_checkpoint
+
+DoubleDQNSettings = settings_record("double_dqn")
+ReinforceSettings = settings_record("reinforce")
 
 CPU = torch.device("cpu")
 SHARED = {"samples": 5, "evaluation_samples": 9, "seeds": (0, 1), "hidden": 2, "extra_layers": 0}

@@ -8,7 +8,10 @@ from cells import cell_spec
 from td_interference.errors import UserError
 from td_interference.generalization.records import generalization_gap
 from td_interference.planning.cells import CellSpec, grouped
-from td_interference.planning.image_agents import DoubleDQNSettings, ReinforceSettings
+from td_interference.planning.learners import settings_record
+
+DoubleDQNSettings = settings_record("double_dqn")
+ReinforceSettings = settings_record("reinforce")
 
 
 def test_ids_name_what_differs():

@@ -7,12 +7,13 @@ import torch
 from cells import splits
 
 from td_interference.errors import UserError
-from td_interference.generalization.tasks import Split, make_task
+from td_interference.generalization import learner
+from td_interference.generalization.tasks import Split
 
 
 def test_classification_by_hand():
     inputs = torch.zeros(3, 2)
-    task = make_task("classification", *[Split(inputs, torch.tensor([0, 1, 1]))] * 2)
+    task = learner("classification")(*[Split(inputs, torch.tensor([0, 1, 1]))] * 2)
     outputs = torch.tensor([[0.0, 0.0], [1.0, 3.0], [2.0, -1.0]])
     losses = [math.log(2), math.log(1 + math.exp(-2)), math.log(1 + math.exp(3))]
     torch.testing.assert_close(task.loss(outputs, task.train.targets), torch.tensor(losses))
@@ -23,7 +24,7 @@ def test_classification_by_hand():
 def test_regression_by_hand():
     train = Split(torch.zeros(4, 2), torch.tensor([[0.0, 1.0], [2.0, 1.0], [0.0, 5.0], [2.0, 5.0]]))
     test = Split(torch.zeros(2, 2), torch.tensor([[100.0, 0.0], [0.0, 100.0]]))
-    task = make_task("regression", train, test)
+    task = learner("regression")(train, test)
     outputs, targets = (
         torch.tensor([[1.0, 2.0], [0.0, 3.0]]),
         torch.tensor([[0.0, 4.0], [2.0, 3.0]]),
@@ -35,14 +36,14 @@ def test_regression_by_hand():
 
 
 def test_the_train_mean_has_error_one():
-    task = make_task("regression", *splits("regression"))
+    task = learner("regression")(*splits("regression"))
     targets = task.train.targets
     assert task.performance(targets.mean(0).expand_as(targets), targets) == pytest.approx(1)
 
 
 def test_targets_without_columns_get_one():
     train, test = (Split(s.inputs, s.targets[:, 0]) for s in splits("regression"))
-    task = make_task("regression", train, test)
+    task = learner("regression")(train, test)
     assert task.train.targets.shape == (len(train.inputs), 1)
     with pytest.raises(ValueError, match="outputs"):
         task.loss(torch.zeros(4, 1), torch.zeros(4))
@@ -61,4 +62,4 @@ def test_targets_without_columns_get_one():
 def test_data_that_do_not_fit_are_refused(experiment, alter, message):
     train, test = splits(experiment)
     with pytest.raises(UserError, match=message):
-        make_task(experiment, alter(train), test)
+        learner(experiment)(alter(train), test)

@@ -18,8 +18,9 @@ from cells import (
 )
 
 from td_interference.errors import UserError
+from td_interference.generalization import learner
 from td_interference.generalization.learners import SeparateLearners, StackedLearners
-from td_interference.generalization.tasks import Split, make_task
+from td_interference.generalization.tasks import Split
 from td_interference.generalization.training import TrainingTogether
 from td_interference.gradients.reference import autograd_gradients
 from td_interference.seeds import numpy_generator, torch_generator
@@ -167,7 +168,7 @@ def test_rows_come_at_every_measured_step_in_order():
 def test_only_the_first_samples_are_learned_from_and_measured():
     """Every training sample after the first n_T is NaN; one of them would end the run."""
     train, test = small_task("regression").train, small_task("regression").test
-    task = make_task("regression", train, test)
+    task = learner("regression")(train, test)
     inputs = train.inputs.clone()
     inputs[12:] = torch.nan
     task.train = Split(inputs, train.targets)
@@ -181,7 +182,7 @@ def test_test_samples_are_never_learned_from():
     train, test = small_task("regression").train, small_task("regression").test
     networks = []
     for shift in (0.0, 1.0):
-        task = make_task("regression", train, Split(test.inputs + shift, test.targets + shift))
+        task = learner("regression")(train, Split(test.inputs + shift, test.targets + shift))
         together = TrainingTogether([cell_spec()], task, mlp_factory("regression"))
         together.advance(10)
         together.measure()

@@ -31,7 +31,7 @@ def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
 
 def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
     """Return the figure, a panel for each family; `title` states scale, data and runs."""
-    figure, panels = shared.panels(data(tables), shared.THREE_FAMILIES, title, row_height=3.1)
+    figure, panels = shared.panels(data(tables), shared.FAMILIES, title, row_height=3.1)
     for panel in panels:
         axes = panel.axes
         axes.axhline(0, color="0.6", lw=0.5, zorder=0)

@@ -57,7 +57,7 @@ def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
 def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
     """Return the figure, a panel for each family; `title` states scale, data and runs."""
     table = data(tables)
-    figure, panels = shared.panels(table, shared.FOUR_FAMILIES, title, row_height=1.95)
+    figure, panels = shared.panels(table, shared.SINGLE, title, row_height=1.95)
     for panel in panels:
         axes = panel.axes
         for look in panel.experiments:

@@ -44,11 +44,12 @@ def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
 
 def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
     """Return the figure, a panel for each family; `title` states scale, data and runs."""
-    figure, panels = shared.panels(data(tables), shared.FOUR_FAMILIES, title, row_height=2.1)
+    figure, panels = shared.panels(data(tables), shared.SINGLE, title, row_height=2.1)
     for panel in panels:
         axes = panel.axes
-        unit = shared.GAP_UNITS[panel.experiments[0].rows["experiment"][0]]
-        if panel.title == "regression":  # of few samples a hundred times that of many
+        learner = shared.LEARNERS[panel.experiments[0].rows["experiment"][0]]
+        unit = learner.performance
+        if learner.decades:  # of few samples a hundred times that of many
             gaps = [gap for look in panel.experiments for gap in look.rows["generalization_gap"]]
             unit += f"\n{style.symlog(axes, gaps, decades=2)}"
         axes.axhline(0, color="0.6", lw=0.5, zorder=0)

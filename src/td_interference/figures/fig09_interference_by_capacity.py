@@ -46,7 +46,7 @@ def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
 
 def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
     """Return the figure, a panel for each family; `title` states scale, data and runs."""
-    figure, panels = shared.panels(data(tables), shared.FOUR_FAMILIES, title, row_height=1.95)
+    figure, panels = shared.panels(data(tables), shared.SINGLE, title, row_height=1.95)
     for panel in panels:
         axes = panel.axes
         axes.set_xscale("log")

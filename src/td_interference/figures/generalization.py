@@ -1,5 +1,6 @@
 """What the figures of the generalization experiments share: a panel for each family of learners."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -11,29 +12,27 @@ from matplotlib.ticker import NullLocator
 
 from td_interference import pictures
 from td_interference.figures import style
+from td_interference.planning import cards
+from td_interference.planning.learners import LearnerCard
 from td_interference.statistics import LARGEST
 
 PAIR = "train_train"  # of the interference that is drawn; the tables have all three
 
-# Titles of panels, and the experiments of each.
-THREE_FAMILIES = {
-    "supervised": ("classification", "regression"),
-    "value-based (Double DQN)": ("double_dqn",),
-    "policy gradient (REINFORCE)": ("reinforce",),
-}
-FOUR_FAMILIES = {
-    "classification": ("classification",),
-    "regression": ("regression",),
-    "value-based (Double DQN)": ("double_dqn",),
-    "policy gradient (REINFORCE)": ("reinforce",),
-}
-# What the gap of each experiment is in.
-GAP_UNITS = {
-    "classification": "accuracy",
-    "regression": "error / variance",
-    "double_dqn": "episode reward",
-    "reinforce": "episode reward",
-}
+# By name; agents stand last.
+LEARNERS = dict(
+    sorted(
+        cards.read("generalization", "LEARNER", LearnerCard).items(), key=lambda item: item[1].acts
+    )
+)
+
+
+def _panels(title: str) -> dict[str, list[str]]:
+    """Return the learners of each panel by its title, which is that field of their cards."""
+    titles = {name: getattr(card, title) for name, card in LEARNERS.items()}
+    return {panel: [name for name in titles if titles[name] == panel] for panel in titles.values()}
+
+
+FAMILIES, SINGLE = _panels("family"), _panels("title")
 
 _LARGEST_AREA, _SMALLEST_AREA = 40.0, 2.0  # points², of a run's circle
 _SINGLE_ROW = 2.8  # inches at least, of the only row: all of the title is above it
@@ -64,7 +63,7 @@ def panels(
 ) -> tuple[Figure, list[Panel]]:
     """Return a figure with a panel for each family that has experiments.
 
-    Up to three stand side by side, four in two rows.
+    Up to three stand side by side, more in two rows.
 
     Args:
         table: Columns name, data, dataset, experiment, and what is drawn.
@@ -77,8 +76,8 @@ def panels(
         for family, experiments in families.items()
     }
     present = {family: rows for family, rows in present.items() if len(rows)}
-    n_rows = 2 if len(present) == 4 else 1
-    n_columns = len(present) // n_rows
+    n_rows = 1 if len(present) < 4 else 2
+    n_columns = math.ceil(len(present) / n_rows)
     width = style.COLUMN_WIDTH if n_columns == 1 else style.DOUBLE_WIDTH
     if n_rows == 1:
         row_height = max(row_height, _SINGLE_ROW)
@@ -88,7 +87,9 @@ def panels(
     ordered = [axes for row in zip(*columns, strict=True) for axes in row]
     room = 72 * width / n_columns - _BESIDE_NAMES
     drawn = []
-    for (family, rows), axes in zip(present.items(), ordered, strict=True):
+    for axes in ordered[len(present) :]:
+        axes.remove()
+    for (family, rows), axes in zip(present.items(), ordered, strict=False):
         drawn.append(Panel(family, axes, _looks(rows), room))
     return figure, drawn
 

@@ -10,18 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from td_interference.agents.masked_images.agent import LearnerSettings, MaskedImageAgent
-from td_interference.agents.masked_images.double_dqn import DoubleDQN
 from td_interference.agents.masked_images.play import play_episodes
-from td_interference.agents.masked_images.reinforce import Reinforce
 from td_interference.datasets.arrays import DatasetArrays
 from td_interference.environments.masked_image import MaskedImages
 from td_interference.errors import UserError
+from td_interference.generalization import learner
 from td_interference.generalization.interference import interference
 from td_interference.generalization.learners import batch_of_one
 from td_interference.generalization.records import RunMeasurement
 from td_interference.gradients import per_sample_gradients
 from td_interference.planning.cells import CellSpec
-from td_interference.planning.image_agents import AgentSettings, DoubleDQNSettings
 from td_interference.seeds import numpy_generator
 
 _Numbers = dict[str, float]  # of one run: fields of `RunMeasurement`
@@ -176,15 +174,6 @@ class AgentsInTurn:
         )
 
 
-def make_agent(
-    images: MaskedImages, learner: LearnerSettings, settings: AgentSettings, stream: str
-) -> MaskedImageAgent:
-    """Return a new agent of the settings' kind; for the arguments see `MaskedImageAgent`."""
-    if isinstance(settings, DoubleDQNSettings):
-        return DoubleDQN(images, learner, settings, stream)
-    return Reinforce(images, learner, settings, stream)
-
-
 def _runs(
     cell: CellSpec, data: DatasetArrays, test: MaskedImages, device: torch.device
 ) -> list[_Run]:
@@ -196,7 +185,7 @@ def _runs(
             f"{len(data.train.inputs)} training samples of {cell.dataset}"
         )
     images = MaskedImages.of(data.train.first(cell.n_train), device)
-    learner = LearnerSettings(cell.hidden, cell.extra_layers, cell.learning_rate, cell.minibatch)
+    settings = LearnerSettings(cell.hidden, cell.extra_layers, cell.learning_rate, cell.minibatch)
     runs = []
     for seed, run_id in zip(cell.seeds, cell.run_ids, strict=True):
         evaluated = [
@@ -207,6 +196,6 @@ def _runs(
             )
             for name, size in (("train", len(images)), ("test", len(test)))
         ]
-        agent = make_agent(images, learner, cell.agent, run_id)
+        agent = learner(cell.experiment)(images, settings, cell.agent, run_id)
         runs.append(_Run(cell, seed, run_id, agent, *evaluated))
     return runs

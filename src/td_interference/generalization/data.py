@@ -9,18 +9,20 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from td_interference.datasets.arrays import N_CLASSES, read_dataset
-from td_interference.generalization.tasks import Split, Task, make_task
+from td_interference.generalization import learner
+from td_interference.generalization.tasks import Split, Task
 from td_interference.generalization.training import NetworkFactory
 from td_interference.networks.atari import initialise
 from td_interference.networks.images import image_network, mlp
 from td_interference.planning.cells import CellSpec
+from td_interference.planning.learners import known
 from td_interference.storage.identity import of_dataset
 
 _BRIGHTEST = 255  # of a pixel
 
 
 def read_task(cells: Sequence[CellSpec], path: Path | str, device: torch.device) -> Task:
-    """Return the task of the cells, of one group of classification or regression.
+    """Return the task of the cells, of one group whose learner is no agent.
 
     Images are divided by 255. Features are standardised by the mean and deviation of the whole
     train split, whatever n_T, as the reported errors are: one unit for all runs. A feature that is
@@ -35,18 +37,18 @@ def read_task(cells: Sequence[CellSpec], path: Path | str, device: torch.device)
         UserError: If the file is not good or of another data set, or its data do not fit the
             experiment.
     """
-    experiment, wanted = cells[0].experiment, of_dataset(cells[0].dataset)
-    if experiment == "classification":
-        train, test = read_dataset(path, "images", wanted)
+    name, wanted = cells[0].experiment, of_dataset(cells[0].dataset)
+    train, test = read_dataset(path, known()[name].data, wanted)
+    if known()[name].of_images:
         # The rest of the images would only take memory.
         train = train.first(max(cell.n_train for cell in cells))
         inputs = [torch.from_numpy(split.inputs) / _BRIGHTEST for split in (train, test)]
     else:
-        train, test = read_dataset(path, "regression", wanted)
         inputs = standardised(train.inputs, test.inputs)
     targets = [torch.from_numpy(split.targets) for split in (train, test)]
     splits = [Split(*pair).to(device) for pair in zip(inputs, targets, strict=True)]
-    return make_task(experiment, *splits)
+    task: Task = learner(name)(*splits)
+    return task
 
 
 def standardised(train: NDArray, test: NDArray) -> list[Tensor]:
@@ -66,7 +68,7 @@ def standardised(train: NDArray, test: NDArray) -> list[Tensor]:
 
 def network_factory(cell: CellSpec, task: Task) -> NetworkFactory:
     """Return what makes the networks of a cell's group for a task."""
-    if cell.experiment == "classification":
+    if known()[cell.experiment].of_images:
         planes = task.train.inputs.shape[1]
         build = partial(image_network, planes, N_CLASSES, cell.hidden, cell.extra_layers)
     else:

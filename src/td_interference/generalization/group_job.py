@@ -23,6 +23,7 @@ from td_interference.generalization.training import TrainingTogether
 from td_interference.jobs.progress import Progress
 from td_interference.jobs.resume import ResumeState
 from td_interference.planning.cells import CellSpec
+from td_interference.planning.learners import known
 from td_interference.storage import hdf5, kinds
 from td_interference.storage.checkpoints import Checkpoint, merge_checkpoints, write_checkpoint
 from td_interference.storage.identity import made_from, of_dataset, of_group
@@ -79,7 +80,7 @@ def make_training(cells: Sequence[CellSpec], data_path: Path, device: torch.devi
     Raises:
         UserError: If the data are not good, or too few.
     """
-    if cells[0].agent is not None:
+    if known()[cells[0].experiment].acts:
         data = read_dataset(data_path, "images", of_dataset(cells[0].dataset))
         return AgentsInTurn(cells, data, device)
     task = read_task(cells, data_path, device)

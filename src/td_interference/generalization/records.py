@@ -4,27 +4,26 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Self
 
-from td_interference.planning.cells import CellSpec, Experiment
+from td_interference.planning.cells import CellSpec
+from td_interference.planning.learners import known
 
 
-def generalization_gap(experiment: Experiment, train: float, test: float) -> float:
+def generalization_gap(experiment: str, train: float, test: float) -> float:
     """Return how much worse the test set fares: larger means worse generalization (paper, B.1).
 
     Args:
-        experiment: Decides what performance is: accuracy or reward, of which more is better, or
-            the error of a regression.
+        experiment: The learner, which decides whether more performance is better.
         train: Performance on training samples.
         test: Performance on test samples.
     """
-    return test - train if experiment == "regression" else train - test
+    return train - test if known()[experiment].higher_is_better else test - train
 
 
 @dataclasses.dataclass(frozen=True)
 class RunMeasurement:
     """One run at one update step: a row of the table. NaN throughout once a run diverged.
 
-    `function` is of f: the largest output of a classifier and of a Double DQN agent (of all 14),
-    the mean output of a regression and of a REINFORCE agent. `loss` is of the loss. Interference is
+    `function` is of f, which each learner's card names. `loss` is of the loss. Interference is
     the inner product of two gradients, stiffness their cosine; each the mean over the pairs of
     different samples. Stiffness is over the pairs that have an angle, which those with a zero
     gradient have not.
@@ -33,16 +32,16 @@ class RunMeasurement:
     run_id: str
     cell_id: str
     dataset: str
-    experiment: Experiment
+    experiment: str
     hidden: int  # n_h
     extra_layers: int  # n_L
     n_train: int  # n_T
     seed: int
     update_step: int  # updates done
-    agent_step: int  # agent steps done; 0 for classification and regression
+    agent_step: int  # agent steps done; 0 where nothing acts
     diverged: bool  # a loss or output has been inf or NaN, now or before
     # Mean cross entropy in nats, or mean squared error in units of y squared, or the agent's loss
-    # (`agents.double_dqn`, `agents.reinforce`) over the measured states.
+    # (`double_dqn`, `reinforce`) over the measured states.
     train_loss: float
     test_loss: float
     # Accuracy in 0..1, or mean squared error / variance of the output, or mean undiscounted reward

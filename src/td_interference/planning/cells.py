@@ -6,14 +6,12 @@ Standard library only: the Snakefile imports this at every dry run.
 import dataclasses
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, Self
+from operator import attrgetter
+from typing import Any, Self
 
 from td_interference.errors import UserError
+from td_interference.planning import learners
 from td_interference.planning.digits import digits
-from td_interference.planning.image_agents import AGENT_SETTINGS, AgentSettings, DoubleDQNSettings
-
-Experiment = Literal["classification", "regression", "double_dqn", "reinforce"]
-EXPERIMENTS: tuple[Experiment, ...] = ("classification", "regression", "double_dqn", "reinforce")
 
 _LEAST = {
     "hidden": 1,
@@ -30,25 +28,25 @@ _LEAST = {
 class CellSpec:
     """One cell of the grid, a run for each seed: everything that may change their results.
 
-    The steps of classifiers and regressions are updates, those of agents agent steps, and of an
-    agent the training images are the first n_T.
+    The steps of agents are agent steps, those of other learners updates, and of an agent the
+    training images are the first n_T.
     """
 
     dataset: str
-    experiment: Experiment
+    experiment: str  # name of a learner, a file of generalization/
     hidden: int  # n_h: width of the network
     extra_layers: int  # n_L
     n_train: int  # n_T: the first so many training samples are all that is learned from
     learning_rate: float  # of Adam
-    # Samples per update, drawn uniformly with replacement; for REINFORCE the agent steps of whole
-    # episodes that make an update, at least.
+    # Samples per update, drawn uniformly with replacement; where an agent learns from whole
+    # episodes, the agent steps of those that make an update, at least.
     minibatch: int
     steps: int
     measure_every: int  # steps between two measurements; the last one is after the last step
     samples: int  # of each split whose gradients are measured, at most; for agents, states
     evaluation_samples: int  # of each split that performance is measured on, at most
     seeds: tuple[int, ...]  # indices of the repetitions, from 0
-    agent: AgentSettings | None = None  # None for classification and regression
+    agent: Any = None  # `learners.settings_record` of an agent; None for any other learner
 
     def __post_init__(self) -> None:
         """Check each key, and what joins several.
@@ -56,9 +54,8 @@ class CellSpec:
         Raises:
             UserError: Names the key at fault.
         """
-        self._require(
-            self.experiment in EXPERIMENTS, "experiment", f"is not one of {', '.join(EXPERIMENTS)}"
-        )
+        known = learners.known()
+        self._require(self.experiment in known, "experiment", f"is not one of {', '.join(known)}")
         for name, least in _LEAST.items():
             self._require(getattr(self, name) >= least, name, f"must be at least {least}")
         self._require(0 < self.learning_rate < math.inf, "learning_rate", "must be above 0")
@@ -77,42 +74,20 @@ class CellSpec:
             "seeds",
             "must be numbers from 0 on, in ascending order",
         )
-        kind = AGENT_SETTINGS.get(self.experiment, type(None))
+        kind = learners.settings_record(self.experiment)
         self._require(
             type(self.agent) is kind,
             "agent",
             f"does not fit the experiment {self.experiment}, which takes {kind.__name__}",
         )
-        if isinstance(self.agent, DoubleDQNSettings):
-            self._require(
-                self.measure_every % self.agent.n_environments == 0,
-                "measure_every",
-                f"must be a multiple of the {self.agent.n_environments} 'agent.n_environments'",
-            )
-            # Pairs of different transitions are measured.
-            self._require(
-                min(self.measure_every, self.agent.replay_capacity) >= 2,
-                "measure_every",
-                "leaves no two transitions to measure; it and 'agent.replay_capacity' must be at "
-                "least 2",
-            )
-            self._require(
-                self.agent.updates_by(self.steps) >= 1,
-                "steps",
-                f"leave nothing to learn in after the {self.agent.learning_starts} agent steps of "
-                "'agent.learning_starts'; raise the one or lower the other",
-            )
-        if self.experiment == "reinforce":
-            self._require(
-                self.minibatch <= self.steps,
-                "minibatch",
-                f"is more than the {self.steps} agent steps ('steps') of the whole training",
-            )
+        for rule in known[self.experiment].rules:
+            holds = learners.evaluate(rule.holds, self)
+            self._require(holds, rule.key, rule.otherwise.format(cell=self, agent=self.agent))
 
     def _require(self, holds: bool, name: str, otherwise: str) -> None:
         if not holds:
             raise UserError(
-                f"config key 'generalization.{name}': {getattr(self, name)!r} {otherwise}"
+                f"config key 'generalization.{name}': {attrgetter(name)(self)!r} {otherwise}"
             )
 
     @property
@@ -152,15 +127,14 @@ class CellSpec:
         """
         agent = fields.get("agent")
         if agent is not None:
-            kind = AGENT_SETTINGS.get(fields["experiment"])
-            names = {field.name for field in dataclasses.fields(kind)} if kind else set()
-            unknown = sorted(set(agent) - names)
-            if kind is None or unknown:
+            card = learners.known().get(fields["experiment"])
+            unknown = sorted(set(agent) - set(card.settings if card else ()))
+            if card is None or not card.acts or unknown:
                 raise UserError(
                     f"config key 'generalization.agent': {fields['experiment']} has no such "
                     f"settings ({', '.join(unknown)}); leave them out"
                 )
-            agent = kind(**agent)
+            agent = learners.settings_record(fields["experiment"])(**agent)
         return cls(**{**fields, "seeds": tuple(fields["seeds"]), "agent": agent})
 
 

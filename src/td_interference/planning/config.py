@@ -12,10 +12,9 @@ from jsonschema import Draft202012Validator, validators
 
 from td_interference import metrics
 from td_interference.errors import UserError
-from td_interference.planning import objectives
+from td_interference.planning import learners, objectives
 from td_interference.planning.control import ControlSettings
 from td_interference.planning.expert import ExpertSettings
-from td_interference.planning.image_agents import agent_properties
 from td_interference.planning.messages import did_you_mean, dotted, explain, shown
 from td_interference.planning.settings import properties
 from td_interference.planning.studies import Study
@@ -93,7 +92,8 @@ def read_schema(workflow_directory: Path | str) -> dict[str, Any]:
     networks["studies"]["items"]["properties"] = study
     schema["properties"]["metrics"] = metrics.schema()
     cells = schema["$defs"]["generalization_experiment"]["properties"]
-    cells["agent"]["properties"] = agent_properties()
+    cells["agent"]["properties"] = learners.settings_schema()
+    cells["experiment"]["enum"] = list(learners.known())
     grid = schema["$defs"]["experiment"]["properties"]
     grid["objectives"]["items"]["enum"] = list(objectives.known())
     return schema

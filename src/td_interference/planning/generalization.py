@@ -10,18 +10,11 @@ from typing import Any, Self
 
 from td_interference.datasets import entry, known
 from td_interference.errors import UserError
+from td_interference.planning import learners
 from td_interference.planning.available_data import AvailableData, available_data
 from td_interference.planning.cells import CellSpec, grouped
-from td_interference.planning.image_agents import AGENT_SETTINGS
 from td_interference.planning.messages import did_you_mean
 
-# What kind of data each experiment learns from.
-_KINDS = {
-    "classification": "images",
-    "regression": "regression",
-    "double_dqn": "images",
-    "reinforce": "images",
-}
 # Keys of an experiment that are axes of its grid, or say what it is; the others are its cells' own.
 _AXES = ("dataset", "hidden", "extra_layers", "n_train", "seeds")
 
@@ -42,7 +35,7 @@ class CellGroup:
     def run_id(self) -> str:
         """Name of the group in paths; looked up, never parsed."""
         first = self.cells[0]
-        return first.group_id if first.experiment == "regression" else first.cell_id
+        return first.group_id if learners.known()[first.experiment].together else first.cell_id
 
     @property
     def dataset(self) -> str:
@@ -127,12 +120,13 @@ def _experiment(
     key = f"generalization.experiments.{name}"
     data = available_data(settings["dataset"], datasets)
     kind = settings["experiment"]
+    wanted = learners.known()[kind].data
     stands_in = data.dataset != settings["dataset"]
-    if data.kind != _KINDS[kind]:
+    if data.kind != wanted:
         where = f"datasets.{settings['dataset']}.stand_in" if stands_in else f"{key}.dataset"
         raise UserError(
             f"config key '{where}': {data.dataset} is {data.kind}, and {kind} learns from "
-            f"{_KINDS[kind]}; choose another data set"
+            f"{wanted}; choose another data set"
         )
     called = f"{data.dataset}_{kind}" if stands_in else name
     return _Experiment(called, key, data, settings, stands_in)
@@ -157,7 +151,7 @@ def _distinct(experiments: Sequence[_Experiment]) -> list[_Experiment]:
 def _groups(experiment: _Experiment) -> Iterable[CellGroup]:
     cells = list(_cells(experiment))
     together: Iterable[tuple[CellSpec, ...]]
-    if experiment.settings["experiment"] == "regression":
+    if learners.known()[experiment.settings["experiment"]].together:
         together = grouped(cells).values()
     else:
         together = [(cell,) for cell in cells]
@@ -170,7 +164,7 @@ def _cells(experiment: _Experiment) -> Iterable[CellSpec]:
     sizes = dict.fromkeys(min(size, data.n_train) for size in settings["n_train"])
     own = {name: value for name, value in settings.items() if name not in _AXES}
     own["learning_rate"] = float(own["learning_rate"])
-    if settings["experiment"] in AGENT_SETTINGS:
+    if learners.known()[settings["experiment"]].acts:
         own.setdefault("agent", {})
     for hidden, extra_layers, n_train in itertools.product(
         settings["hidden"], settings["extra_layers"], sizes

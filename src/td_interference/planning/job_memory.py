@@ -9,11 +9,11 @@ Standard library only: the Snakefile reads this module.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from td_interference.planning import learners
 from td_interference.planning.cells import CellSpec
 from td_interference.planning.control import ControlSettings
 from td_interference.planning.expert import ExpertSettings
 from td_interference.planning.grid import ReplaySpec, RunSpec
-from td_interference.planning.image_agents import DoubleDQNSettings
 from td_interference.planning.objectives import takes_lambda
 from td_interference.planning.studies import Study
 
@@ -113,7 +113,8 @@ def study(spec: Study) -> float:
 def group(cells: Sequence[CellSpec]) -> float:
     """Return what training and measuring the runs of a group holds."""
     shared, n_runs = cells[0], sum(len(cell.seeds) for cell in cells)
-    if shared.experiment == "regression":
+    card = learners.known()[shared.experiment]
+    if not card.of_images:
         parameters = 30 * shared.hidden + (shared.extra_layers + 1) * shared.hidden**2
         minibatches = shared.steps * shared.minibatch * n_runs * 8 / 1e6
         outputs = shared.evaluation_samples * n_runs * 8 * shared.hidden * _NUMBER
@@ -129,13 +130,12 @@ def group(cells: Sequence[CellSpec]) -> float:
     n_samples = max(2 * shared.samples, shared.minibatch, shared.evaluation_samples)
     held += n_samples * (2_500 + 400 * extra) * hidden * 2 * _NUMBER
     data = 2 * _IMAGES * _IMAGE  # its file, and what was read of it
-    if shared.experiment == "classification":
+    if not card.acts:
         learned = max(cell.n_train for cell in cells) + _TEST_IMAGES
         data += 4 * learned * _IMAGE  # float32
         if n_runs > 1:
             held += n_runs * shared.evaluation_samples * 4 * _IMAGE
-    if isinstance(shared.agent, DoubleDQNSettings):
-        held += n_runs * shared.agent.replay_capacity * 200 / 1e6
+    held += n_runs * getattr(shared.agent, "replay_capacity", 0) * 200 / 1e6
     return MARGIN * (_PROGRAM + data + held)
 
 

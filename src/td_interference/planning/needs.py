@@ -9,12 +9,11 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from td_interference.planning import job_memory
+from td_interference.planning import job_memory, learners
 from td_interference.planning.cells import CellSpec
 from td_interference.planning.control import ControlSettings
 from td_interference.planning.expert import ExpertSettings
 from td_interference.planning.grid import ReplaySpec, RunSpec
-from td_interference.planning.image_agents import DoubleDQNSettings
 from td_interference.planning.studies import Study
 
 _UPDATE = 0.045  # s: minibatch 32 of the paper's network (hidden 32), forward, backward, Adam
@@ -125,17 +124,14 @@ def _turns(cell: CellSpec) -> float:
 
 
 def _samples_learned(cell: CellSpec) -> float:
-    """Return how many samples a run's updates go through; a REINFORCE agent uses each step once."""
-    if cell.experiment == "reinforce":
-        return cell.steps
-    per_update = cell.agent.steps_per_update if isinstance(cell.agent, DoubleDQNSettings) else 1
-    return cell.steps / per_update * cell.minibatch
+    """Return how many samples a run's updates go through, as its learner says."""
+    return float(learners.evaluate(learners.known()[cell.experiment].samples_learned, cell))
 
 
 def _products(cell: CellSpec) -> float:
     """Return the multiplications of a sample's forward pass (`image_networks`), about."""
     hidden, extra = cell.hidden, cell.extra_layers
-    if cell.experiment == "regression":
+    if not learners.known()[cell.experiment].of_images:
         return 30 * hidden + extra * hidden**2
     return 19_600 * hidden + (11_392 + 14_400 * extra) * hidden**2
 

@@ -30,6 +30,7 @@ PLUMBING = {
     "planning/config.py": "settings reach a result through its parameters",
     "planning/plan.py": "settings reach a result through its parameters",
     "planning/control.py": "describes runs; the description is a parameter",
+    "planning/learners.py": "describes learners; figures read the cards themselves",
     "planning/objectives.py": "describes objectives; figures read the cards themselves",
     "planning/sources.py": "this file",
     "planning/cards.py": "reads cards, which are in the files that are followed",

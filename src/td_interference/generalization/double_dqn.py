@@ -21,7 +21,124 @@ from td_interference.agents.masked_images.play import (
 )
 from td_interference.agents.masked_images.replay import MaskedImageReplay, Transitions
 from td_interference.environments.masked_image import MaskedImages, MaskedImageState
-from td_interference.planning.image_agents import DoubleDQNSettings
+
+LEARNER = {
+    "title": "value-based (Double DQN)",
+    "family": "value-based (Double DQN)",
+    "data": "images",
+    "acts": True,
+    "function": "the largest of all 14 values",
+    "performance": "episode reward",
+    "samples_learned": "cell.steps / agent.steps_per_update * cell.minibatch",
+    "settings": {
+        "gamma": {
+            "type": "number",
+            "default": 0.9,
+            "minimum": 0,
+            "maximum": 1,
+            "description": "discount per agent step",
+            "source": "code",
+        },
+        "replay_capacity": {
+            "type": "integer",
+            "default": 100_000,
+            "minimum": 1,
+            "description": "transitions that the replay holds",
+            "source": "code",
+        },
+        "learning_starts": {
+            "type": "integer",
+            "default": 5000,
+            "minimum": 1,
+            "description": "agent steps before the first update",
+            "source": "code",
+        },
+        "steps_per_update": {
+            "type": "integer",
+            "default": 2,
+            "minimum": 1,
+            "description": "agent steps for each update after that",
+            "source": "code",
+        },
+        "tau": {
+            "type": "number",
+            "default": 0.1,
+            "minimum": 0,
+            "maximum": 1,
+            "description": "share of the network in each update of its target network",
+            "source": "code",
+        },
+        "epsilon_start": {
+            "type": "number",
+            "default": 0.95,
+            "minimum": 0,
+            "maximum": 1,
+            "description": "probability of a random action of each head at first",
+            "source": "code",
+        },
+        "epsilon_end": {
+            "type": "number",
+            "default": 0.05,
+            "minimum": 0,
+            "maximum": 1,
+            "description": "the same from epsilon_decay_steps on",
+            "source": "code",
+        },
+        "epsilon_decay_steps": {
+            "type": "integer",
+            "default": 100_000,
+            "minimum": 0,
+            "description": "agent steps over which it falls linearly",
+            "source": "code",
+        },
+        "evaluation_epsilon": {
+            "type": "number",
+            "default": 0.0,
+            "minimum": 0,
+            "maximum": 1,
+            "description": "the same in evaluation episodes",
+            "source": "section 2: greedy",
+        },
+        "n_environments": {
+            "type": "integer",
+            "default": 1,
+            "minimum": 1,
+            # With N of them, the agent acts at most N steps behind its newest parameters.
+            "description": "episodes played side by side",
+            "source": "code",
+        },
+    },
+    "rules": [
+        {
+            "key": "agent.n_environments",
+            "holds": "agent.n_environments <= min(agent.replay_capacity, agent.learning_starts)",
+            "otherwise": "exceeds 'agent.replay_capacity' or 'agent.learning_starts'",
+        },
+        {
+            "key": "agent.epsilon_end",
+            "holds": "agent.epsilon_end <= agent.epsilon_start",
+            "otherwise": "is above the {agent.epsilon_start:g} of 'agent.epsilon_start', from "
+            "which it falls",
+        },
+        {
+            "key": "measure_every",
+            "holds": "cell.measure_every % agent.n_environments == 0",
+            "otherwise": "must be a multiple of the {agent.n_environments} 'agent.n_environments'",
+        },
+        {  # pairs of different transitions are measured
+            "key": "measure_every",
+            "holds": "min(cell.measure_every, agent.replay_capacity) >= 2",
+            "otherwise": "leaves no two transitions to measure; it and 'agent.replay_capacity' "
+            "must be at least 2",
+        },
+        {
+            "key": "steps",
+            "holds": "cell.steps >= agent.learning_starts + agent.steps_per_update",
+            "otherwise": "leave nothing to learn in after the {agent.learning_starts} agent steps "
+            "of 'agent.learning_starts'; raise the one or lower the other",
+        },
+    ],
+}
 
 
 class DoubleDQNTargets(NamedTuple):
@@ -60,8 +177,21 @@ def double_dqn_target(
     )
 
 
-class DoubleDQN(MaskedImageAgent):
-    """One run of Double DQN; for the arguments see `MaskedImageAgent`."""
+def exploration(settings: Any, agent_step: int) -> float:
+    """Return the probability of a random action after `agent_step` agent steps."""
+    if agent_step >= settings.epsilon_decay_steps:
+        return settings.epsilon_end
+    done = agent_step / settings.epsilon_decay_steps
+    return settings.epsilon_start + (settings.epsilon_end - settings.epsilon_start) * done
+
+
+def updates_by(settings: Any, agent_step: int) -> int:
+    """Return how many updates a run has done that took `agent_step` agent steps."""
+    return max(0, agent_step - settings.learning_starts) // settings.steps_per_update
+
+
+class Learner(MaskedImageAgent):
+    """One run of Double DQN; for the arguments see `MaskedImageAgent`, settings as in the card."""
 
     purposes = ("episodes", "exploration", "minibatches")
 
@@ -69,7 +199,7 @@ class DoubleDQN(MaskedImageAgent):
         self,
         images: MaskedImages,
         learner: LearnerSettings,
-        settings: DoubleDQNSettings,
+        settings: Any,
         stream: str,
     ):
         """See the class."""
@@ -81,7 +211,7 @@ class DoubleDQN(MaskedImageAgent):
 
     def step(self) -> None:
         """Take one agent step in each environment, and do the updates that are due after it."""
-        epsilon = self.settings.epsilon(self.agent_step)
+        epsilon = exploration(self.settings, self.agent_step)
         policy = epsilon_greedy_policy(self.network, epsilon, self.generators["exploration"])
         actions = policy(self.images.observation(self._state))
         self.replay.append(self._state, actions)
@@ -89,7 +219,7 @@ class DoubleDQN(MaskedImageAgent):
         begun = self.images.begin(self._draw_images())
         self._state = step.state.where(step.terminated | step.truncated, begun)
         self.agent_step += self.settings.n_environments
-        while self.update_step < self.settings.updates_by(self.agent_step):
+        while self.update_step < updates_by(self.settings, self.agent_step):
             batch = self.replay.sample(self.learner.minibatch, self.generators["minibatches"])
             self.update(self.images.observation(batch.state), self._targets(self.images, batch))
             self._follow()

@@ -1,6 +1,6 @@
 """REINFORCE on masked images: two heads with one body, the softmax of each its policy."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,7 +20,41 @@ from td_interference.agents.masked_images.play import (
     softmax_policy,
 )
 from td_interference.environments.masked_image import MaskedImages, MaskedImageState
-from td_interference.planning.image_agents import ReinforceSettings
+
+LEARNER = {
+    "title": "policy gradient (REINFORCE)",
+    "family": "policy gradient (REINFORCE)",
+    "data": "images",
+    "acts": True,
+    "function": "the mean of all 14 outputs",
+    "performance": "episode reward",
+    "samples_learned": "cell.steps",  # each agent step is learned from once
+    "settings": {
+        "entropy_weight": {
+            "type": "number",
+            "default": 1e-4,
+            "minimum": 0,
+            "description": "of the entropy bonus of the two heads' policies, per nat",
+            "source": "code",
+        },
+        "n_environments": {
+            "type": "integer",
+            "default": 1,
+            "minimum": 1,
+            # All are played to their ends before the next are begun.
+            "description": "episodes begun side by side",
+            "source": "code",
+        },
+    },
+    "rules": [
+        {
+            "key": "minibatch",
+            "holds": "cell.minibatch <= cell.steps",
+            "otherwise": "is more than the {cell.steps} agent steps ('steps') of the whole "
+            "training",
+        },
+    ],
+}
 
 
 class ReinforceTargets(NamedTuple):
@@ -32,8 +66,12 @@ class ReinforceTargets(NamedTuple):
     entropy_weight: Tensor  # float [M], the same for all
 
 
-class Reinforce(MaskedImageAgent):
-    """One run of REINFORCE; for the arguments see `MaskedImageAgent`."""
+class Learner(MaskedImageAgent):
+    """One run of REINFORCE; for the arguments see `MaskedImageAgent`, settings as in the card.
+
+    An update is on all episodes since the last one, as soon as these have the minibatch of agent
+    steps.
+    """
 
     purposes = ("episodes", "actions")
 
@@ -41,7 +79,7 @@ class Reinforce(MaskedImageAgent):
         self,
         images: MaskedImages,
         learner: LearnerSettings,
-        settings: ReinforceSettings,
+        settings: Any,
         stream: str,
     ):
         """See the class."""
