@@ -143,7 +143,7 @@ def test_every_learner_has_the_class_its_card_promises():
     ("wrong", "said"),
     [
         ({"acts": True}, "n_environments"),
-        ({"settings": {"tau": {"type": "number", "default": 1, "description": "x"}}}, "settings"),
+        ({"settings": {"tau": {"default": 1, "description": "x"}}}, "settings"),
         ({"samples_learned": "cell.steps *"}, "no Python expression"),
         ({"data": "sounds"}, "images"),
         ({"colour": "red"}, "colour"),

@@ -32,7 +32,6 @@ LEARNER = {
     "samples_learned": "cell.steps / agent.steps_per_update * cell.minibatch",
     "settings": {
         "gamma": {
-            "type": "number",
             "default": 0.9,
             "minimum": 0,
             "maximum": 1,
@@ -40,28 +39,24 @@ LEARNER = {
             "source": "code",
         },
         "replay_capacity": {
-            "type": "integer",
             "default": 100_000,
             "minimum": 1,
             "description": "transitions that the replay holds",
             "source": "code",
         },
         "learning_starts": {
-            "type": "integer",
             "default": 5000,
             "minimum": 1,
             "description": "agent steps before the first update",
             "source": "code",
         },
         "steps_per_update": {
-            "type": "integer",
             "default": 2,
             "minimum": 1,
             "description": "agent steps for each update after that",
             "source": "code",
         },
         "tau": {
-            "type": "number",
             "default": 0.1,
             "minimum": 0,
             "maximum": 1,
@@ -69,7 +64,6 @@ LEARNER = {
             "source": "code",
         },
         "epsilon_start": {
-            "type": "number",
             "default": 0.95,
             "minimum": 0,
             "maximum": 1,
@@ -77,7 +71,6 @@ LEARNER = {
             "source": "code",
         },
         "epsilon_end": {
-            "type": "number",
             "default": 0.05,
             "minimum": 0,
             "maximum": 1,
@@ -85,14 +78,12 @@ LEARNER = {
             "source": "code",
         },
         "epsilon_decay_steps": {
-            "type": "integer",
             "default": 100_000,
             "minimum": 0,
             "description": "agent steps over which it falls linearly",
             "source": "code",
         },
         "evaluation_epsilon": {
-            "type": "number",
             "default": 0.0,
             "minimum": 0,
             "maximum": 1,
@@ -100,7 +91,6 @@ LEARNER = {
             "source": "section 2: greedy",
         },
         "n_environments": {
-            "type": "integer",
             "default": 1,
             "minimum": 1,
             # With N of them, the agent acts at most N steps behind its newest parameters.

@@ -31,14 +31,12 @@ LEARNER = {
     "samples_learned": "cell.steps",  # each agent step is learned from once
     "settings": {
         "entropy_weight": {
-            "type": "number",
             "default": 1e-4,
             "minimum": 0,
             "description": "of the entropy bonus of the two heads' policies, per nat",
             "source": "code",
         },
         "n_environments": {
-            "type": "integer",
             "default": 1,
             "minimum": 1,
             # All are played to their ends before the next are begun.

@@ -5,7 +5,7 @@ Standard library and pydantic only: the Snakefile imports this at every dry run.
 
 import dataclasses
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, model_validator
 
@@ -17,22 +17,18 @@ from td_interference.planning.settings import check, properties, setting
 if TYPE_CHECKING:
     from td_interference.planning.cells import CellSpec
 
-_TYPES = {"integer": int, "number": float}
-
 
 class Setting(BaseModel, extra="forbid", frozen=True):
     """One key of the config block `agent`.
 
     Attributes:
-        type: Of its value, as JSON Schema calls it.
-        default: Where the configuration has none.
+        default: Where the configuration has none; a whole number where only such make sense.
         minimum: Least value; None for no bound.
         maximum: Largest value; None for no bound.
         description: What it is, with its unit.
         source: Where the default comes from: the paper's section, or its authors' code ("code").
     """
 
-    type: Literal["integer", "number"]
     default: int | float
     minimum: int | float | None = None
     maximum: int | float | None = None
@@ -126,7 +122,7 @@ def settings_record(learner: str) -> type[Any]:
     for name, one in settings.items():
         bounds = one.model_dump(include={"minimum", "maximum"}, exclude_none=True)
         field = setting(one.default, one.description, one.source, **bounds)
-        fields.append((name, _TYPES[one.type], field))
+        fields.append((name, type(one.default), field))
     return dataclasses.make_dataclass(
         f"SettingsOf_{learner}",
         fields,
