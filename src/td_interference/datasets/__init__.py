@@ -82,7 +82,8 @@ def entry(name: str, settings: Mapping[str, Any] | None = None) -> DatasetEntry:
             f"'datasets.{name}.path' to an .npz file and 'datasets.{name}.kind' to "
             f"{' or '.join(KINDS)}"
         )
-    return DatasetEntry(name=name, kind=kind, title=name, split="as in the file")
+    own_data = {"name": name, "kind": kind, "title": name, "split": "as in the file"}
+    return DatasetEntry.model_validate(own_data)
 
 
 def local_path(name: str, path: Path | str) -> Path:
