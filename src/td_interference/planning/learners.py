@@ -100,6 +100,7 @@ class LearnerCard(BaseModel, extra="forbid", frozen=True):
         return self.data == "images"
 
 
+@cache
 def known() -> dict[str, LearnerCard]:
     """Return the card of every learner, by name, sorted.
 
