@@ -4,13 +4,13 @@ import dataclasses
 
 import pytest
 from jsonschema import Draft202012Validator
+from td_interference.planning.image_agents import DoubleDQNSettings, ReinforceSettings
 from tree import ROOT
 
 from td_interference.errors import UserError
 from td_interference.planning.config import complete, read_schema
 from td_interference.planning.control import ControlSettings
 from td_interference.planning.expert import ExpertSettings
-from td_interference.planning.image_agents import DoubleDQNSettings, ReinforceSettings
 from td_interference.planning.reference import page
 from td_interference.planning.settings import check, properties, setting
 from td_interference.planning.studies import Study
