@@ -4,18 +4,19 @@ import dataclasses
 
 import pytest
 from jsonschema import Draft202012Validator
-from td_interference.planning.image_agents import DoubleDQNSettings, ReinforceSettings
 from tree import ROOT
 
 from td_interference.errors import UserError
 from td_interference.planning.config import complete, read_schema
 from td_interference.planning.control import ControlSettings
 from td_interference.planning.expert import ExpertSettings
+from td_interference.planning.learners import settings_record
 from td_interference.planning.reference import page
 from td_interference.planning.settings import check, properties, setting
 from td_interference.planning.studies import Study
 
-RECORDS = [ExpertSettings, ControlSettings, Study, DoubleDQNSettings, ReinforceSettings]
+AGENTS = [settings_record("double_dqn"), settings_record("reinforce")]
+RECORDS = [ExpertSettings, ControlSettings, Study, *AGENTS]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +94,7 @@ def test_agents_settings_say_of_which_agent_they_are():
     assert agent["tau"]["description"].startswith("double_dqn: share of the network in each")
     assert agent["entropy_weight"]["description"].startswith("reinforce: ")
     assert agent["n_environments"]["description"] == "episodes played side by side; default 1"
-    both = {*properties(DoubleDQNSettings), *properties(ReinforceSettings)}
+    both = {key for agent in AGENTS for key in properties(agent)}
     assert set(agent) == both and len(both) == 11
 
 

@@ -53,14 +53,15 @@ LEARNER = {
         "steps_per_update": {
             "default": 2,
             "minimum": 1,
-            "description": "agent steps for each update after that",
+            "description": "agent steps for each update after those",
             "source": "code",
         },
         "tau": {
             "default": 0.1,
             "minimum": 0,
             "maximum": 1,
-            "description": "share of the network in each update of its target network",
+            "description": "share of the network in each update of its target network, a "
+            "moving average",
             "source": "code",
         },
         "epsilon_start": {
@@ -88,7 +89,7 @@ LEARNER = {
             "minimum": 0,
             "maximum": 1,
             "description": "the same in evaluation episodes",
-            "source": "section 2: greedy",
+            "source": "paper, section 2: greedy",
         },
         "n_environments": {
             "default": 1,

@@ -6,9 +6,9 @@
 import dataclasses
 from typing import Any
 
+from td_interference.planning import learners
 from td_interference.planning.control import ControlSettings
 from td_interference.planning.expert import ExpertSettings
-from td_interference.planning.image_agents import AGENT_SETTINGS
 from td_interference.planning.settings import shown
 from td_interference.planning.studies import Study
 
@@ -17,7 +17,11 @@ _BLOCKS: dict[str, Any] = {
     "expert": ExpertSettings,
     "control": ControlSettings,
     "random_networks": Study,
-    **{f"{_EXPERIMENT}.agent` of `{name}": kind for name, kind in AGENT_SETTINGS.items()},
+    **{
+        f"{_EXPERIMENT}.agent` of `{name}": learners.settings_record(name)
+        for name, card in learners.known().items()
+        if card.acts
+    },
 }
 _HEAD = """# Settings of agents and of random networks
 
