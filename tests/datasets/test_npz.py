@@ -117,7 +117,7 @@ def test_bad_files_are_refused_in_one_line(tmp_path, how):
 @pytest.mark.parametrize(
     ("name", "settings", "message"),
     [
-        ("own", {}, r"'datasets\.own': no data set of this name \(there are svhn, cifar10"),
+        ("own", {}, r"'datasets\.own': no data set of this name \(there are california, cifar10"),
         ("own", {"path": "own.npz"}, r"'datasets\.own\.kind' to images or regression"),
         ("own", {"path": "own.npz", "kind": "text"}, r"'datasets\.own\.kind' to images"),
         ("own", {"path": "own.mat", "kind": "images"}, r"own\.mat: not an \.npz file"),
