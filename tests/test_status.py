@@ -19,7 +19,7 @@ SCRIPT = """
 import sys, time
 from pathlib import Path
 from td_interference.errors import UserError
-from td_interference.jobs import job
+from td_interference.jobs.job import job
 from td_interference.jobs.progress import Progress
 log, what = sys.argv[1:]
 with job(log):
