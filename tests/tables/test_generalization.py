@@ -158,7 +158,7 @@ def test_an_experiment_none_of_whose_runs_count_has_no_numbers():
     groups = [spoil(spoil(group, 0, diverged=True), 1, diverged=True) for group in groups]
     for run in range(2, 6):
         groups = [spoil(group, run, diverged=True) for group in groups]
-    for name in NAMES[1:]:
+    for name in set(NAMES) - {"generalization_runs"}:
         made = table(name, groups)
         number = "r" if "r" in made.columns else "mean"
         assert made[number].is_nan().all() and (made["n"] == 0).all()
