@@ -20,7 +20,7 @@ import torch
 import typer
 from torch import Tensor
 
-from td_interference.metrics import gain
+from td_interference import metrics
 from td_interference.metrics.subject import Subject
 from td_interference.planning.grid import RunSpec
 from td_interference.replay import Replay
@@ -118,7 +118,7 @@ def main(
 ) -> None:
     """Print the comparison as a table."""
     torch.set_num_threads(threads)
-    replay = made_up_replay(transitions)
+    replay, measure = made_up_replay(transitions), metrics.load("gain")
     settings = {"minibatches": minibatches, "half_width": half_width, "unrelated": unrelated}
     print(
         f"{len(replay):,} transitions, n_h = {hidden}, {minibatches} minibatches of {minibatch}, "
@@ -132,7 +132,7 @@ def main(
             start = time.perf_counter()
             expected = plain_way(subject, settings)
             between = time.perf_counter()
-            measured = gain.measure(subject, settings)["gain"]
+            measured = measure(subject, settings)["gain"]
             seconds["plain"].append(between - start)
             seconds["metric"].append(time.perf_counter() - between)
         plain, metric = map(statistics.median, seconds.values())
