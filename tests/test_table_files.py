@@ -79,7 +79,7 @@ def test_a_table_of_another_program_is_refused(path):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "not a table .* an empty file"),
+        (b"", "not a table .*an empty file"),
         (b"PAR1", "Parquet without a seal"),
         (b"no parquet", "looks like plain text"),
         (b"\0\1\2" * 50, "not a table .* no format that it knows"),
