@@ -12,8 +12,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, get_args
 
-from pydantic import BaseModel
-
 from td_interference.errors import UserError
 from td_interference.planning import cards
 
@@ -21,7 +19,7 @@ Kind = Literal["images", "regression"]
 KINDS = get_args(Kind)
 
 
-class DatasetEntry(BaseModel, extra="forbid", frozen=True):
+class DatasetEntry(cards.Card):
     """One data set, as the card `DATASET` at the top of its file says it; the name is the file's.
 
     Attributes:

@@ -7,7 +7,7 @@ import dataclasses
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, model_validator
+from pydantic import Field, model_validator
 
 from td_interference.datasets import Kind
 from td_interference.errors import UserError
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from td_interference.planning.cells import CellSpec
 
 
-class Setting(BaseModel, extra="forbid", frozen=True):
+class Setting(cards.Card):
     """One key of the config block `agent`.
 
     Attributes:
@@ -36,7 +36,7 @@ class Setting(BaseModel, extra="forbid", frozen=True):
     source: str = ""
 
 
-class Rule(BaseModel, extra="forbid", frozen=True):
+class Rule(cards.Card):
     """What must hold between keys of a cell.
 
     Attributes:
@@ -50,7 +50,7 @@ class Rule(BaseModel, extra="forbid", frozen=True):
     otherwise: str
 
 
-class LearnerCard(BaseModel, extra="forbid", frozen=True):
+class LearnerCard(cards.Card):
     """One learner, whose name is that of its file.
 
     Attributes:
@@ -80,7 +80,7 @@ class LearnerCard(BaseModel, extra="forbid", frozen=True):
     higher_is_better: bool = True
     decades: bool = False
     samples_learned: str = "cell.steps * cell.minibatch"
-    settings: dict[str, Setting] = {}
+    settings: dict[str, Setting] = Field(default_factory=dict)
     rules: tuple[Rule, ...] = ()
 
     @model_validator(mode="after")

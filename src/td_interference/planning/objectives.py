@@ -6,12 +6,10 @@ Standard library and pydantic only: the Snakefile imports this at every dry run.
 from functools import cache
 from typing import Literal
 
-from pydantic import BaseModel
-
 from td_interference.planning import cards
 
 
-class ObjectiveCard(BaseModel, extra="forbid", frozen=True):
+class ObjectiveCard(cards.Card):
     """One objective, whose name is that of its file.
 
     Attributes:
