@@ -80,12 +80,7 @@ def figure_words(wildcards):
 
 def figure_confidence(wildcards):
     """Confidence of a figure's intervals, which it states."""
-    sources = [
-        part
-        for table in figures.entry(wildcards.figure).tables
-        for part in tables.entry(table).sources
-    ]
-    return PLAN.statistics(sources)["confidence"]
+    return PLAN.statistics(targets.sources(wildcards.figure))["confidence"]
 
 
 @cache

@@ -1,6 +1,7 @@
-# What jobs ask of a cluster: memory and run time from their own settings, see td_interference.planning.needs.
+# What jobs ask of a cluster: memory and run time from their own settings, see
+# td_interference.planning.needs.
 
-from td_interference.planning import needs as cluster
+from td_interference.planning import needs
 from td_interference.planning.expert import ExpertSettings
 from td_interference.planning.grid import ReplaySpec
 
@@ -9,21 +10,21 @@ DEVICE = PLAN.config["device"]
 GPUS = 1 if DEVICE == "cuda" else 0
 
 
-def memory(needs):
-    """Resource function: MB that a job asks for, by `needs(wildcards)` and its attempt."""
+def memory(asked):
+    """Resource function: MB that a job asks for, by `asked(wildcards)` and its attempt."""
 
     def mem_mb(wildcards, attempt):
-        return needs(wildcards).mem_mb_at(attempt)
+        return asked(wildcards).mem_mb_at(attempt)
 
     mem_mb.__signature__ = inspect.signature(mem_mb)
     return mem_mb
 
 
-def run_time(needs):
-    """Resource function: minutes that a job asks for, by `needs(wildcards)` and its attempt."""
+def run_time(asked):
+    """Resource function: minutes that a job asks for, by `asked(wildcards)` and its attempt."""
 
     def runtime(wildcards, attempt):
-        return needs(wildcards).minutes_at(attempt)
+        return asked(wildcards).minutes_at(attempt)
 
     runtime.__signature__ = inspect.signature(runtime)
     return runtime
@@ -32,26 +33,26 @@ def run_time(needs):
 @once
 def expert_needs(wildcards):
     """Memory and time of a game's expert."""
-    return cluster.expert_needs(ExpertSettings(**expert_settings(wildcards)), DEVICE)
+    return needs.expert_needs(ExpertSettings(**expert_settings(wildcards)), DEVICE)
 
 
 @once
 def replay_needs(wildcards):
     """Memory and time of recording a D*."""
-    return cluster.replay_needs(ReplaySpec(**replay_identity(wildcards)["replay"]))
+    return needs.replay_needs(ReplaySpec(**replay_identity(wildcards)["replay"]))
 
 
 @once
 def run_needs(wildcards):
     """Memory and time of a run from D*."""
     run = PLAN.runs[wildcards.run_id]
-    return cluster.run_needs(run, PLAN.config["replay"]["transitions"], DEVICE)
+    return needs.run_needs(run, PLAN.config["replay"]["transitions"], DEVICE)
 
 
 @once
 def control_needs(wildcards):
     """Memory and time of a control run."""
-    return cluster.control_needs(PLAN.control_runs[wildcards.run_id], DEVICE)
+    return needs.control_needs(PLAN.control_runs[wildcards.run_id], DEVICE)
 
 
 @once
@@ -60,35 +61,35 @@ def measurement_needs(wildcards):
     run, metric = PLAN.measured_run(wildcards.run_id), wildcards.metric
     settings = PLAN.metric_settings(metric)
     transitions = PLAN.transitions_measured_on(wildcards.run_id)
-    return cluster.measurement_needs(metric, settings, run, transitions, DEVICE)
+    return needs.measurement_needs(metric, settings, run, transitions, DEVICE)
 
 
 @once
 def study_needs(wildcards):
     """Memory and time of a study of random networks."""
-    return cluster.study_needs(PLAN.studies[wildcards.study_id])
+    return needs.study_needs(PLAN.studies[wildcards.study_id])
 
 
 @once
 def table_needs(wildcards):
     """Memory and time of a table, which reads all measurements of its runs."""
     sources = tables.entry(wildcards.table).sources
-    return cluster.table_needs(PLAN.measured_by(sources))
+    return needs.table_needs(PLAN.measured_by(sources))
 
 
 @once
 def figure_needs(wildcards):
     """Memory and time of a figure."""
-    return cluster.FIGURE_NEEDS
+    return needs.FIGURE_NEEDS
 
 
 @once
 def group_needs(wildcards):
     """Memory and time of a group of generalization runs."""
-    return cluster.group_needs(PLAN.groups[wildcards.group_id].cells, DEVICE)
+    return needs.group_needs(PLAN.groups[wildcards.group_id].cells, DEVICE)
 
 
 @once
 def dataset_needs(wildcards):
     """Memory and time of a data set: its arrays a few times over, and the download."""
-    return cluster.DATASET_NEEDS
+    return needs.DATASET_NEEDS

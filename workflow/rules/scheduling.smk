@@ -1,5 +1,5 @@
-# What the process that schedules does around its jobs, see td_interference.planning.scheduling. Others read this
-# file as well: those that run a job on a cluster, and dry runs, which change nothing.
+# What the process that schedules does around its jobs, see td_interference.planning.scheduling. Others
+# read this file as well: those that run a job on a cluster, and dry runs, which change nothing.
 
 import sys
 

@@ -58,16 +58,11 @@ class Lineage:
     @functools.cache  # noqa: B019
     def table(self, name: str) -> Identity:
         """Return the identity of a table."""
-        entry = tables.entry(name)
         return identity.of_table(
             name,
-            self.plan.statistics(entry.sources),
+            self.plan.statistics(tables.entry(name).sources),
             self.table_code(name),
-            [
-                self.measurement(run, source.metric)
-                for source in entry.sources
-                for run in self.plan.source_runs(source)
-            ],
+            [self.measurement(run, source.metric) for run, source in self.plan.measured_runs(name)],
         )
 
     def metric_code(self, metric: str, run: RunSpec | ControlSettings) -> str:

@@ -25,7 +25,7 @@ def figure_states(plan: Plan) -> dict[str, str]:
     states = {entry.name: _state(plan, entry.name) for entry in figures.FIGURES}
     for experiment in plan.own_experiments:
         for entry in figures.FIGURES:
-            drawn_of = {source.experiment for source in _sources(entry.name)}
+            drawn_of = {source.experiment for source in sources(entry.name)}
             if len(drawn_of) == 1 and not drawn_of & _OWN_KEYS:
                 name = f"{entry.name}-{experiment}"
                 states[name] = _state(plan, name)
@@ -71,7 +71,8 @@ def table_names(plan: Plan) -> list[str]:
     return list(dict.fromkeys([*possible, *own, *drawn]))
 
 
-def _sources(figure: str) -> list[tables.Source]:
+def sources(figure: str) -> list[tables.Source]:
+    """Return the sources of all tables that a figure draws."""
     named = figures.entry(figure).tables
     return [source for table in named for source in tables.entry(table).sources]
 
@@ -82,7 +83,7 @@ def _of_any_experiment(figure: str) -> bool:
 
 
 def _state(plan: Plan, figure: str) -> str:
-    return next(filter(None, (_missing(plan, source) for source in _sources(figure))), "")
+    return next(filter(None, (_missing(plan, source) for source in sources(figure))), "")
 
 
 def _missing(plan: Plan, source: tables.Source) -> str:
