@@ -195,6 +195,19 @@ def out_of_range(values: ArrayLike) -> NDArray[np.bool_]:
     return np.abs(np.asarray(values, dtype=np.float64)) > LARGEST
 
 
+def lost(diverged: ArrayLike, *values: ArrayLike) -> NDArray[np.bool_]:
+    """Return which runs count as diverged: they did, or one of their numbers is out of range.
+
+    Args:
+        diverged: Of each run, [N] bool.
+        values: Numbers of each, [N]; NaN and what is `out_of_range` are none.
+    """
+    found = np.asarray(diverged, dtype=bool)
+    for numbers in values:
+        found = found | np.isnan(np.asarray(numbers, dtype=np.float64)) | out_of_range(numbers)
+    return found
+
+
 def interval_note(counts: Iterable[int], confidence: float) -> str:
     """Say in words, for a caption, which intervals means over so many runs have.
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from td_interference.statistics import LARGEST, out_of_range
+from td_interference.statistics import LARGEST, lost
 from td_interference.tables.gap_correlations import capacity_correlation
 from td_interference.tables.generalization import (
     EXPERIMENT,
@@ -108,9 +108,9 @@ def _geometric_mean(
     cell: dict[str, Any], pair: str, runs: pl.DataFrame, statistics: Mapping[str, Any]
 ) -> dict[str, Any]:
     values = runs[f"function_interference_{pair}"].to_numpy()
-    lost = runs["diverged"].to_numpy() | np.isnan(values) | out_of_range(values)
-    not_positive = ~lost & ~(values > 0)
-    usable = np.log(values[~lost & ~not_positive])
+    left_out = lost(runs["diverged"].to_numpy(), values)
+    not_positive = ~left_out & ~(values > 0)
+    usable = np.log(values[~left_out & ~not_positive])
     means = mean_columns(
         usable, statistics, f"{cell['name']}-{pair}-h{cell['hidden']}-l{cell['extra_layers']}"
     )
@@ -119,6 +119,6 @@ def _geometric_mean(
         "pair": pair,
         **{name: float(np.exp(mean)) for name, mean in means.items()},
         "n": len(usable),
-        "diverged": int(lost.sum()),
+        "diverged": int(left_out.sum()),
         "not_positive": int(not_positive.sum()),
     }

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from td_interference.statistics import Floats, constant, out_of_range
+from td_interference.statistics import Floats, constant, lost
 from td_interference.tables.correlations import FEWEST_PAIRS as FEWEST_RUNS
 from td_interference.tables.correlations import pearson
 
@@ -155,11 +155,10 @@ class _SortedOut(NamedTuple):
 
 def _sorted_out(positive: ArrayLike, other: ArrayLike, diverged: ArrayLike) -> _SortedOut:
     positive, other = np.asarray(positive, np.float64), np.asarray(other, np.float64)
-    unknown = np.isnan(positive) | np.isnan(other)
-    lost = np.asarray(diverged, bool) | unknown | out_of_range(positive) | out_of_range(other)
-    not_positive = ~lost & (positive <= 0)
-    left_out = LeftOut(int(lost.sum()), int(not_positive.sum()))
-    return _SortedOut(positive, other, ~lost & ~not_positive, left_out)
+    without = lost(diverged, positive, other)
+    not_positive = ~without & (positive <= 0)
+    left_out = LeftOut(int(without.sum()), int(not_positive.sum()))
+    return _SortedOut(positive, other, ~without & ~not_positive, left_out)
 
 
 def _chosen(design: Design, runs: NDArray[np.bool_]) -> Design:

@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from td_interference.seeds import numpy_generator
-from td_interference.statistics import mean_interval, out_of_range
+from td_interference.statistics import lost, mean_interval
 from td_interference.tables.gap_correlations import (
     Correlation,
     Design,
@@ -146,16 +146,16 @@ def gap_by_size(measured: Sequence[MeasuredGroup], statistics: Mapping[str, Any]
             "n_train", maintain_order=True
         ):
             gap = own["generalization_gap"].to_numpy()
-            lost = own["diverged"].to_numpy() | np.isnan(gap) | out_of_range(gap)
+            left_out = lost(own["diverged"].to_numpy(), gap)
             stream = f"{key['name']}-n{n_train}-gap"
-            means = mean_columns(gap[~lost], statistics, stream)
+            means = mean_columns(gap[~left_out], statistics, stream)
             rows.append(
                 {
                     **key,
                     "n_train": n_train,
                     **means,
-                    "n": int(sum(~lost)),
-                    "diverged": int(sum(lost)),
+                    "n": int(sum(~left_out)),
+                    "diverged": int(sum(left_out)),
                 }
             )
     return pl.DataFrame(rows)
