@@ -1,6 +1,6 @@
 """The cells of the generalization grid (paper, B.1).
 
-Standard library only: the Snakefile imports this at every dry run.
+Standard library and pydantic only: the Snakefile imports this at every dry run.
 """
 
 import dataclasses

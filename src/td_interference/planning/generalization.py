@@ -1,6 +1,6 @@
 """The generalization experiments of a configuration: their grids, their data, their jobs.
 
-Standard library only: the Snakefile imports this at every dry run.
+Standard library and pydantic only: the Snakefile imports this at every dry run.
 """
 
 import dataclasses

@@ -1,6 +1,6 @@
 """The grid: which runs an experiment consists of, each a frozen description of itself.
 
-Standard library only: the Snakefile imports this at every dry run.
+Standard library and pydantic only: the Snakefile imports this at every dry run.
 """
 
 import dataclasses

@@ -3,7 +3,7 @@
 Each function adds up the large things a job holds at once: frames, networks with their optimizer,
 files (which are in memory whole), gradients written out. What is measured and what is asked for
 stands in `docs/slurm.md`; a test measures every kind of job at every scale's largest settings.
-Standard library only: the Snakefile reads this module.
+Standard library and pydantic only: the Snakefile reads this module.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,7 +1,7 @@
 """The identity that each result of a plan must have, and the code that the cheap ones depend on.
 
 The rules hand them to the jobs as parameters: a job that makes a file writes its identity into it,
-one that reads a file compares. Standard library only: the Snakefile imports this.
+one that reads a file compares. Nothing heavy: the Snakefile imports this.
 """
 
 import dataclasses
