@@ -86,6 +86,10 @@ ODD = [
     ("statistics: {confidence: 95}", "95 must be below 1; write 0.95 for 95%"),
     ("replay: {epsilon: 5%}", "'5%' is not a number; write 0.05"),
     ("expert: {seed: 100000000000000000000000}", "a number this large cannot be counted with"),
+    ("training: {minibatch: 0}", "'training.minibatch': 0 is less than the minimum of 1"),
+    ("training: {weight_decay: -1.0}", "-1.0 is less than the minimum of 0 (L2 coefficient)"),
+    ("control: {learning_rates: [0]}", "'control.learning_rates.0': 0 must be above 0"),
+    ("control: {seeds: -1}", "'control.seeds': -1 is less than the minimum of 1"),
     ("environment: {gamma: 1}", "1 must be below 1 (discount per agent step"),
 ]
 

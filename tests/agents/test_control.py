@@ -276,11 +276,7 @@ def test_another_seed_is_another_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "named"),
     [
-        ("minibatch", 0, "minibatch"),
         ("epsilon_end", 1.5, "epsilon_end"),
-        ("learning_rate", 0.0, "learning_rates"),
-        ("seed", -1, "seeds"),
-        ("weight_decay", -1.0, "weight_decay"),
         ("random_fill", 5, "random_fill"),
         ("checkpoints", (), "checkpoints"),
         ("checkpoints", (5, 5), "checkpoints"),
