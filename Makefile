@@ -45,7 +45,7 @@ test: setup
 	$(PYTEST)
 
 test-all: setup
-	$(PYTEST) -m 'not kill and not slurm and not memory'
+	$(PYTEST) -m 'not kill and not slurm and not memory' --hypothesis-profile thorough
 
 test-kill: setup
 	$(VENV)/bin/python -m pytest -m kill -s tests/test_kill.py

@@ -5,11 +5,14 @@ from collections.abc import Iterator
 import identities
 import pytest
 import torch
+from hypothesis import settings
 from problems import replay_arrays, run_spec
 
 from td_interference.planning.grid import RunSpec
 from td_interference.replay import Replay
 from td_interference.storage import hdf5, kinds
+
+settings.register_profile("thorough")  # of `make test-all`, see test_fuzz.py
 
 # Begin first when several processes share the files, so that none waits for another at the end.
 LONGEST = (

@@ -5,6 +5,7 @@ its results below ROOT/outputs and its resume states in ROOT/state, and prints "
 everything is imported.
 """
 
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -45,12 +46,12 @@ EXPERT = ExpertSettings(
     hidden=8,
     n_atoms=11,
     n_environments=2,
-    training_steps=900,
+    agent_steps=900,
     learning_starts=100,
     updates_per_step=0.5,
     n_step=3,
     minibatch=8,
-    target_period=50,
+    frozen_period=50,
     replay_capacity=300,
     training_repeat_action_probability=0.25,
     max_frames_per_episode=600,
@@ -64,9 +65,9 @@ CONTROL = ControlSettings(
     "asterix",
     hidden=1,
     minibatch=8,
-    steps=500,
-    buffer_capacity=400,
-    random_fill=100,
+    agent_steps=500,
+    replay_capacity=400,
+    learning_starts=100,
     epsilon_decay_steps=200,
     updates_per_step=0.3,
     frozen_period=20,
@@ -88,13 +89,13 @@ REPLAY = ReplaySpec(
     gamma=0.99,
     repeat_action_probability=0.25,
     max_frames_per_episode=1200,  # 300 agent steps: some episodes are truncated
-    environments=3,
+    n_environments=3,
 )
 
 PLAYER = ExpertSettings(game="ms_pacman", hidden=8)  # it has learned nothing
 REPLAY_IDENTITY = of_replay(asdict(REPLAY), asdict(PLAYER))
 
-RUN = run_spec(steps=400, frozen_period=90, checkpoints=tuple(range(20, 401, 20)))
+RUN = run_spec(updates=160, frozen_period=45, checkpoints=tuple(range(10, 161, 10)))
 METRIC = {"checkpoints": "all", "minibatches": 3, "half_width": 5, "unrelated": 8}
 IMAGES = {
     "dataset": "digits",
@@ -107,13 +108,13 @@ IMAGES = {
 }
 GROUPS = {
     "regression": cell_spec(
-        dataset="diabetes", hidden=8, n_train=40, steps=200, measure_every=50, seeds=(0, 1)
+        dataset="diabetes", hidden=8, n_train=40, updates=200, measure_every=50, seeds=(0, 1)
     ),
-    "classification": cell_spec(**IMAGES, experiment="classification", steps=150, measure_every=50),
+    "classification": cell_spec(**IMAGES, task="classification", updates=150, measure_every=50),
     "double_dqn": cell_spec(
         **IMAGES,
-        experiment="double_dqn",
-        steps=480,
+        task="double_dqn",
+        agent_steps=480,
         measure_every=160,
         agent=DoubleDQNSettings(
             learning_starts=20, replay_capacity=200, epsilon_decay_steps=500, n_environments=4
@@ -121,8 +122,8 @@ GROUPS = {
     ),
     "reinforce": cell_spec(
         **IMAGES,
-        experiment="reinforce",
-        steps=1600,
+        task="reinforce",
+        agent_steps=1600,
         measure_every=400,
         minibatch=30,
         agent=ReinforceSettings(n_environments=4),
@@ -265,8 +266,20 @@ def digests(directory: Path) -> dict[str, str]:
     return {str(path.relative_to(directory)): sha256(path) for path in files}
 
 
-if __name__ == "__main__":
-    stage, inputs, root, interval, device = sys.argv[1:]
+def begin(said: str, *arguments: str) -> None:
+    """Run one stage in a fork, with all that it says in a file."""
+    with Path(said).open("a") as file:
+        for number in (1, 2):
+            os.dup2(file.fileno(), number)
+    main(*arguments)
+
+
+def main(stage: str, inputs: str, root: str, interval: str, device: str) -> None:
+    """Run one stage as the workflow's script does; say "ready" when it is about to begin."""
     with job(f"{root}/job.log", torch_threads=1):
         print("ready", flush=True)
         STAGES[stage](Path(inputs), Path(root), float(interval), device)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

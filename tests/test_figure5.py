@@ -153,7 +153,7 @@ RUN = "ms_pacman-td_lambda{}-adam-lr0.0001-h8-seed{}"
         (RUN.format(1, 0), "", ("run.lambda_ 1.0", "run.lambda_ 0.0")),
         (RUN.format(0, 1), "", ("run.seed 1", "run.seed 0")),
         (None, "environment={gamma: 0.5}", ("run.gamma 0.99", "run.gamma 0.5")),
-        (None, "training={steps: 400}", ("run.steps 200", "run.steps 400")),
+        (None, "training={updates: 400}", ("run.updates 200", "run.updates 400")),
     ],
 )
 def test_exchanged_and_moved_results_are_refused(moved, others, over, words):
@@ -267,9 +267,10 @@ def test_any_number_of_cores_and_any_kill_give_the_same_bytes(project, tmp_path)
     assert not list((directory / "results/smoke/state").rglob("*.pt"))
 
 
+@pytest.mark.slow
 def test_a_table_goes_on_without_a_run_that_diverged(project):
     """Two learning rates, one of them absurd, through the whole workflow."""
-    runs = "{learning_rates: [1.0e-4, 1.0e+30], hidden: [8], seeds: 1}"
+    runs = "{learning_rates: [1.0e-4, 1.0e+30], hidden: [8], n_seeds: 1}"
     training = ["--config", "scale=smoke", f"experiments={{parameterizations: {runs}}}"]
     target = "results/smoke/tables/parameterizations.parquet"
     done = snakemake([target, "--cores", "1", *training], project)

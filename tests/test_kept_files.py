@@ -25,7 +25,7 @@ from td_interference.jobs.resume import ResumeState
 from td_interference.metrics.measuring import measure_run
 from td_interference.storage.identity import of_run
 
-WITH_PARTS = {"policy_evaluation": 300, "control": 520, "classification": 120}  # steps until killed
+WITH_PARTS = {"policy_evaluation": 120, "control": 520, "classification": 120}  # steps until killed
 
 
 class Killed(BaseException):
@@ -133,11 +133,11 @@ def test_a_part_that_goes_bad_before_the_end_is_no_defect(inputs, killed, tmp_pa
     """One line, and the next call makes it anew."""
 
     def damage(self, *arguments):
-        flip([tmp_path / "state" / "checkpoint-20.h5"])
+        flip([tmp_path / "state" / "checkpoint-10.h5"])
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Progress, "__exit__", damage)
-        with pytest.raises(UserError, match=r"checkpoint-20\.h5: is not the file .*same command"):
+        with pytest.raises(UserError, match=r"checkpoint-10\.h5: is not the file .*same command"):
             run(RUN, inputs, tmp_path, 0.02)
     run(RUN, inputs, tmp_path, 60.0)
     assert digests(tmp_path / "outputs") == digests(inputs / "run" / "outputs")
@@ -150,8 +150,8 @@ def test_settings_changed_and_changed_back_leave_nothing(
     """None of them is in the run's name, so they share a directory."""
     other = dataclasses.replace(RUN, **setting)
     assert other != RUN and other.run_id == RUN.run_id
-    killed(300, run, RUN, inputs, tmp_path, 0.02)
-    killed(200, run, other, inputs, tmp_path, 60.0)  # before it saved a state of its own
+    killed(120, run, RUN, inputs, tmp_path, 0.02)
+    killed(80, run, other, inputs, tmp_path, 60.0)  # before it saved a state of its own
     run(RUN, inputs, tmp_path, 60.0)
     assert "belongs to other settings; not used" in caplog.text
     assert "is not the file that this job wrote" in caplog.text
@@ -194,7 +194,7 @@ def test_an_edited_objective_begins_anew(inputs, killed, tmp_path):
             resume_interval=0.0,
         )
 
-    killed(300, train, resumed, 0.02)
+    killed(120, train, resumed, 0.02)
     file.write_text(OWN.replace("FACTOR", "-5.0"))
     with pytest.raises(UserError, match=r"own\.py: was edited since this was planned"):
         run(spec, inputs, resumed, 60.0, identity=first)

@@ -5,6 +5,7 @@ stage of each kind.
 """
 
 import functools
+import multiprocessing
 import os
 import random
 import shutil
@@ -13,19 +14,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from listening import SIGNALS, listen
-from stages import RUN, STAGES, digests, left_behind, make_inputs
+from listening import listen
+from stages import RUN, STAGES, begin, digests, left_behind, make_inputs
 
 from td_interference.jobs import preemption
 from td_interference.jobs.progress import Progress
 from td_interference.jobs.resume import ResumeState
 
 INTERVAL = 0.05  # seconds: so short that many kills hit a save
-PROGRAM = Path(__file__).parent / "stages.py"
+FORKS = multiprocessing.get_context("forkserver")
 # One stage of training, of measuring and of recording; `make test-all` kills the others as well.
 QUICK = ("policy_evaluation", "measurement", "collection")
 EACH = [
@@ -43,6 +45,11 @@ class Whole(NamedTuple):
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory) -> Path:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent))  # where `stages` is
+        patch.setenv("OMP_NUM_THREADS", "1")
+        FORKS.set_forkserver_preload(["stages"])
+        forkserver.ensure_running()
     directory = tmp_path_factory.mktemp("inputs")
     make_inputs(directory)
     return directory
@@ -62,26 +69,47 @@ def whole(inputs: Path, tmp_path_factory) -> Callable[[str], Whole]:
     return run
 
 
-def start(stage: str, inputs: Path, root: Path, interval: float = INTERVAL) -> subprocess.Popen:
-    """Start a stage; return once it is about to begin."""
-    command = [sys.executable, str(PROGRAM), stage, str(inputs), str(root), str(interval), "cpu"]
-    job = subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        text=True,
-    )
-    assert job.stdout is not None and job.stderr is not None
-    assert job.stdout.readline() == "ready\n", job.stderr.read()
-    return job
+class Job:
+    """A process that runs a stage: a fork of one that has imported all that a stage needs.
 
+    To import it takes longer than the stages run; a fork has a session, signals and an exit status
+    of its own, as a process that is started anew has.
+    """
 
-def finish(job: subprocess.Popen, timeout: float = 120) -> str:
-    """Wait for a job to end well; return what it said."""
-    _, said = job.communicate(timeout=timeout)
-    assert job.returncode == 0, said
-    return said
+    def __init__(self, stage: str, inputs: Path, root: Path, interval: float):
+        root.mkdir(parents=True, exist_ok=True)
+        self._log = root / "said.txt"
+        self._log.write_text("")
+        arguments = (stage, str(inputs), str(root), str(interval), "cpu")
+        self._process = FORKS.Process(target=begin, args=(str(self._log), *arguments))
+        self._process.start()
+        while "ready\n" not in self.said():
+            assert self.code() is None, self.said()
+            time.sleep(0.002)
+
+    def said(self) -> str:
+        """What it said by now."""
+        return self._log.read_text()
+
+    def code(self, within: float = 0) -> int | None:
+        """Wait so many seconds for its end; return its exit status, None while it runs."""
+        self._process.join(within)
+        return self._process.exitcode
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self._process.pid is not None
+        os.kill(self._process.pid, number)
+
+    def kill(self) -> None:
+        """Kill it and wait until it is gone."""
+        self.send(signal.SIGKILL)
+        assert self.code(60) == -signal.SIGKILL
+
+    def finish(self, timeout: float = 120) -> str:
+        """Wait for it to end well; return what it said."""
+        assert self.code(timeout) == 0, self.said()
+        return self.said()
 
 
 @pytest.mark.parametrize("kills", [1, pytest.param(5, marks=pytest.mark.kill)])
@@ -94,16 +122,12 @@ def test_killed_at_random_moments(stage, kills, inputs, whole, tmp_path) -> None
         attempt += 1
         root = tmp_path / f"attempt-{attempt}"
         while True:
-            job = start(stage, inputs, root)
-            if killed < kills:
-                try:
-                    job.wait(moments.uniform(0, duration / 2))
-                except subprocess.TimeoutExpired:
-                    job.send_signal(signal.SIGKILL)
-                    assert job.wait() == -signal.SIGKILL
-                    killed += 1
-                    continue
-            finish(job)
+            job = Job(stage, inputs, root, INTERVAL)
+            if killed < kills and job.code(moments.uniform(0, duration / 2)) is None:
+                job.kill()
+                killed += 1
+                continue
+            job.finish()
             break
         assert digests(root / "outputs") == expected, f"after {killed} kills of seed {seed}"
         assert not left_behind(root / "state")
@@ -132,10 +156,10 @@ def saved(root: Path) -> list[Path]:
     return sorted((root / "state").glob("state-*.pt"))
 
 
-def wait_for_state(job: subprocess.Popen, root: Path) -> None:
+def wait_for_states(job: Job, root: Path, number: int = 1) -> None:
     deadline = time.monotonic() + 60
-    while not saved(root):
-        assert job.poll() is None and time.monotonic() < deadline
+    while len(saved(root)) < number:
+        assert job.code() is None and time.monotonic() < deadline
         time.sleep(0.005)
 
 
@@ -144,14 +168,14 @@ def wait_for_state(job: subprocess.Popen, root: Path) -> None:
 )
 def test_sigterm_saves_a_state_and_ends(stage, inputs, whole, tmp_path) -> None:
     """Preemption before the first interval is over: what was done is not lost."""
-    job = start(stage, inputs, tmp_path, interval=1e9)
+    job = Job(stage, inputs, tmp_path, interval=1e9)
     time.sleep(0.3)
-    job.send_signal(signal.SIGTERM)
-    _, said = job.communicate(timeout=3 * preemption.GRACE)  # a busy machine
-    assert job.returncode == preemption.EXIT_CODE
+    job.send(signal.SIGTERM)
+    assert job.code(3 * preemption.GRACE) == preemption.EXIT_CODE  # a busy machine
+    said = job.said()
     assert "Traceback" not in said and "ended by SIGTERM: the resume state is" in said
     assert len(saved(tmp_path)) == 1 and not digests(tmp_path / "outputs")
-    finish(start(stage, inputs, tmp_path))
+    Job(stage, inputs, tmp_path, INTERVAL).finish()
     assert digests(tmp_path / "outputs") == whole(stage).digests
 
 
@@ -173,8 +197,22 @@ with a_job.job(sys.argv[1] + "/job.log"):
 """
 
 
-@pytest.mark.parametrize("sent", SIGNALS)
-@pytest.mark.parametrize("saves", ["saves", "saves nothing"])
+@pytest.mark.parametrize(
+    ("sent", "saves"),
+    [
+        (signal.SIGTERM, "saves"),
+        (signal.SIGINT, "saves nothing"),
+        *(
+            pytest.param(sent, saves, marks=pytest.mark.slow)
+            for sent, saves in (
+                (signal.SIGINT, "saves"),
+                (signal.SIGHUP, "saves"),
+                (signal.SIGTERM, "saves nothing"),
+                (signal.SIGHUP, "saves nothing"),
+            )
+        ),
+    ],
+)
 def test_signals_that_come_again_and_again_end_a_job(tmp_path: Path, sent, saves) -> None:
     """With a state where one can be saved in time; by the alarm, without a traceback, where not."""
     command = [sys.executable, "-c", ENDLESS, str(tmp_path), saves]
@@ -219,17 +257,14 @@ def test_a_signal_that_is_ignored_stays_ignored(tmp_path: Path) -> None:
 
 
 def test_a_damaged_state_costs_one_interval(inputs: Path, tmp_path: Path) -> None:
-    job = start("policy_evaluation", inputs, tmp_path)
-    while len(saved(tmp_path)) < 2:
-        assert job.poll() is None
-        time.sleep(0.005)
-    job.send_signal(signal.SIGKILL)
-    job.wait()
+    job = Job("policy_evaluation", inputs, tmp_path, INTERVAL)
+    wait_for_states(job, tmp_path, 2)
+    job.kill()
     newest = saved(tmp_path)[-1]
     content = bytearray(newest.read_bytes())
     content[len(content) // 2] ^= 1
     newest.write_bytes(content)
-    said = finish(start("policy_evaluation", inputs, tmp_path))
+    said = Job("policy_evaluation", inputs, tmp_path, INTERVAL).finish()
     assert f"{newest} cannot be read (its digest is not that of its content)" in said
     assert "goes on from" in said
     expected = digests(inputs / "run" / "outputs")
@@ -237,19 +272,18 @@ def test_a_damaged_state_costs_one_interval(inputs: Path, tmp_path: Path) -> Non
 
 
 def test_the_last_two_states_are_kept(inputs: Path, tmp_path: Path) -> None:
-    job = start("policy_evaluation", inputs, tmp_path)
-    wait_for_state(job, tmp_path)
+    job = Job("policy_evaluation", inputs, tmp_path, INTERVAL)
+    wait_for_states(job, tmp_path)
     most = 0
-    while job.poll() is None and not (tmp_path / "outputs" / "checkpoints.h5").exists():
+    while job.code() is None and not (tmp_path / "outputs" / "checkpoints.h5").exists():
         most = max(most, len(saved(tmp_path)))
-    finish(job)
+    job.finish()
     assert 2 <= most <= 3  # a third for the moment until the oldest is gone
 
 
 def test_another_learning_rate_does_not_take_the_state(inputs: Path, tmp_path: Path) -> None:
-    job = start("policy_evaluation", inputs, tmp_path)
-    wait_for_state(job, tmp_path)
-    job.send_signal(signal.SIGKILL)
-    job.wait()
+    job = Job("policy_evaluation", inputs, tmp_path, INTERVAL)
+    wait_for_states(job, tmp_path)
+    job.kill()
     other = {"run": {**RUN.to_dict(), "learning_rate": 1.0}, "run_id": RUN.run_id}
     assert ResumeState(tmp_path / "state", other).load() is None

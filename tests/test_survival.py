@@ -140,7 +140,12 @@ def test_a_kill_just_as_outputs_appear_loses_nothing(toy):
 
 @pytest.mark.parametrize(
     "asked",
-    ["the group, by Ctrl-C", "Snakemake, by kill", "the terminal", "again and again, by all"],
+    [
+        "Snakemake, by kill",
+        "again and again, by all",
+        pytest.param("the group, by Ctrl-C", marks=pytest.mark.slow),
+        pytest.param("the terminal", marks=pytest.mark.slow),
+    ],
 )
 def test_asked_to_end_it_saves_and_ends(toy, asked):
     call = toy.start("--config", "number=2000")
