@@ -40,7 +40,7 @@ def made_training(
     hidden: int,
     environments: int,
     updates_per_step: float,
-    random_fill: int,
+    learning_starts: int,
     window: int,
     directory: Path,
 ) -> ControlTraining:
@@ -52,8 +52,8 @@ def made_training(
             n_environments=environments,
             updates_per_step=updates_per_step,
             epsilon_start=0.05,  # greedy from the start, or the network would not act
-            random_fill=random_fill,
-            buffer_capacity=20_000,
+            learning_starts=learning_starts,
+            replay_capacity=20_000,
             restart_period=1000,
             window=window,
             checkpoints=(10**6,),  # beyond what is timed
@@ -105,7 +105,7 @@ def main(
     environments: int = 4,
     updates_per_step: float = 0.25,
     steps: int = 200,
-    random_fill: int = 4000,
+    learning_starts: int = 4000,
     window: int = 2000,
     episode_steps: int = 250,
 ) -> None:
@@ -115,7 +115,7 @@ def main(
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as directory:
         training = made_training(
-            hidden, environments, updates_per_step, random_fill, window, Path(directory)
+            hidden, environments, updates_per_step, learning_starts, window, Path(directory)
         )
         alone = network_alone(training)
         step_seconds, network_seconds = [], []

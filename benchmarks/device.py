@@ -63,7 +63,7 @@ def trainer(device: str, hidden: int) -> Trainer:
         lambda_=None,
         hidden=hidden,
         minibatch=32,
-        steps=10**9,
+        updates=10**9,
         frozen_period=10_000,
         checkpoints=(),
     )
@@ -85,7 +85,7 @@ def control(device: str, folder: Path, hidden: int) -> Callable[[], object]:
         hidden=hidden,
         n_environments=4,
         updates_per_step=1,
-        random_fill=LEARNING_STARTS,
+        learning_starts=LEARNING_STARTS,
     )
     training = ControlTraining(settings, Parts(folder), device, threads=1)
     while training.update_step < 1:
@@ -109,7 +109,6 @@ def group(device: str, folder: Path, **over: object) -> Callable[[], object]:
         "n_train": 1000,
         "learning_rate": 1e-3,
         "minibatch": 32,
-        "steps": 10**6,
         "measure_every": 10**6,
         "samples": 128,
         "evaluation_samples": 128,
@@ -138,14 +137,15 @@ def works(
         ("second_order", SECOND_ORDER, "8 samples"),
     ):
         yield f"measure_run: {name}, {of}", metric(name, settings, device, hidden), 1
-    classification = group(device, folder, hidden=hidden, experiment="classification")
+    classification = group(device, folder, hidden=hidden, task="classification", updates=10**6)
     yield "train_group: 20 classification updates", classification, 5
     agent = DoubleDQNSettings(learning_starts=LEARNING_STARTS, n_environments=4)
     double_dqn = group(
         device,
         folder,
         hidden=hidden,
-        experiment="double_dqn",
+        task="double_dqn",
+        agent_steps=10**6,
         minibatch=128,
         learning_rate=2.5e-4,
         agent=agent,

@@ -64,7 +64,7 @@ def subject_of(objective: str, replay: Replay, hidden: int, minibatch: int) -> S
         weight_decay=1e-4,
         momentum=0.9,
         minibatch=minibatch,
-        steps=1,
+        updates=1,
         frozen_period=1000,
         tau=0.01,
         checkpoints=(1,),

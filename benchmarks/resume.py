@@ -34,11 +34,11 @@ def trainings(
     play: int, hidden: int, folder: Path
 ) -> dict[str, Trainer | ExpertTraining | ControlTraining]:
     """Trainings after some updates, so that optimizers have state."""
-    run = Trainer(run_spec(hidden=hidden, steps=1000), Replay(replay_arrays()))
+    run = Trainer(run_spec(hidden=hidden, updates=1000), Replay(replay_arrays()))
     for _ in range(2):
         run.advance()
     expert = ExpertTraining(ExpertSettings("ms_pacman", learning_starts=play))
-    settings = ControlSettings("ms_pacman", hidden=hidden, random_fill=play)
+    settings = ControlSettings("ms_pacman", hidden=hidden, learning_starts=play)
     control = ControlTraining(settings, Parts(folder), "cpu", 1)
     for _ in range(play + 4):
         expert.step()

@@ -43,7 +43,7 @@ class Shape(NamedTuple):
     n_outputs: int
     sizes: tuple[int, ...]  # n_T
     n_test: int
-    steps: int
+    updates: int
     measure_every: int
     samples: int  # of each split
 
@@ -69,13 +69,13 @@ def cells(name: str, hidden: int, extra_layers: int, seeds: int) -> list[CellSpe
     return [
         CellSpec(
             dataset=name,
-            experiment="regression",
+            task="regression",
             hidden=hidden,
             extra_layers=extra_layers,
             n_train=size,
             learning_rate=LEARNING_RATE,
             minibatch=MINIBATCH,
-            steps=shape.steps,
+            updates=shape.updates,
             measure_every=shape.measure_every,
             samples=shape.samples,
             evaluation_samples=shape.samples,
@@ -113,7 +113,7 @@ def work(case: list, one_run: bool, seeds: int, measurements: int) -> None:
         lambda _: mlp(shape.n_inputs, shape.n_outputs, hidden, extra_layers),
         SeparateLearners if one_run else make_learners,
     )
-    for _ in range(measurements or shape.steps // shape.measure_every):
+    for _ in range(measurements or shape.updates // shape.measure_every):
         training.advance(shape.measure_every)
         training.measure()
 

@@ -87,7 +87,7 @@ def our_loop(updates: int) -> float:
         weight_decay=1e-4,
         momentum=0.9,
         minibatch=MINIBATCH,
-        steps=10**9,
+        updates=10**9,
         frozen_period=10**9,
         tau=0.01,
         checkpoints=(),

@@ -9,6 +9,7 @@ from td_interference.generalization import learner
 from td_interference.generalization.tasks import Split
 from td_interference.networks.atari import initialise
 from td_interference.planning.cells import CellSpec
+from td_interference.planning.learners import known
 
 N_TRAIN, N_TEST, N_FEATURES = 40, 15, 5
 N_OUTPUTS = {"classification": 4, "regression": 3}
@@ -18,19 +19,24 @@ def cell_spec(**over) -> CellSpec:
     """A small cell, with some fields set differently."""
     fields = {
         "dataset": "noise",
-        "experiment": "regression",
+        "task": "regression",
         "hidden": 6,
         "extra_layers": 1,
         "n_train": 12,
         "learning_rate": 1e-2,
         "minibatch": 8,
-        "steps": 30,
+        "updates": 30,
         "measure_every": 10,
         "samples": 7,
         "evaluation_samples": 9,
         "seeds": (0, 1, 2),
     }
-    return CellSpec(**{**fields, **over})
+    fields |= over
+    if known().get(fields["task"], known()["regression"]).acts and "agent_steps" not in over:
+        fields["agent_steps"] = fields["updates"]
+    if "agent_steps" in fields:
+        fields["updates"] = None
+    return CellSpec(**fields)
 
 
 def splits(experiment, shape=(N_FEATURES,), dtype=torch.float32):

@@ -67,7 +67,7 @@ def measured_run(plan: Plan, metric: str) -> RunSpec:
 
 def largest_group(plan: Plan, experiment: str) -> Any:
     """The group of an experiment that asks for most."""
-    groups = [g for g in plan.groups.values() if g.cells[0].experiment == experiment]
+    groups = [g for g in plan.groups.values() if g.cells[0].task == experiment]
     return max(
         groups,
         key=lambda group: (
@@ -151,7 +151,7 @@ def _expert(plan: Plan, kind: str, inputs: Path, directory: Path) -> None:
     settings = dataclasses.replace(
         settings,
         learning_starts=begun,
-        training_steps=begun + 100,
+        agent_steps=begun + 100,
         evaluation_episodes=2,
         random_episodes=2,
         max_frames_per_episode=2000,
@@ -172,8 +172,8 @@ def _control(plan: Plan, kind: str, inputs: Path, directory: Path) -> None:
     updates = len(settings.checkpoints)
     settings = dataclasses.replace(
         settings,
-        random_fill=2000,
-        steps=int(updates / settings.updates_per_step) + 8,
+        learning_starts=2000,
+        agent_steps=int(updates / settings.updates_per_step) + 8,
         checkpoints=tuple(range(1, updates + 1)),
         evaluation_episodes=1,
         max_frames_per_episode=1000,
@@ -244,7 +244,7 @@ def _train(
     Objective._next_values = lambda self: np.zeros(len(self.replay), dtype=np.float32)
     run = run or (longest_run(plan) if kind == "checkpoints" else widest_run(plan))
     updates = len(run.checkpoints)
-    run = dataclasses.replace(run, steps=updates, checkpoints=tuple(range(1, updates + 1)))
+    run = dataclasses.replace(run, updates=updates, checkpoints=tuple(range(1, updates + 1)))
     train(
         run,
         inputs / "replay.h5",
@@ -285,7 +285,7 @@ def _measure(plan: Plan, kind: str, inputs: Path, directory: Path) -> None:
     measure_run(
         kind,
         settings,
-        dataclasses.replace(run, steps=updates, checkpoints=tuple(range(1, updates + 1))),
+        dataclasses.replace(run, updates=updates, checkpoints=tuple(range(1, updates + 1))),
         inputs / "replay.h5",
         directory / "checkpoints.h5",
         directory / "measurement.h5",
@@ -317,7 +317,7 @@ def _group(plan: Plan, kind: str, inputs: Path, directory: Path) -> None:
         dataclasses.replace(
             cell,
             dataset="noise",
-            steps=steps,
+            **{"updates" if agent is None else "agent_steps": steps},
             measure_every=steps,
             agent=agent,
         )

@@ -14,7 +14,7 @@ LEARNER = LearnerSettings(hidden=2, extra_layers=0, learning_rate=1e-3, minibatc
 DOUBLE_DQN = DoubleDQNSettings(
     replay_capacity=50,
     learning_starts=12,
-    steps_per_update=2,
+    updates_per_step=0.5,
     epsilon_decay_steps=60,
     n_environments=4,
 )

@@ -10,23 +10,23 @@ SHARED = {
     "hidden": [2, 4, 8],
     "extra_layers": [0, 1],
     "n_train": [20, 100, 300],
-    "seeds": 2,
+    "n_seeds": 2,
     "learning_rate": 1e-3,
     "minibatch": 8,
-    "steps": 20,
     "measure_every": 10,
     "samples": 4,
     "evaluation_samples": 4,
 }
 EXPERIMENTS = {
-    "images": {"dataset": "digits", "experiment": "classification"},
-    "table": {"dataset": "diabetes", "experiment": "regression"},
+    "images": {"dataset": "digits", "task": "classification", "updates": 20},
+    "table": {"dataset": "diabetes", "task": "regression", "updates": 20},
     "values": {
         "dataset": "digits",
-        "experiment": "double_dqn",
+        "task": "double_dqn",
+        "agent_steps": 20,
         "agent": {"learning_starts": 9},
     },
-    "policies": {"dataset": "digits", "experiment": "reinforce"},
+    "policies": {"dataset": "digits", "task": "reinforce", "agent_steps": 20},
 }
 
 
@@ -57,7 +57,7 @@ def measured(group, generator):
         "run_id": np.array([run_id for _, run_id, _, _ in rows], "S160"),
         "cell_id": np.array([cell.cell_id for cell, *_ in rows], "S160"),
         "dataset": np.array([first.dataset] * len(rows), "S160"),
-        "experiment": np.array([first.experiment] * len(rows), "S160"),
+        "task": np.array([first.task] * len(rows), "S160"),
         "hidden": np.full(len(rows), first.hidden),
         "extra_layers": np.full(len(rows), first.extra_layers),
         "n_train": n_train,

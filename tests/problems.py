@@ -52,7 +52,7 @@ def run_spec(**over) -> RunSpec:
         "weight_decay": 1e-4,
         "momentum": 0.9,
         "minibatch": 8,
-        "steps": 12,
+        "updates": 12,
         "frozen_period": 5,
         "tau": 0.01,
         "checkpoints": (6, 12),

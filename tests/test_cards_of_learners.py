@@ -89,8 +89,8 @@ from td_interference.figures import generalization, style
 from td_interference.generalization.group_job import make_training
 from td_interference.planning import config, plan
 
-mine = {"dataset": "few", "experiment": "margin", "hidden": [1], "extra_layers": [0],
-        "n_train": [20], "seeds": 1, "learning_rate": 1e-3, "minibatch": 4, "steps": 4,
+mine = {"dataset": "few", "task": "margin", "hidden": [1], "extra_layers": [0],
+        "n_train": [20], "n_seeds": 1, "learning_rate": 1e-3, "minibatch": 4, "updates": 4,
         "measure_every": 4, "samples": 3, "evaluation_samples": 3}
 made = plan.make_plan({
     "scale": "smoke",
@@ -103,10 +103,10 @@ prepare_dataset("few", {}, sys.argv[2])
 training = make_training(group.cells, sys.argv[2], torch.device("cpu"))
 training.advance(4)
 (row,) = training.measure()
-assert row.experiment == "margin" and row.generalization_gap == (
+assert row.task == "margin" and row.generalization_gap == (
     row.train_performance - row.test_performance)
 schema = config.read_schema(sys.argv[1])["$defs"]
-assert "margin" in schema["generalization_experiment"]["properties"]["experiment"]["enum"]
+assert "margin" in schema["generalization_experiment"]["properties"]["task"]["enum"]
 assert "half" in schema["experiment"]["properties"]["objectives"]["items"]["enum"]
 assert style.OBJECTIVES["half"] == ("half", "#882255") and style.DATASETS["few"] == "#332288"
 assert generalization.SINGLE["margins"] == ["margin"]
@@ -144,7 +144,7 @@ def test_every_learner_has_the_class_its_card_promises():
     [
         ({"acts": True}, "n_environments"),
         ({"settings": {"tau": {"default": 1, "description": "x"}}}, "settings"),
-        ({"samples_learned": "cell.steps *"}, "no Python expression"),
+        ({"samples_learned": "cell.updates *"}, "no Python expression"),
         ({"data": "sounds"}, "images"),
         ({"colour": "red"}, "colour"),
     ],

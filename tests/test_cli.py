@@ -57,7 +57,7 @@ def test_inspect_draws_frames(replay_path, arrays, tmp_path):
 
 def test_plan_shows_what_a_configuration_file_would_run(tmp_path):
     path = tmp_path / "mine.yaml"
-    path.write_text("scale: smoke\nexperiments: {td_lambda: {lambdas: [0.25], seeds: 1}}")
+    path.write_text("scale: smoke\nexperiments: {td_lambda: {lambdas: [0.25], n_seeds: 1}}")
     arguments = ["plan", "--configfile", str(path), "--directory", str(ROOT)]
     output = RUNNER.invoke(app, arguments).output
     assert "smoke scale" in output and "td_lambda0.25-adam-lr0.0001-h8-seed0" in output

@@ -67,7 +67,7 @@ def test_small_scales_fit_small_queues(plans):
 
 def test_the_papers_run_asks_for_twice_its_updates(plans):
     """45 ms an update on one core."""
-    run = dataclasses.replace(next(iter(plans["paper"].runs.values())), hidden=32, steps=500_000)
+    run = dataclasses.replace(next(iter(plans["paper"].runs.values())), hidden=32, updates=500_000)
     assert run_needs(run, 500_000).minutes == math.ceil(10 + 2 * 500_000 * 0.045 / 60)
     settings = plans["paper"].metric_settings("gain_over_training")
     run = dataclasses.replace(run, checkpoints=(1, 2, 3))
@@ -79,7 +79,7 @@ def test_time_grows_with_the_work_and_shrinks_on_a_gpu():
     control = ControlSettings(game="ms_pacman")
     needs = control_needs(control)
     assert control_needs(dataclasses.replace(control, hidden=64)).minutes > (3.5 * needs.minutes)
-    half = dataclasses.replace(control, steps=5_000_000, checkpoints=(1000,))
+    half = dataclasses.replace(control, agent_steps=5_000_000, checkpoints=(1000,))
     assert control_needs(half).minutes == pytest.approx(needs.minutes / 2, rel=0.05)
     on_gpu = control_needs(control, "cuda")
     assert on_gpu.minutes == math.ceil(10 + 2 * (10_200_000 * 0.0012 + 10_000_000 * 0.008) / 60)
@@ -93,27 +93,27 @@ def test_time_grows_with_the_work_and_shrinks_on_a_gpu():
 
 def test_requests_cover_what_was_measured_on_a_gpu(plans):
     """Milliseconds on an H200 (`benchmarks/device.py`): the slower of two passes."""
-    run = dataclasses.replace(next(iter(plans["paper"].runs.values())), hidden=32, steps=500_000)
+    run = dataclasses.replace(next(iter(plans["paper"].runs.values())), hidden=32, updates=500_000)
     wide = dataclasses.replace(run, hidden=64)
     assert run_needs(run, 1, "cuda").minutes > 1.2 * 500_000 * 0.00598 / 60
     assert run_needs(wide, 1, "cuda").minutes > 1.2 * 500_000 * 0.00532 / 60
     control = ControlSettings(game="ms_pacman")  # four steps and updates in 25 ms
     assert control_needs(control, "cuda").minutes > 1.2 * 10_200_000 / 4 * 0.02546 / 60
-    expert = ExpertSettings("ms_pacman", training_steps=1_000_000)
+    expert = ExpertSettings("ms_pacman", agent_steps=1_000_000)
     assert expert_needs(expert, "cuda").minutes > 1.2 * 1_000_000 * 0.01711 / 60
     for kind, seconds in (("classification", 0.06436 / 20), ("double_dqn", 0.1021 / 20)):
         for group in plans["paper"].groups.values():
-            if group.cells[0].experiment == kind:
-                n_steps = sum(len(cell.seeds) * cell.steps for cell in group.cells)
+            if group.cells[0].task == kind:
+                n_steps = sum(len(cell.seeds) * cell.duration for cell in group.cells)
                 assert group_needs(group.cells, "cuda").minutes > 1.2 * n_steps * seconds / 60
 
 
 def test_on_a_gpu_an_image_run_asks_by_its_updates_and_choices():
     cell = cell_spec(
-        experiment="reinforce",
+        task="reinforce",
         dataset="digits",
         n_train=20,
-        steps=200_000,
+        agent_steps=200_000,
         measure_every=1000,
         minibatch=250,
         hidden=8,

@@ -27,7 +27,7 @@ SPEC = ReplaySpec(
     gamma=0.99,
     repeat_action_probability=0.25,
     max_frames_per_episode=1200,  # 300 agent steps: some episodes are truncated
-    environments=3,
+    n_environments=3,
 )
 
 
@@ -120,7 +120,7 @@ def test_same_seed_same_bytes_other_seed_other_play(recorded, expert_path, tmp_p
 def test_episodes_come_in_the_order_of_their_starts(expert_path):
     network = load_expert(expert_path).network
     spec = ReplaySpec(
-        **{**vars(SPEC), "environments": 4, "epsilon": 1.0, "max_frames_per_episode": 108_000}
+        **{**vars(SPEC), "n_environments": 4, "epsilon": 1.0, "max_frames_per_episode": 108_000}
     )
     recording, lengths = Recording(network, spec, n_threads=1, device=torch.device("cpu")), []
     while len(lengths) < 4:

@@ -23,7 +23,7 @@ def test_paper_scale_is_the_paper():
     runs = plan.experiment_runs("td_lambda")
     assert len({run.seed for run in runs}) == 5
     for run in runs:
-        assert (run.game, run.steps, run.frozen_period) == ("ms_pacman", 500_000, 10_000)
+        assert (run.game, run.updates, run.frozen_period) == ("ms_pacman", 500_000, 10_000)
         assert (run.minibatch, run.learning_rate, run.weight_decay) == (32, 1e-4, 1e-4)
         assert (run.hidden, run.gamma, run.optimizer) == (32, 0.99, "adam")
     regressions = plan.experiment_runs("regression")
@@ -43,8 +43,12 @@ def test_paper_scale_is_the_paper():
             assert (run.frozen_period, run.minibatch, run.momentum) == (10_000, 32, 0.9)
             assert (run.hidden, run.learning_rate, run.weight_decay) == (32, 1e-4, 1e-4)
     for run in control:
-        assert (run.steps, run.updates, run.buffer_capacity) == (10_000_000, 10_000_000, 500_000)
-        assert (run.epsilon_start, run.epsilon_end, run.random_fill) == (1, 0.05, 200_000)
+        assert (run.agent_steps, run.updates, run.replay_capacity) == (
+            10_000_000,
+            10_000_000,
+            500_000,
+        )
+        assert (run.epsilon_start, run.epsilon_end, run.learning_starts) == (1, 0.05, 200_000)
     groups = plan.experiment_runs("generalization")
     cells = {}
     for group in groups:
@@ -89,7 +93,7 @@ def test_paper_scale_is_the_paper():
             "'experiments.second_order': the run ms_pacman-expert_q-adam-lr0.0001-h8-seed0 stands "
             "in another experiment with other settings",
         ),
-        ({"control": {"steps": 0}}, "'control.steps': 0 is less than the minimum of 1"),
+        ({"control": {"agent_steps": 0}}, "'control.agent_steps': 0 is less than the minimum of 1"),
         ({"control": {"checkpoints": [10**6]}}, "'control.checkpoints': (1000000,) goes beyond"),
         ({"random_networks": {"networks": 1}}, "'random_networks.networks': 1 is less than"),
         ({"random_networks": {"checked_networks": 9}}, "at most the 3 networks of the study"),
@@ -105,8 +109,8 @@ def test_paper_scale_is_the_paper():
         ({"datasets": {"SVHN": {}}}, "'datasets.SVHN': a name here has small letters"),
         ({"datasets": {"svhn": {"paht": "x"}}}, "'datasets.svhn.paht' is unknown; did you mean"),
         (
-            {"generalization": {"experiments": {"sarcos": {"steps": 0}}}},
-            "'generalization.experiments.sarcos.steps': 0 is less than",
+            {"generalization": {"experiments": {"sarcos": {"updates": 0}}}},
+            "'generalization.experiments.sarcos.updates': 0 is less than",
         ),
         (
             {"generalization": {"experiments": {"svhn_double_dqn": {"agent": {"tua": 1}}}}},
@@ -114,7 +118,7 @@ def test_paper_scale_is_the_paper():
         ),
         (
             {"generalization": {"experiments": {"sarcos": {"measure_every": 7}}}},
-            "'generalization.experiments.sarcos.measure_every': 7 must divide the 300 steps",
+            "'generalization.experiments.sarcos.measure_every': 7 must divide the 300 updates",
         ),
         ({"device": "tpu"}, "'device': 'tpu' is not one of"),
         ({"replay": {"transitions": "many"}}, "'replay.transitions': 'many' is not a whole number"),
@@ -154,10 +158,10 @@ def test_intervals_of_the_generalization_experiments_are_their_own():
 
 
 def test_an_experiment_may_set_what_all_runs_share():
-    over = {"training": {"steps": 300}, "experiments": {"td_lambda": {"steps": 400}}}
+    over = {"training": {"updates": 300}, "experiments": {"td_lambda": {"updates": 400}}}
     plan = make_plan({"scale": "smoke", "device": "auto", **over}, WORKFLOW)
-    assert {run.steps for run in plan.experiment_runs("td_lambda")} == {400}
-    assert {run.steps for run in plan.experiment_runs("regression")} == {300}
+    assert {run.updates for run in plan.experiment_runs("td_lambda")} == {400}
+    assert {run.updates for run in plan.experiment_runs("regression")} == {300}
 
 
 def test_a_run_of_several_experiments_keeps_the_checkpoints_of_all():
@@ -208,7 +212,12 @@ def test_control_is_measured_as_q_learning(tmp_path):
     plan = make_plan({"scale": "smoke", "device": "auto"}, WORKFLOW)
     settings = plan.control_runs["ms_pacman-control-rmsprop-lr0.0001-h8-seed1"]
     run = plan.measured_run(settings.run_id)
-    assert (run.objective, run.optimizer, run.seed, run.steps) == ("q_learning", "rmsprop", 1, 200)
+    assert (run.objective, run.optimizer, run.seed, run.updates) == (
+        "q_learning",
+        "rmsprop",
+        1,
+        200,
+    )
     assert (run.hidden, run.loss, run.gamma) == (settings.hidden, settings.loss, settings.gamma)
     assert (run.minibatch, run.frozen_period) == (settings.minibatch, settings.frozen_period)
     assert run.momentum == settings.momentum and run.weight_decay == settings.weight_decay

@@ -28,10 +28,10 @@ from td_interference.training import Trainer
 
 WORKFLOW = ROOT / "workflow"
 
-ONE = "objectives: [q_learning], games: [ms_pacman], seeds: 1, optimizers: [adam]"
+ONE = "objectives: [q_learning], games: [ms_pacman], n_seeds: 1, optimizers: [adam]"
 MINE = f"{ONE}, learning_rates: [1.0e-4], hidden: [8], checkpoints: [100, 200]"
 
-MANY = f"seeds: 1000, hidden: {list(range(1, 51))}"
+MANY = f"n_seeds: 1000, hidden: {list(range(1, 51))}"
 
 # What contradicts what, and the key that the line begins with.
 CONTRADICTIONS = [
@@ -39,7 +39,7 @@ CONTRADICTIONS = [
     ("expert: {learning_starts: 2, n_environments: 4, n_step: 10}", "expert.learning_starts", "44"),
     ("expert: {learning_starts: 43, updates_per_step: 1}", "expert.learning_starts", "44"),
     ("expert: {learning_starts: 1200}", "expert.learning_starts", "leaves nothing to learn"),
-    ("expert: {updates_per_step: 0.001}", "expert.learning_starts", "'expert.training_steps'"),
+    ("expert: {updates_per_step: 0.001}", "expert.learning_starts", "'expert.agent_steps'"),
     (
         "expert: {replay_capacity: 20, n_environments: 4, n_step: 10}",
         "expert.replay_capacity",
@@ -71,9 +71,9 @@ CONTRADICTIONS = [
         "metrics.gain_over_training.half_width",
         "",
     ),
-    ("control: {buffer_capacity: 600}", "control.buffer_capacity", "at least"),
-    ("control: {random_fill: 11}", "control.random_fill", "at least 12"),
-    ("control: {window: 1201, buffer_capacity: 9000}", "control.window", "1200 agent steps"),
+    ("control: {replay_capacity: 600}", "control.replay_capacity", "at least"),
+    ("control: {learning_starts: 11}", "control.learning_starts", "at least 12"),
+    ("control: {window: 1201, replay_capacity: 9000}", "control.window", "1200 agent steps"),
     ("control: {checkpoints: [100, 201]}", "control.checkpoints", "200 updates"),
     ("control: {epsilon_start: 0.01}", "control.epsilon_end", "'control.epsilon_start'"),
     ("control: {updates_per_step: 0.001}", "control.checkpoints", "0 updates"),
@@ -139,17 +139,17 @@ CONTRADICTIONS = [
     ),
     (
         "generalization: {experiments: {svhn_double_dqn: {agent: {learning_starts: 5000}}}}",
-        "generalization.experiments.svhn_double_dqn.steps",
+        "generalization.experiments.svhn_double_dqn.agent_steps",
         "5000 agent steps of 'agent.learning_starts'",
     ),
     (
         "generalization: {experiments: {svhn_double_dqn: {agent: {learning_starts: 400}}}}",
-        "generalization.experiments.svhn_double_dqn.steps",
+        "generalization.experiments.svhn_double_dqn.agent_steps",
         "leave nothing to learn in",
     ),
     (
-        "generalization: {experiments: {svhn_double_dqn: {agent: {steps_per_update: 201}}}}",
-        "generalization.experiments.svhn_double_dqn.steps",
+        "generalization: {experiments: {svhn_double_dqn: {agent: {updates_per_step: 0.004}}}}",
+        "generalization.experiments.svhn_double_dqn.agent_steps",
         "leave nothing to learn in",
     ),
     (
@@ -208,10 +208,12 @@ def test_contradictions_are_refused_by_the_plan(written, key, said):
 
 def test_an_agent_without_its_settings_learns_at_least_once():
     """Its default `learning_starts` is longer than many trainings."""
-    written = """generalization: {experiments: {mine: {dataset: digits, experiment: double_dqn,
-      hidden: [2], extra_layers: [0], n_train: [20], seeds: 1, learning_rate: 1.0e-3, minibatch: 8,
-      steps: %d, measure_every: %d, samples: 4, evaluation_samples: 4}}}"""
-    with pytest.raises(UserError, match=r"'generalization\.experiments\.mine\.steps': 400 leave"):
+    written = """generalization: {experiments: {mine: {dataset: digits, task: double_dqn,
+      hidden: [2], extra_layers: [0], n_train: [20], n_seeds: 1, learning_rate: 1.0e-3,
+      minibatch: 8, agent_steps: %d, measure_every: %d, samples: 4, evaluation_samples: 4}}}"""
+    with pytest.raises(
+        UserError, match=r"'generalization\.experiments\.mine\.agent_steps': 400 leave"
+    ):
         planned(written % (400, 100))
     assert planned(written % (5002, 2501)).groups
 
@@ -295,16 +297,16 @@ def accepted(make, **fields):
     learning_starts=st.integers(1, 30),
     updates_per_step=st.sampled_from([0.1, 0.25, 1.0, 2.5]),
     replay_capacity=st.integers(5, 45),
-    training_steps=st.integers(20, 60),
+    agent_steps=st.integers(20, 60),
     restart_period=st.integers(1, 9),
 )
 def test_an_expert_that_is_accepted_learns(**fields):
-    small = {"hidden": 2, "n_atoms": 3, "minibatch": 3, "target_period": 5}
+    small = {"hidden": 2, "n_atoms": 3, "minibatch": 3, "frozen_period": 5}
     spec = accepted(ExpertSettings, game="asterix", max_frames_per_episode=40, **small, **fields)
     if spec is None:
         return
     training = ExpertTraining(spec)
-    while training.agent_step < spec.training_steps:
+    while training.agent_step < spec.agent_steps:
         training.step()
     training.check_finite()
     assert training.learner.update_step == spec.updates >= 1
@@ -313,10 +315,10 @@ def test_an_expert_that_is_accepted_learns(**fields):
 @few
 @given(
     n_environments=st.integers(1, 3),
-    random_fill=st.integers(1, 12),
-    steps=st.integers(1, 20),
+    learning_starts=st.integers(1, 12),
+    agent_steps=st.integers(1, 20),
     updates_per_step=st.sampled_from([0.1, 0.5, 1.0, 2.0]),
-    buffer_capacity=st.integers(4, 60),
+    replay_capacity=st.integers(4, 60),
     window=st.integers(1, 8),
     restart_period=st.integers(1, 9),
     checkpoint=st.integers(1, 12),
@@ -337,7 +339,7 @@ def test_control_that_is_accepted_learns_and_keeps_a_window(tmp_path_factory, ch
         return
     parts = Parts(tmp_path_factory.mktemp("control"))
     training = ControlTraining(spec, parts, "cpu", 1)
-    while training.agent_step < spec.random_fill + spec.steps:
+    while training.agent_step < spec.learning_starts + spec.agent_steps:
         training.step()
     assert training.update_step == spec.updates >= 1
     assert len(Replay.load(parts.at(window_name(checkpoint)))) >= 1
@@ -346,7 +348,7 @@ def test_control_that_is_accepted_learns_and_keeps_a_window(tmp_path_factory, ch
 @pytest.fixture(scope="module")
 def subject():
     replay = Replay(replay_arrays())
-    run = run_spec(steps=3, checkpoints=(3,), optimizer="momentum_sgd", minibatch=4)
+    run = run_spec(updates=3, checkpoints=(3,), optimizer="momentum_sgd", minibatch=4)
     trainer = Trainer(run, replay)
     for _ in range(3):
         trainer.advance()
@@ -405,7 +407,7 @@ def digits_path(tmp_path_factory):
     minibatch=st.integers(1, 30),
     n_environments=st.integers(1, 4),
     learning_starts=st.integers(1, 24),
-    steps_per_update=st.integers(1, 8),
+    updates_per_step=st.sampled_from([0.125, 0.2, 0.5, 1.0, 1.5]),
     replay_capacity=st.integers(1, 8),
 )
 def test_agents_that_are_accepted_learn_and_are_measured(
@@ -413,9 +415,10 @@ def test_agents_that_are_accepted_learn_and_are_measured(
 ):
     own = {"n_environments": n_environments, **(agent if experiment == "double_dqn" else {})}
     fields = {
-        "dataset": "digits", "experiment": experiment, "hidden": [1], "extra_layers": [0],
-        "n_train": [2], "seeds": 1, "learning_rate": 1e-3, "minibatch": minibatch, "steps": steps,
-        "measure_every": measure_every, "samples": 2, "evaluation_samples": 2, "agent": own,
+        "dataset": "digits", "task": experiment, "hidden": [1], "extra_layers": [0],
+        "n_train": [2], "n_seeds": 1, "learning_rate": 1e-3, "minibatch": minibatch,
+        "agent_steps": steps, "measure_every": measure_every, "samples": 2, "evaluation_samples": 2,
+        "agent": own,
     }  # fmt: skip
     written = {"experiments": {"mine": fields}}
     plan = accepted(lambda: make_plan({"scale": "smoke", "generalization": written}, WORKFLOW))

@@ -56,7 +56,7 @@ def test_all_finite(value):
 
 
 def test_the_line_names_step_learning_rate_game_and_what_is_kept(replay_path, tmp_path):
-    run = run_spec(**ABSURD, steps=1000, checkpoints=(1, 1000))
+    run = run_spec(**ABSURD, updates=1000, checkpoints=(1, 1000))
     with pytest.raises(Diverged) as caught:
         trained(run, replay_path, tmp_path, interval=0)
     said = str(caught.value)
@@ -77,7 +77,7 @@ def test_without_a_state_the_last_checkpoint_is_named(replay_path, tmp_path):
 @pytest.mark.parametrize("keep", ["state_dict", "checkpoint"])
 def test_nothing_is_kept_of_a_network_that_is_not_finite(replay, keep):
     """A gradient may overflow at a finite loss; the curve would only see it at the next one."""
-    trainer = Trainer(run_spec(steps=1000, checkpoints=(1000,)), replay)
+    trainer = Trainer(run_spec(updates=1000, checkpoints=(1000,)), replay)
     trainer.advance()
     getattr(trainer, keep)()
     next(iter(trainer.objective.network.parameters())).data.view(-1)[0] = math.inf
@@ -86,7 +86,7 @@ def test_nothing_is_kept_of_a_network_that_is_not_finite(replay, keep):
 
 
 def test_a_loss_that_is_not_finite_is_not_saved_over(replay):
-    trainer = Trainer(run_spec(steps=1000, checkpoints=(1000,)), replay)
+    trainer = Trainer(run_spec(updates=1000, checkpoints=(1000,)), replay)
     trainer.advance()
     trainer._sums[2] = math.nan
     with pytest.raises(Diverged):

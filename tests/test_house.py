@@ -297,7 +297,7 @@ def test_schema_and_records_have_the_same_keys():
     grid = schema["$defs"]["generalization_experiment"]["properties"]
     assert set(grid) == cell and grid["experiment"]["enum"] == list(learners.known())
     run = set(inspect.signature(RunSpec).parameters)
-    assert {"steps", "minibatch", "frozen_period", "loss", "checkpoints"} <= run
+    assert {"updates", "minibatch", "frozen_period", "loss", "checkpoints"} <= run
 
 
 def test_every_module_has_a_first_sentence():

@@ -46,7 +46,7 @@ PLAYER = ExpertSettings("ms_pacman", hidden=8)
 SPEC = ReplaySpec("ms_pacman", 0, 100, 0.5, 0.99, 0.25, 1200, 2)
 REPLAY = identity.of_replay(asdict(SPEC), asdict(PLAYER))
 # γ is that of the run and of its D*, as the plan has them.
-RUN = run_spec(objective="td_lambda", lambda_=0.0, steps=4, checkpoints=(4,), gamma=0.99)
+RUN = run_spec(objective="td_lambda", lambda_=0.0, updates=4, checkpoints=(4,), gamma=0.99)
 
 
 def of_run(run=RUN, expert=PLAYER, **over):
@@ -111,7 +111,7 @@ def test_an_expert_of_another_game_records_no_replay(tmp_path, game):
     assert not output.exists()
 
 
-@pytest.mark.parametrize("over", [{"seed": 1}, {"training_steps": 400}, {"gamma": 0.5}])
+@pytest.mark.parametrize("over", [{"seed": 1}, {"agent_steps": 400}, {"gamma": 0.5}])
 def test_an_expert_of_other_settings_is_refused(tmp_path, over):
     path = tmp_path / "results" / "smoke" / "experts" / "ms_pacman" / "expert.safetensors"
     expert = dataclasses.replace(PLAYER, learning_starts=100, **over)
@@ -130,8 +130,8 @@ def test_an_expert_of_other_settings_is_refused(tmp_path, over):
         (of_run(transitions=400), ("replay.transitions 100", "replay.transitions 400")),
         (of_run(epsilon=0.1), ("replay.epsilon 0.5", "replay.epsilon 0.1")),
         (
-            of_run(expert=dataclasses.replace(PLAYER, training_steps=5000)),
-            ("expert.training_steps 100000", "expert.training_steps 5000"),
+            of_run(expert=dataclasses.replace(PLAYER, agent_steps=5000)),
+            ("expert.agent_steps 100000", "expert.agent_steps 5000"),
         ),
     ],
 )
@@ -149,7 +149,7 @@ def test_a_run_trains_on_its_own_replay_alone(results, tmp_path, wanted, words):
         ({"lambda_": 1.0}, ("run.lambda_ 0.0", "run.lambda_ 1.0", "td_lambda1-")),
         ({"seed": 1}, ("run.seed 0", "run.seed 1", "h2-seed1 (")),
         ({"gamma": 0.5}, ("run.gamma 0.99", "run.gamma 0.5")),
-        ({"steps": 400}, ("(run.steps 4)", "(run.steps 400)")),
+        ({"updates": 400}, ("(run.updates 4)", "(run.updates 400)")),
         ({"loss": "squared"}, ('run.loss "capped"', 'run.loss "squared"')),
     ],
 )
@@ -197,7 +197,7 @@ def table_item(run, settings=SIGNS, code="c0de", metric="sign_variance"):
         (table_item(dataclasses.replace(RUN, lambda_=1.0)), ("run.lambda_ 0.0", "run.lambda_ 1.0")),
         (table_item(dataclasses.replace(RUN, seed=1)), ("run.seed 0", "run.seed 1")),
         (table_item(dataclasses.replace(RUN, gamma=0.5)), ("run.gamma 0.99", "run.gamma 0.5")),
-        (table_item(dataclasses.replace(RUN, steps=400)), ("run.steps 4", "run.steps 400")),
+        (table_item(dataclasses.replace(RUN, updates=400)), ("run.updates 4", "run.updates 400")),
         (table_item(RUN, {**SIGNS, "window": 5}), ("settings.window 4", "settings.window 5")),
         (table_item(RUN, code="edited"), ('code "c0de"', 'code "edited"')),
     ],
@@ -367,7 +367,7 @@ def test_a_data_set_under_the_name_of_another_is_refused(tmp_path):
     images = dataclasses.replace(groups[0].group.cells[0], dataset="svhn")
     agents = next(group.group for group in groups if group.group.cells[0].agent)
     agent = dataclasses.replace(agents.cells[0], dataset="svhn")
-    features = next(g.group for g in groups if g.group.cells[0].experiment == "regression")
+    features = next(g.group for g in groups if g.group.cells[0].task == "regression")
     feature = dataclasses.replace(features.cells[0], dataset="california")
     for cell, name in ((images, "svhn"), (agent, "svhn"), (feature, "california")):
         path, found = folder / f"{name}.h5", "digits" if name == "svhn" else "diabetes"
@@ -381,7 +381,7 @@ def test_groups_and_studies_are_told_apart(tmp_path):
     cells = [cell.to_dict() for cell in group.cells]
     path = tmp_path / "results" / "smoke" / "metrics" / "generalization" / "g.h5"
     hdf5.write(path, kinds.GENERALIZATION, arrays, identity.of_group(group.run_id, cells))
-    for over in ({"steps": 40}, {"n_train": 21}, {"seeds": [0]}, {"learning_rate": 0.1}):
+    for over in ({"updates": 40}, {"n_train": 21}, {"seeds": [0]}, {"learning_rate": 0.1}):
         wanted = identity.of_group(group.run_id, [{**cells[0], **over}])
         ((name, value),) = over.items()
         read = kinds.GENERALIZATION, wanted
@@ -470,10 +470,10 @@ def test_nothing_of_the_machine_is_in_an_identity():
         ({"replay": {"epsilon": 0.2}}, True),
         ({"expert": {"minibatch": 16}}, True),
         ({"metrics": {"stiffness": {"anchors": 40}}}, True),
-        ({"experiments": {"td_lambda": {"seeds": 3}}}, True),
+        ({"experiments": {"td_lambda": {"n_seeds": 3}}}, True),
         ({"metrics": {"gain": {"minibatches": 3}}}, False),
         ({"resume_interval": 5}, False),
-        ({"experiments": {"regression": {"seeds": 3}}}, False),
+        ({"experiments": {"regression": {"n_seeds": 3}}}, False),
     ],
 )
 def test_a_table_is_of_all_settings_that_decide_it(over, changes):

@@ -86,7 +86,7 @@ def test_a_request_follows_the_transitions(n_transitions, plans, tmp_path):
 def test_a_request_follows_width_and_depth(hidden, extra_layers, plans):
     """What the measuring of a wide agent takes beyond one of width 1."""
     groups = plans["paper"].groups.values()
-    wide = next(g.cells[0] for g in groups if g.cells[0].experiment == "reinforce")
+    wide = next(g.cells[0] for g in groups if g.cells[0].task == "reinforce")
     size = {"hidden": hidden, "extra_layers": extra_layers, "n_train": 128, "seeds": (0,)}
     wide = dataclasses.replace(wide, **size)
     agents = AgentsInTurn([wide], noise_images())
@@ -128,7 +128,7 @@ def test_a_request_follows_everything_that_is_in_memory(plans):
         cell = group.cells[0]
         wider = CellSpec.from_dict({**cell.to_dict(), "hidden": 2 * cell.hidden})
         assert job_memory.group([wider]) > job_memory.group([cell])
-        if cell.experiment != "regression":
+        if cell.task != "regression":
             sampled = {"samples": 4 * cell.samples, "evaluation_samples": 4000}
             assert job_memory.group([CellSpec.from_dict({**cell.to_dict(), **sampled})]) > (
                 job_memory.group([cell])

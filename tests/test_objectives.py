@@ -140,7 +140,12 @@ def test_an_objective_from_outside_the_package(run, replay, tmp_path):
     file = tmp_path / "half_way.py"
     file.write_text(OWN)
     own = dataclasses.replace(
-        run, objective="half_way", lambda_=None, objective_file=str(file), steps=3, checkpoints=(3,)
+        run,
+        objective="half_way",
+        lambda_=None,
+        objective_file=str(file),
+        updates=3,
+        checkpoints=(3,),
     )
     trainer = Trainer(own, replay)
     for _ in range(3):

@@ -24,42 +24,42 @@ WORKFLOW = ROOT / "workflow"
 COMPLETED = {
     "smoke": {
         "environment": "cc5fbf7a",
-        "expert": "562b91e7",
-        "replay": "eb528366",
-        "training": "f10091f8",
-        "experiments": "3006b32d",
-        "control": "60a19022",
+        "expert": "e7b45739",
+        "replay": "6dc635fc",
+        "training": "44f31b0a",
+        "experiments": "29077cbc",
+        "control": "d988b418",
         "random_networks": "d27e80b0",
-        "metrics": "d22e1588",
+        "metrics": "21c1f53b",
         "statistics": "d60e9b92",
         "datasets": "ea18341e",
-        "generalization": "7fede5fd",
+        "generalization": "53c8bc63",
     },
     "laptop": {
         "environment": "9a4d1347",
-        "expert": "04ddf20f",
-        "replay": "0ae86e4f",
-        "training": "70a78d3f",
-        "experiments": "57fad708",
-        "control": "138084d0",
+        "expert": "c692a751",
+        "replay": "aba00196",
+        "training": "1102082e",
+        "experiments": "0f2f8018",
+        "control": "3fb49e30",
         "random_networks": "2d2fd761",
-        "metrics": "676a7227",
+        "metrics": "46228691",
         "statistics": "07c48124",
         "datasets": "ea18341e",
-        "generalization": "7abfb65c",
+        "generalization": "28e24942",
     },
     "paper": {
         "environment": "9a4d1347",
         "expert": "84565e49",
-        "replay": "1ea71448",
-        "training": "12a0d4e8",
-        "experiments": "7f926a38",
-        "control": "56f2100b",
+        "replay": "8605cc1f",
+        "training": "e8767e89",
+        "experiments": "772748c4",
+        "control": "1ef0a6c9",
         "random_networks": "671c75f2",
-        "metrics": "9e9827ee",
+        "metrics": "3bdf9b15",
         "statistics": "07c48124",
         "datasets": "022cce43",
-        "generalization": "05aecc8f",
+        "generalization": "ea8163c2",
     },
 }
 
@@ -76,7 +76,7 @@ def test_the_paper_scale_sets_what_the_records_call_the_papers():
             ("double_dqn", DoubleDQNSettings),
             ("reinforce", ReinforceSettings),
         )
-        if settings["experiment"] == experiment
+        if settings["task"] == experiment
     ]
     ours = {"checkpoints"}  # of the record's own choice, as it says
     for name, values, record in blocks:
@@ -92,8 +92,8 @@ def test_no_agent_is_left_unmeasured_or_untrained(scale):
     assert all(run.updates >= run.checkpoints[-1] for run in plan.control_runs.values())
     cells = [cell for group in plan.groups.values() for cell in group.cells]
     for cell in cells:
-        if cell.experiment == "double_dqn":
-            assert updates_by(cell.agent, cell.steps) >= 1
+        if cell.task == "double_dqn":
+            assert updates_by(cell.agent, cell.agent_steps) >= 1
     assert all(ExpertSettings(**plan.expert(game)).updates >= 1 for game in plan.games)
 
 
@@ -174,6 +174,6 @@ def test_a_scale_is_laid_over_the_papers_and_the_user_over_both(tmp_path, monkey
 
 def test_what_a_scale_leaves_out_is_missing_under_its_own_name():
     """Not completed by what the paper has for another data set or more compute."""
-    over = {"generalization": {"experiments": {"california": {"seeds": 1}}}}
+    over = {"generalization": {"experiments": {"california": {"n_seeds": 1}}}}
     with pytest.raises(UserError, match=r"'generalization.experiments.california.dataset' is mis"):
         complete({"scale": "smoke", **over}, WORKFLOW)

@@ -100,5 +100,7 @@ def test_agents_settings_say_of_which_agent_they_are():
 
 def test_the_page_of_reference_is_what_the_records_say():
     assert (ROOT / "docs" / "settings.md").read_text() == page()
-    row = "| `tau` | 0.1 | share of the network in each update of its target network, a moving"
+    row = (
+        "| `tau` | 0.1 | share of the network in each update of its moving average, which gives the"
+    )
     assert row in page() and "| `n_step` | 20 | agent steps of the multi-step return" in page()

@@ -19,7 +19,7 @@ WORKFLOW = ROOT / "workflow"
 MINE = {
     "objectives": ["expert_q", "q_learning"],
     "games": ["ms_pacman"],
-    "seeds": 2,
+    "n_seeds": 2,
     "optimizers": ["adam"],
     "learning_rates": [1e-4],
     "hidden": [8],
@@ -169,7 +169,7 @@ def test_the_example_of_the_docs_is_planned_trained_and_drawn(tmp_path):
 
 def test_a_slip_in_an_experiments_name_is_no_own_experiment():
     with pytest.raises(UserError, match=r"'experiments.td_lamda.\w+' is missing.*'td_lambda'\?"):
-        planned(experiments={"td_lamda": {"seeds": 1}})
+        planned(experiments={"td_lamda": {"n_seeds": 1}})
     with pytest.raises(UserError, match=r"'experiments\.My-Own': a name here has small letters"):
         planned(experiments={"My-Own": MINE})
 

@@ -140,7 +140,7 @@ def test_status_at_eighty_columns_cuts_nothing(tmp_path, terminal):
 
 @pytest.mark.parametrize("terminal", [False, True])
 def test_the_plan_at_eighty_columns_cuts_nothing(tmp_path, terminal):
-    (tmp_path / "[x] mine.yaml").write_text("experiments: {td_lambda: {seeds: 2}}")
+    (tmp_path / "[x] mine.yaml").write_text("experiments: {td_lambda: {n_seeds: 2}}")
     said, errors = td_interference(
         *("plan", "--scale", "smoke", "--configfile", str(tmp_path / "[x] mine.yaml")),
         terminal=terminal,

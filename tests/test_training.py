@@ -116,7 +116,7 @@ def test_what_an_update_reports_is_of_before_it(run, replay):
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_a_checkpointed_optimizer_takes_the_step_the_run_would_take(run, replay, tmp_path, name):
     """The measured step is the step taken: momenta survive the file."""
-    run = varied(run, optimizer=name, steps=9, checkpoints=(8, 9), frozen_period=100)
+    run = varied(run, optimizer=name, updates=9, checkpoints=(8, 9), frozen_period=100)
     trainer = Trainer(run, replay)
     for _ in range(8):
         trainer.advance()
@@ -188,7 +188,7 @@ def test_training_writes_checkpoints_and_curve_and_forgets_its_state(run, replay
 
 
 def test_learning_lowers_the_loss(run, replay_path, tmp_path):
-    run = varied(run, steps=150, checkpoints=(150,), frozen_period=50, lambda_=1.0, hidden=4)
+    run = varied(run, updates=150, checkpoints=(150,), frozen_period=50, lambda_=1.0, hidden=4)
     run_training(run, replay_path, tmp_path)
     loss = pl.read_csv(tmp_path / "learning_curve.csv")["loss"]
     assert loss[-20:].mean() < 0.5 * loss[:5].mean()

@@ -90,7 +90,7 @@ def test_every_product_is_there_and_good(made):
         cells = plan.groups[name].cells
         arrays = hdf5.read(path, kinds.GENERALIZATION)
         n_runs = sum(len(cell.seeds) for cell in cells)
-        assert len(arrays["run_id"]) == n_runs * cells[0].steps // cells[0].measure_every
+        assert len(arrays["run_id"]) == n_runs * cells[0].duration // cells[0].measure_every
     runs = pl.read_parquet(smoke / "tables" / "generalization_runs.parquet")
     assert set(runs["experiment"]) == {"classification", "regression", "double_dqn", "reinforce"}
     assert runs["train_loss"].is_finite().all() and not runs["diverged"].any()
@@ -157,7 +157,7 @@ def test_a_touched_script_redoes_nothing(project):
         ),
         # a third seed plays its own D*
         (
-            "experiments={td_lambda: {seeds: 3}}",
+            "experiments={td_lambda: {n_seeds: 3}}",
             {
                 "collect_replay": 1,
                 "train_run": 2,
@@ -195,7 +195,7 @@ REDRAWN = {"compute_table": 1, "make_figure": 1, "publish": 1}
         # one more size of two widths; a cell is a job
         (CLASSIFICATION.format("n_train: [20, 200, 1000, 1400]"), {"train_group": 2, **REDRAWN}),
         # a job has all seeds of its cell
-        (CLASSIFICATION.format("seeds: 3"), {"train_group": 6, **REDRAWN}),
+        (CLASSIFICATION.format("n_seeds: 3"), {"train_group": 6, **REDRAWN}),
         # of an MLP also all sizes; three widths
         (
             "generalization={experiments: {sarcos: {n_train: [20, 100, 300, 354]}}}",
@@ -207,13 +207,13 @@ REDRAWN = {"compute_table": 1, "make_figure": 1, "publish": 1}
         # digits stand in for both, whatever is asked of the second
         (
             "generalization={experiments: {cifar10_classification: {dataset: cifar10, experiment: "
-            "classification, hidden: [64], extra_layers: [3], n_train: [9], seeds: 9, steps: 9, "
-            "learning_rate: 1, minibatch: 9, measure_every: 9, samples: 9, "
+            "classification, hidden: [64], extra_layers: [3], n_train: [9], n_seeds: 9, "
+            "updates: 9, learning_rate: 1, minibatch: 9, measure_every: 9, samples: 9, "
             "evaluation_samples: 9}}}",
             {},
         ),
         ("statistics={confidence: 0.5}", {}),  # of the other figures
-        ("experiments={td_lambda: {seeds: 3}}", {}),
+        ("experiments={td_lambda: {n_seeds: 3}}", {}),
     ],
 )
 def test_changed_settings_train_the_groups_they_decide(project, over, jobs):

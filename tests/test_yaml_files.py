@@ -34,7 +34,7 @@ def test_yaml_tags_and_garbage_are_refused(tmp_path):
 
 TWICE = {
     "scale: smoke\nscale: paper": "'scale' stands twice, in lines 1 and 2",
-    "experiments:\n  td_lambda: {seeds: 1}\nexperiments:\n  regression: {seeds: 1}": (
+    "experiments:\n  td_lambda: {n_seeds: 1}\nexperiments:\n  regression: {n_seeds: 1}": (
         "'experiments' stands twice, in lines 1 and 3"
     ),
     "expert:\n  hidden: 8\n  seed: 1\n  hidden: 16": (
@@ -72,7 +72,7 @@ def test_a_key_of_another_block_or_merged_in_is_no_repetition(tmp_path):
 @pytest.mark.parametrize(
     ("written", "said"),
     [
-        ("training: {steps: 0200}", "0200 in 'training.steps' means 128"),
+        ("training: {updates: 0200}", "0200 in 'training.updates' means 128"),
         ("experiments: {td_lambda: {hidden: [8, 010]}}", "'experiments.td_lambda.hidden' means 8"),
         ("resume_interval: 1:30", "1:30 in 'resume_interval' means 90"),
         ("resume_interval: 1:30.5", "1:30.5 in 'resume_interval' means 90.5"),
@@ -106,7 +106,9 @@ def test_json_is_read_as_snakemake_reads_it(tmp_path):
 
 
 def test_settings_of_the_command_line_are_looked_at_too():
-    check_configuration([], ["scale=smoke", "experiments={td_lambda: {seeds: 1}}", "device=[", "x"])
+    check_configuration(
+        [], ["scale=smoke", "experiments={td_lambda: {n_seeds: 1}}", "device=[", "x"]
+    )
     with pytest.raises(UserError, match=r"--config expert=…: the key 'expert\.seed' stands twice"):
         check_configuration([], ["scale=smoke", "expert={seed: 1, seed: 2}"])
 
@@ -179,7 +181,7 @@ def test_snakemake_stops_at_a_bomb_or_a_repeated_key_in_config_yaml(tmp_path):
 
 def test_snakemake_stops_at_a_repeated_key_of_a_further_file(tmp_path):
     path = tmp_path / "theirs.yaml"
-    path.write_text("scale: smoke\nexperiments: {td_lambda: {seeds: 1}}\nexperiments: {}")
+    path.write_text("scale: smoke\nexperiments: {td_lambda: {n_seeds: 1}}\nexperiments: {}")
     done = dry_run("--configfile", path)
     assert done.returncode != 0
     assert (
@@ -193,7 +195,7 @@ def test_the_project_is_called_from_elsewhere_with_or_without_settings_there(tmp
     done = dry_run("-d", tmp_path, "--config", "scale=smoke", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "train_expert" in done.stdout + done.stderr
-    (tmp_path / "config.yaml").write_text("scale: smoke\nexperiments: {td_lambda: {seeds: 1}}")
+    (tmp_path / "config.yaml").write_text("scale: smoke\nexperiments: {td_lambda: {n_seeds: 1}}")
     done = dry_run("-d", tmp_path, cwd=tmp_path)
     assert done.returncode == 0 and "smoke/replay/ms_pacman-seed0" in done.stdout + done.stderr
     assert "seed1" not in done.stdout + done.stderr

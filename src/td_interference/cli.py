@@ -89,7 +89,7 @@ def plan(
     rows = [
         (run_id, f"{updates:,}", ", ".join(f"{step:,}" for step in checkpoints))
         for run_id, updates, checkpoints in [
-            *((run_id, run.steps, run.checkpoints) for run_id, run in the_plan.runs.items()),
+            *((run_id, run.updates, run.checkpoints) for run_id, run in the_plan.runs.items()),
             *(
                 (run_id, run.updates, run.checkpoints)
                 for run_id, run in the_plan.control_runs.items()

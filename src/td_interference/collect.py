@@ -61,7 +61,7 @@ class Recording:
                 spec.repeat_action_probability,
                 max_frames_per_episode=spec.max_frames_per_episode,
             ),
-            spec.environments,
+            spec.n_environments,
             seed_for(spec.random_stream, "emulators"),
             n_threads,
             # Never cut an episode: whole ones are wanted, and their own limit ends them.
@@ -82,7 +82,7 @@ class Recording:
             Episodes that are finished, in the order in which they began. Taking them in the order
             of their ends instead would favour short ones.
         """
-        spec, n = self._spec, self._spec.environments
+        spec, n = self._spec, self._spec.n_environments
         observation = torch.from_numpy(self._environments.observation).to(self._device)
         q = expected_q(self._network, observation).cpu().numpy().astype(np.float32)
         explore = self._exploration.random(n) < spec.epsilon

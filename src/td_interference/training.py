@@ -59,8 +59,8 @@ class Trainer:
         self._sums += update(self.objective, self.optimizer, index)
         self._summed += 1
         self.update_step += 1
-        period = max(1, self.run.steps // _CURVE_POINTS)
-        if self.update_step % period == 0 or self.update_step == self.run.steps:
+        period = max(1, self.run.updates // _CURVE_POINTS)
+        if self.update_step % period == 0 or self.update_step == self.run.updates:
             self._add_to_curve()
 
     def _add_to_curve(self) -> None:
@@ -186,8 +186,10 @@ def train(
     attributes = {}
     job = f"train_run {run.run_id}"
     try:
-        with Progress(job, run.steps, "updates", state_directory, trainer.update_step) as progress:
-            while trainer.update_step < run.steps:
+        with Progress(
+            job, run.updates, "updates", state_directory, trainer.update_step
+        ) as progress:
+            while trainer.update_step < run.updates:
                 trainer.advance()
                 if trainer.update_step in run.checkpoints:
                     with resume.parts.new(part(trainer.update_step)) as path:

@@ -162,7 +162,7 @@ def test_checkpoints_hold_networks_and_moments(reference: Path) -> None:
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum_sgd", "rmsprop"])
 def test_every_optimizer_can_be_kept(optimizer: str, tmp_path: Path) -> None:
     settings = dataclasses.replace(
-        SETTINGS, optimizer=optimizer, steps=8, checkpoints=(2,), evaluation_episodes=1
+        SETTINGS, optimizer=optimizer, agent_steps=8, checkpoints=(2,), evaluation_episodes=1
     )
     resume = ResumeState(tmp_path / "state", {}, interval=0)
     train_control(settings, outputs(tmp_path), resume)
@@ -277,13 +277,13 @@ def test_another_seed_is_another_run(tmp_path: Path) -> None:
     ("key", "value", "named"),
     [
         ("epsilon_end", 1.5, "epsilon_end"),
-        ("random_fill", 5, "random_fill"),
+        ("learning_starts", 5, "learning_starts"),
         ("checkpoints", (), "checkpoints"),
         ("checkpoints", (5, 5), "checkpoints"),
         ("checkpoints", (0, 5), "checkpoints"),
         ("checkpoints", (151,), "checkpoints"),
-        ("window", 239, "buffer_capacity"),
-        ("buffer_capacity", 300, "buffer_capacity"),
+        ("window", 239, "replay_capacity"),
+        ("replay_capacity", 300, "replay_capacity"),
     ],
 )
 def test_bad_settings_name_the_key(key: str, value: object, named: str) -> None:

@@ -31,7 +31,7 @@ def test_targets_by_hand():
     reward = torch.tensor([-0.05, 1.0])
     terminated = torch.tensor([False, True])
     both = double_dqn_target(online, target, reward, terminated, gamma=0.9)
-    # Online prefers class 1 and move 0; the target network says 20 and 50 of them.
+    # Online prefers class 1 and move 0; the moving average says 20 and 50 of them.
     assert both.class_action.tolist() == pytest.approx([-0.05 + 0.9 * 20, 1.0])
     assert both.move.tolist() == pytest.approx([-0.05 + 0.9 * 50, 1.0])
 
@@ -63,7 +63,7 @@ def test_a_truncated_step_bootstraps_and_a_terminated_one_does_not():
     """Step 20 with a wrong class has the target of step 10; with the right class, the reward."""
     run = agent()
     with torch.no_grad():
-        for number, network in enumerate((run.network, run.target_network)):
+        for number, network in enumerate((run.network, run.average_network)):
             network[-1].bias.copy_(torch.arange(14.0) + number)
     image = torch.tensor([4, 4, 4])
     begun = run.images.begin(image)
@@ -118,7 +118,9 @@ def float64_twin(run, until):
             place += 1
             ended = step.terminated or step.truncated
             states[i] = images.begin(torch.tensor([next_images[i]])) if ended else step.state
-        while updates < (agent_step + n - settings.learning_starts) // settings.steps_per_update:
+        while (
+            updates + 1 <= (agent_step + n - settings.learning_starts) * settings.updates_per_step
+        ):
             index = draw["minibatches"].integers(0, min(place, len(memory)), LEARNER.minibatch)
             losses = []
             for before, c, m, reward, after, terminated in (memory[i] for i in index):
@@ -147,7 +149,7 @@ def test_a_run_is_that_of_its_plain_twin():
     while run.agent_step < 120:
         run.step()
     assert run.update_step == updates == 54 and len(run.replay) == 50
-    for ours, theirs in ((run.network, network), (run.target_network, target)):
+    for ours, theirs in ((run.network, network), (run.average_network, target)):
         for own, expected in zip(ours.parameters(), theirs.parameters(), strict=True):
             assert (own - expected).abs().max() < 2e-5
     moved = (run.network[0].weight - agent().network[0].weight).abs().max()

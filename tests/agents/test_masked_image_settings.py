@@ -20,7 +20,7 @@ def test_epsilon_falls_linearly_and_then_stays():
 
 
 def test_updates_begin_after_the_start_and_come_at_their_pace():
-    settings = DoubleDQNSettings(learning_starts=10, steps_per_update=3)
+    settings = DoubleDQNSettings(learning_starts=10, updates_per_step=1 / 3)
     assert [updates_by(settings, step) for step in (0, 10, 12, 13, 15, 16)] == [0, 0, 0, 1, 1, 2]
 
 
@@ -35,7 +35,7 @@ def test_updates_begin_after_the_start_and_come_at_their_pace():
         (DoubleDQNSettings, "epsilon_decay_steps", -1),
         (DoubleDQNSettings, "replay_capacity", 0),
         (DoubleDQNSettings, "learning_starts", 0),
-        (DoubleDQNSettings, "steps_per_update", 0),
+        (DoubleDQNSettings, "updates_per_step", 0.0),
         (DoubleDQNSettings, "n_environments", 0),
         (ReinforceSettings, "n_environments", 0),
         (ReinforceSettings, "entropy_weight", -1.0),

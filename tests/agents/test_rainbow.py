@@ -45,13 +45,13 @@ def batch(action: int, n_step_return: float, discount: float) -> ReplayBatch:
     )
 
 
-# At state 1 the online network prefers action 1 (value 1.6 to 0.4), the target network action 0.
+# At state 1 the online network prefers action 1 (value 1.6 to 0.4), the frozen network action 0.
 ONLINE = Table([[[0.2, 0.3, 0.5], [0.1, 0.8, 0.1]], [[0.7, 0.2, 0.1], [0.1, 0.2, 0.7]]])
 TARGET = Table([[[0.3, 0.3, 0.4], [0.3, 0.3, 0.4]], [[0.05, 0.05, 0.9], [0.6, 0.3, 0.1]]])
 
 
 def test_online_chooses_and_target_evaluates() -> None:
-    # Nothing moves: the target distribution is the target network's for action 1.
+    # Nothing moves: the target distribution is the frozen network's for action 1.
     loss = rainbow_loss(ONLINE, TARGET, batch(0, 0.0, 1.0), QUIET)
     target, prediction = np.array([0.6, 0.3, 0.1]), np.array([0.2, 0.3, 0.5])
     np.testing.assert_allclose(
@@ -82,7 +82,7 @@ def test_gradient_flows_through_the_prediction_alone() -> None:
     assert not gradient[1].any() and not gradient[0, 1].any()
 
 
-SETTINGS = ExpertSettings("asterix", hidden=8, n_atoms=5, target_period=3, learning_rate=1e-3)
+SETTINGS = ExpertSettings("asterix", hidden=8, n_atoms=5, frozen_period=3, learning_rate=1e-3)
 
 
 def learner(settings: ExpertSettings = SETTINGS, seed: int = 0) -> RainbowLearner:
@@ -108,7 +108,7 @@ def many(seed: int = 0, weight: float = 1.0) -> ReplayBatch:
     )
 
 
-def test_target_network_is_copied_every_period() -> None:
+def test_frozen_network_is_copied_every_period() -> None:
     agent = learner()
     for update_step in range(1, 8):
         old = agent.target.value.weight.clone()
@@ -143,7 +143,7 @@ def test_gradient_norm_is_clipped() -> None:
 
 
 def test_loss_falls_on_one_minibatch() -> None:
-    agent = learner(dataclasses.replace(SETTINGS, target_period=10**6))
+    agent = learner(dataclasses.replace(SETTINGS, frozen_period=10**6))
     losses = [agent.update(many()).mean() for _ in range(60)]
     assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:5])
 

@@ -49,7 +49,7 @@ def test_outputs(reference: Path) -> None:
 
 
 def test_another_seed_is_another_expert(reference: Path, tmp_path: Path) -> None:
-    short = dataclasses.replace(SETTINGS, training_steps=200)
+    short = dataclasses.replace(SETTINGS, agent_steps=200)
     for seed in (0, 1):
         train_expert(dataclasses.replace(short, seed=seed), outputs(tmp_path / str(seed)))
     one, other = digests(tmp_path / "0"), digests(tmp_path / "1")
@@ -86,9 +86,9 @@ def test_state_stays_small() -> None:
 
 def test_updates_keep_pace_with_steps() -> None:
     for ratio in (0.25, 1.0, 2.0):
-        settings = dataclasses.replace(SETTINGS, updates_per_step=ratio, training_steps=140)
+        settings = dataclasses.replace(SETTINGS, updates_per_step=ratio, agent_steps=140)
         training = ExpertTraining(settings)
-        while training.agent_step < settings.training_steps:
+        while training.agent_step < settings.agent_steps:
             training.step()
         assert training.learner.update_step == int(40 * ratio)
 

@@ -1,4 +1,4 @@
-"""The replay buffer and the windows written from it, against the whole stream as it was played."""
+"""The replay memory and the windows written from it, against the whole stream as it was played."""
 
 import numpy as np
 import pytest

@@ -218,7 +218,7 @@ def test_terms_have_their_parts_and_shares(tables):
 
 
 def test_each_panel_of_terms_shows_its_own_size(tables):
-    """Q-learning without a target network is orders of magnitude above; the rest stays readable."""
+    """Q-learning without a frozen network is orders of magnitude above; the rest stays readable."""
     huge = pl.col("objective").eq("q_learning_online") & pl.col("part").ne("share_negative")
     names = ("mean", "low", "high")
     scaled = [

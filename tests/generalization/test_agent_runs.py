@@ -26,14 +26,14 @@ BOTH = pytest.mark.parametrize("experiment", AGENTS)
 def agent_cell(experiment, **over):
     fields = {
         "dataset": "noise",
-        "experiment": experiment,
+        "task": experiment,
         "agent": AGENTS[experiment],
         "hidden": 2,
         "extra_layers": 0,
         "n_train": 9,
         "learning_rate": 1e-3,
         "minibatch": 8,
-        "steps": 240,
+        "agent_steps": 240,
         "measure_every": 60,
         "samples": 7,
         "evaluation_samples": 8,
@@ -239,13 +239,13 @@ def test_agents_learn_a_few_images_by_heart(experiment):
         hidden=4,
         learning_rate=3e-3,
         minibatch=64 if experiment == "reinforce" else 16,
-        steps=1600 if experiment == "double_dqn" else 16_000,
+        agent_steps=1600 if experiment == "double_dqn" else 16_000,
         measure_every=800,
         seeds=(0,),
     )
     runs = AgentsInTurn([cell], image_data())
     (before,) = runs.measure() if experiment == "reinforce" else after(runs, 64).measure()
-    (learned,) = after(runs, cell.steps - runs.steps_done).measure()
+    (learned,) = after(runs, cell.agent_steps - runs.steps_done).measure()
     chance = 0.483  # of random actions: (1 - 0.9**20) - 0.05 * (0.9 + ... + 0.9**20)
     assert learned.train_performance > max(0.9, chance, before.train_performance)
 

@@ -33,7 +33,7 @@ def test_networks_fit_their_data(tmp_path, extra_layers):
     for name in ("digits", "diabetes"):
         prepare_dataset(name, {}, tmp_path / f"{name}.h5")
     shape = {"hidden": 3, "extra_layers": extra_layers}
-    cell = cell_spec(dataset="digits", experiment="classification", n_train=30, **shape)
+    cell = cell_spec(dataset="digits", task="classification", n_train=30, **shape)
     task = read_task([cell], tmp_path / "digits.h5", CPU)
     images = read_dataset(tmp_path / "digits.h5", "images").train.inputs[:30]
     np.testing.assert_array_equal(task.train.inputs.numpy(), images.astype(np.float32) / 255)

@@ -19,18 +19,20 @@ DATA = {
 def experiment(**over):
     settings = {
         "dataset": "digits",
-        "experiment": "classification",
+        "task": "classification",
         "hidden": [2, 4],
         "extra_layers": [0, 1],
         "n_train": [20, 100],
-        "seeds": 3,
+        "n_seeds": 3,
         "learning_rate": 1e-3,
         "minibatch": 8,
-        "steps": 20,
+        "updates": 20,
         "measure_every": 10,
         "samples": 4,
         "evaluation_samples": 4,
     }
+    if over.get("task") in ("double_dqn", "reinforce"):
+        settings["agent_steps"] = settings.pop("updates")
     return {**settings, **over}
 
 
@@ -43,9 +45,7 @@ def names(groups):
 
 
 def test_images_have_a_job_for_each_cell_and_mlps_for_each_width_and_depth():
-    groups = expand(
-        images=experiment(), table=experiment(dataset="diabetes", experiment="regression")
-    )
+    groups = expand(images=experiment(), table=experiment(dataset="diabetes", task="regression"))
     assert len(groups) == 2 * 2 * 2 + 2 * 2
     cell = groups["digits-classification-lr0.001-h4-l1-n100"].cells[0]
     assert (cell.hidden, cell.extra_layers, cell.n_train, cell.seeds) == (4, 1, 100, (0, 1, 2))
@@ -55,7 +55,7 @@ def test_images_have_a_job_for_each_cell_and_mlps_for_each_width_and_depth():
 
 
 def test_the_dictionary_survives_json():
-    agents = experiment(experiment="double_dqn", agent={"tau": 0.2, "learning_starts": 9})
+    agents = experiment(task="double_dqn", agent={"tau": 0.2, "learning_starts": 9})
     for group in expand(images=experiment(), agents=agents).values():
         assert CellGroup.from_dict(json.loads(json.dumps(group.to_dict()))) == group
 
@@ -81,7 +81,7 @@ def test_experiments_that_become_equal_are_one():
     assert expand(b=second, a=first) == expand(b=second)
     mine = experiment(hidden=[16])
     assert expand(a=first, b=second, mine=mine) == expand(mine=mine)
-    kept = expand(a=first, other=experiment(dataset="cifar10", experiment="reinforce"))
+    kept = expand(a=first, other=experiment(dataset="cifar10", task="reinforce"))
     assert names(kept) == {"digits_classification", "digits_reinforce"}
 
 
@@ -92,7 +92,7 @@ def test_more_samples_than_there_are_means_all_of_them_once(tmp_path):
     np.savez(path, y_train=np.zeros(70), x_train=np.zeros((70, 2)))
     groups = expand(
         {"sarcos": {"path": str(path)}},
-        s=experiment(dataset="sarcos", experiment="regression", n_train=[20, 100], hidden=[2]),
+        s=experiment(dataset="sarcos", task="regression", n_train=[20, 100], hidden=[2]),
     )
     assert [cell.n_train for cell in next(iter(groups.values())).cells] == [20, 70]
     assert {group.data for group in groups.values()} == {"SARCOS, 70 rows"}
@@ -124,10 +124,10 @@ def test_null_leaves_an_experiment_out():
         (
             DATA,
             {"measure_every": 7},
-            "'generalization.experiments.a.measure_every': 7 must divide the 20 steps",
+            "'generalization.experiments.a.measure_every': 7 must divide the 20 updates",
         ),
         (DATA, {"agent": {"tau": 1}}, "classification has no such settings"),
-        (DATA, {"experiment": "reinforce", "agent": {"tau": 1}}, "no such settings (tau)"),
+        (DATA, {"task": "reinforce", "agent": {"tau": 1}}, "no such settings (tau)"),
     ],
 )
 def test_wrong_keys_are_named(datasets, over, message):
@@ -138,7 +138,7 @@ def test_wrong_keys_are_named(datasets, over, message):
 
 def test_two_experiments_do_not_share_runs():
     with pytest.raises(UserError, match=r"experiments\.b': the runs digits-.* of the experiment a"):
-        expand(a=experiment(), b=experiment(seeds=2))
+        expand(a=experiment(), b=experiment(n_seeds=2))
 
 
 @pytest.mark.parametrize("content", [b"not a zip", b""])

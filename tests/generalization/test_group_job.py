@@ -24,20 +24,20 @@ ReinforceSettings = settings_record("reinforce")
 CPU = torch.device("cpu")
 SHARED = {"samples": 5, "evaluation_samples": 9, "seeds": (0, 1), "hidden": 2, "extra_layers": 0}
 REGRESSION = [
-    cell_spec(**SHARED, dataset="diabetes", n_train=size, steps=60, measure_every=20)
+    cell_spec(**SHARED, dataset="diabetes", n_train=size, updates=60, measure_every=20)
     for size in (5, 40)
 ]
 IMAGES = {**SHARED, "dataset": "digits", "n_train": 20}
 GROUPS = {
     "regression": REGRESSION,
     "classification": [
-        cell_spec(**IMAGES, experiment="classification", steps=6, measure_every=2),
+        cell_spec(**IMAGES, task="classification", updates=6, measure_every=2),
     ],
     "double_dqn": [
         cell_spec(
             **IMAGES,
-            experiment="double_dqn",
-            steps=120,
+            task="double_dqn",
+            agent_steps=120,
             measure_every=40,
             agent=DoubleDQNSettings(
                 learning_starts=20, replay_capacity=60, epsilon_decay_steps=50, n_environments=4
@@ -47,8 +47,8 @@ GROUPS = {
     "reinforce": [
         cell_spec(
             **IMAGES,
-            experiment="reinforce",
-            steps=120,
+            task="reinforce",
+            agent_steps=120,
             measure_every=40,
             minibatch=30,
             agent=ReinforceSettings(n_environments=4),

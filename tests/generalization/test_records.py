@@ -24,10 +24,10 @@ def test_ids_name_what_differs():
 AGENTS = [
     {},
     {
-        "experiment": "double_dqn",
+        "task": "double_dqn",
         "agent": DoubleDQNSettings(tau=0.2, learning_starts=9, n_environments=5),
     },
-    {"experiment": "reinforce", "agent": ReinforceSettings(entropy_weight=0.1)},
+    {"task": "reinforce", "agent": ReinforceSettings(entropy_weight=0.1)},
 ]
 
 
@@ -46,7 +46,7 @@ def test_the_dictionary_survives_json(over):
     ],
 )
 def test_settings_of_another_agent_are_refused(experiment, agent):
-    fields = {**cell_spec().to_dict(), "experiment": experiment, "agent": agent}
+    fields = {**cell_spec().to_dict(), "task": experiment, "agent": agent}
     with pytest.raises(UserError, match=rf"'generalization\.agent': {experiment}.*{min(agent)}"):
         CellSpec.from_dict(fields)
 
@@ -61,18 +61,18 @@ def test_settings_of_another_agent_are_refused(experiment, agent):
 )
 def test_the_agent_is_that_of_the_experiment(experiment, agent):
     with pytest.raises(UserError, match=r"'generalization\.agent'.*does not fit"):
-        cell_spec(experiment=experiment, agent=agent)
+        cell_spec(task=experiment, agent=agent)
 
 
 def test_measured_steps_are_steps_of_all_environments():
     agent = DoubleDQNSettings(n_environments=4)
     with pytest.raises(UserError, match=r"'generalization\.measure_every': 10 .* 4 "):
-        cell_spec(experiment="double_dqn", agent=agent)
+        cell_spec(task="double_dqn", agent=agent)
 
 
 def test_agents_that_differ_cannot_share_a_group():
     cells = [
-        cell_spec(experiment="reinforce", agent=ReinforceSettings(weight), n_train=size)
+        cell_spec(task="reinforce", agent=ReinforceSettings(weight), n_train=size)
         for weight, size in ((0.1, 5), (0.2, 6))
     ]
     with pytest.raises(UserError, match="described twice or unlike"):
@@ -82,14 +82,14 @@ def test_agents_that_differ_cannot_share_a_group():
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("experiment", "ddqn"),
+        ("task", "ddqn"),
         ("hidden", 0),
         ("extra_layers", -1),
         ("n_train", 1),
         ("learning_rate", 0.0),
         ("learning_rate", float("nan")),
         ("minibatch", 0),
-        ("steps", 0),
+        ("updates", 0),
         ("measure_every", 0),
         ("measure_every", 7),  # 30 steps: the last update would not be measured
         ("samples", 1),
@@ -113,7 +113,7 @@ def test_sizes_and_seeds_share_a_group():
     }
 
 
-@pytest.mark.parametrize("over", [{}, {"n_train": 20, "steps": 60}])
+@pytest.mark.parametrize("over", [{}, {"n_train": 20, "updates": 60}])
 def test_a_cell_described_twice_is_refused(over):
     with pytest.raises(UserError, match="described twice"):
         grouped([cell_spec(), cell_spec(**over)])

@@ -35,7 +35,7 @@ PLAIN = {
 def train_and_measure(cells, task, make_network):
     """Train all runs of the cells together and yield their rows at each measured step."""
     training = TrainingTogether(cells, task, make_network)
-    for _ in range(cells[0].steps // cells[0].measure_every):
+    for _ in range(cells[0].duration // cells[0].measure_every):
         training.advance(cells[0].measure_every)
         yield training.measure()
 
@@ -49,7 +49,7 @@ def values(row):
 @pytest.mark.parametrize("experiment", ["classification", "regression"])
 def test_runs_trained_together_equal_runs_trained_alone(experiment, kind):
     """In float32, as in use; cells of two sizes, one smaller than the samples asked for."""
-    settings = {"experiment": experiment, "learning_rate": 1e-3, "steps": 80, "measure_every": 40}
+    settings = {"task": experiment, "learning_rate": 1e-3, "updates": 80, "measure_every": 40}
     cells = [cell_spec(**settings, n_train=size) for size in (5, 30)]
     task, make = small_task(experiment), mlp_factory(experiment)
     together = TrainingTogether(cells, task, make, kind)
@@ -69,7 +69,7 @@ def test_runs_trained_together_equal_runs_trained_alone(experiment, kind):
 
 
 def minibatches(cell, run_id):
-    shape = (cell.steps, cell.minibatch)
+    shape = (cell.updates, cell.minibatch)
     return numpy_generator(run_id, "minibatches").integers(0, cell.n_train, shape)
 
 
@@ -93,7 +93,7 @@ def pair_means(gradients, first, second, same):
 @pytest.mark.parametrize("n_train", [5, 30])
 def test_a_row_says_what_a_plain_program_would(experiment, n_train):
     """All of it again for one run, in float64, by plain PyTorch and explicit gradients."""
-    cell = cell_spec(experiment=experiment, n_train=n_train, steps=20, measure_every=20)
+    cell = cell_spec(task=experiment, n_train=n_train, updates=20, measure_every=20)
     task = small_task(experiment, dtype=torch.float64)
     make = mlp_factory(experiment, torch.float64)
     (rows,) = train_and_measure([cell], task, make)
@@ -237,7 +237,7 @@ def test_a_run_that_diverged_stays_diverged():
 
 
 def test_convolutions_train_and_measure():
-    cell = cell_spec(experiment="classification")
+    cell = cell_spec(task="classification")
     task = small_task("classification", (3, 8, 8))
     *_, rows = train_and_measure([cell], task, convolution_factory())
     assert all(math.isfinite(value) for row in rows for value in values(row))

@@ -33,7 +33,7 @@ SETTINGS = {
     "momentum": {"minibatch": 3},
     "policy_score": {
         "episodes": 2,
-        "environments": 2,
+        "n_environments": 2,
         "epsilon": 0.0,
         "repeat_action_probability": 0.25,
         "max_frames_per_episode": 80,
@@ -44,7 +44,7 @@ SETTINGS = {
 @pytest.fixture(scope="module")
 def subject(replay):
     """A run a few updates old, in the middle of training."""
-    spec = run_spec(steps=30, frozen_period=10, checkpoints=(25,))
+    spec = run_spec(updates=30, frozen_period=10, checkpoints=(25,))
     trainer = Trainer(spec, replay)
     for _ in range(25):
         trainer.advance()
@@ -154,7 +154,7 @@ def trained(subject, replay_path, tmp_path_factory):
     directory = tmp_path_factory.mktemp("run")
     """A run that every metric can be measured of."""
     other = {"objective": "q_learning", "lambda_": None, "optimizer": "momentum_sgd"}
-    steps = {"steps": 4, "checkpoints": [2, 4]}
+    steps = {"updates": 4, "checkpoints": [2, 4]}
     spec = RunSpec.from_dict({**subject.run.to_dict(), **other, **steps})
     train(
         spec,
@@ -235,7 +235,7 @@ def test_control_is_measured_on_the_window_of_each_checkpoint(trained, arrays, t
 def test_a_killed_measurement_goes_on_at_the_next_checkpoint(
     replay_path, tmp_path, monkeypatch, saves
 ):
-    spec, checkpoints = run_spec(steps=3, checkpoints=(1, 2, 3)), tmp_path / "checkpoints.h5"
+    spec, checkpoints = run_spec(updates=3, checkpoints=(1, 2, 3)), tmp_path / "checkpoints.h5"
     paths = checkpoints, tmp_path / "curve.csv", tmp_path / "training"
     train(
         spec,

@@ -13,7 +13,7 @@ from td_interference.seeds import seed_for
 
 SETTINGS = {
     "episodes": 2,
-    "environments": 2,
+    "n_environments": 2,
     "epsilon": 0.0,
     "repeat_action_probability": 0.25,
     "max_frames_per_episode": 400,
@@ -37,7 +37,7 @@ def scores(measured):
 def test_score_is_that_of_greedy_play(replay):
     """One environment, played by hand over the same stream."""
     subject = subject_for(replay)
-    measured = measure(subject, environments=1)
+    measured = measure(subject, n_environments=1)
     game = AtariSettings(subject.run.game, 0.25, max_frames_per_episode=400)
     seed = seed_for(subject.run.random_stream, "policy_score_environments")
     environments = AtariEnvironments(game, 1, seed)

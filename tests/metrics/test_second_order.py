@@ -110,7 +110,7 @@ def test_terms_are_finite_differences(objective):
 
 
 def test_the_successor_moves_as_it_does_in_the_networks_own_target():
-    """Without a target network nothing is assumed: ρ of the objective's own δ, differentiated."""
+    """Without a frozen network nothing is assumed: ρ of the objective's own δ, differentiated."""
     subject = subject_for("q_learning_online")
     terms = measure("second_order", subject)
     g, delta = gradients(subject), own_delta(subject)

@@ -22,7 +22,7 @@ HERE = Path(__file__).parent
 BIN = Path(sys.executable).parent
 DEADLINE = 600  # seconds for one run of the workflow; the plugin may hang (docs/slurm.md)
 # Smoke scale, with training just long enough to be met on its way by a fault.
-CONFIG = ["scale=smoke", "resume_interval=1", "training={steps: 1000}"]
+CONFIG = ["scale=smoke", "resume_interval=1", "training={updates: 1000}"]
 CONFIG += ["expert={updates_per_step: 1}"]
 
 pytestmark = pytest.mark.slurm

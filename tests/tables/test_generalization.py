@@ -147,7 +147,7 @@ def test_capacity_is_judged_over_training(groups):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_row_says_its_experiment_data_and_counts(groups, name):
     made = table(name, groups)
-    assert {"name", "data", "dataset", "experiment"} <= set(made.columns)
+    assert {"name", "data", "dataset", "task"} <= set(made.columns)
     if name != "generalization_runs":
         assert {"n", "diverged"} <= set(made.columns)
     assert made.equals(table(name, groups)), "same runs, same table"

@@ -66,7 +66,7 @@ def test_a_value_out_of_range_leaves_the_run_out(tmp_path, table, field, value):
 
 
 def test_a_run_is_left_out_of_all_its_parameterizations_columns(tmp_path):
-    plan = smoke_plan(experiments={"parameterizations": {"seeds": 2}})
+    plan = smoke_plan(experiments={"parameterizations": {"n_seeds": 2}})
     change = spoilt("function_interference", np.inf)
     made = write_table("parameterizations", tmp_path, plan, change, on_divergence="leave_out")
     lost = made.filter(pl.col("seed") == 1)
@@ -86,7 +86,7 @@ def measured(replay_path, tmp_path_factory):
     def of(learning_rate, metric):
         run = run_spec(
             objective="q_learning", lambda_=None, learning_rate=learning_rate, optimizer="rmsprop",
-            steps=50, checkpoints=(50,), weight_decay=0.0,
+            updates=50, checkpoints=(50,), weight_decay=0.0,
         )  # fmt: skip
         own = directory / run.run_id
         if not own.exists():

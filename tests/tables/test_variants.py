@@ -94,7 +94,7 @@ def test_parameterizations_of_two_optimizers_are_not_one_run(tmp_path):
 
 def test_parameterizations_are_in_order_however_the_configuration_lists_them(tmp_path):
     axes = {"games": ["seaquest", "asterix"], "learning_rates": [1e-3, 1e-5, 1e-4]}
-    axes |= {"hidden": [16, 2, 4], "seeds": 2}
+    axes |= {"hidden": [16, 2, 4], "n_seeds": 2}
     table = write_table(
         "parameterizations", tmp_path, smoke_plan(experiments={"parameterizations": axes}), by_run
     )

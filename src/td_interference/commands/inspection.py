@@ -93,7 +93,7 @@ def _measurement_facts(path: Path | str, file: h5py.File) -> Facts:
     return {
         name: f"{'x'.join(map(str, dataset.shape))}, {range_of(hdf5.numbers(path, dataset))} "
         f"{dataset.attrs['unit']}: {dataset.attrs['description']}"
-        for name in kinds.TABLES[file.attrs["schema"]].fields
+        for name in kinds.FILE_KINDS[file.attrs["schema"]].fields
         for dataset in (file[name],)
     }
 

@@ -18,7 +18,7 @@ FIGURE = {
 }
 
 _COLUMNS = (
-    *("name", "data", "dataset", "experiment", "n_train", "r", "low", "high", "n", "cells"),
+    *("name", "data", "dataset", "task", "n_train", "r", "low", "high", "n", "cells"),
     *("diverged", "not_positive"),
 )
 

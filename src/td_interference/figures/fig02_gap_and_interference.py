@@ -23,7 +23,7 @@ FIGURE = {
 
 _RHO = f"function_interference_{shared.PAIR}"
 _COLUMNS = (
-    *("name", "data", "dataset", "experiment", "hidden", "extra_layers", "n_parameters"),
+    *("name", "data", "dataset", "task", "hidden", "extra_layers", "n_parameters"),
     *("n_train", "seed", _RHO, "generalization_gap"),
 )
 

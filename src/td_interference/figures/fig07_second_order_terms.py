@@ -38,7 +38,7 @@ def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
     """Return the figure; `title` states scale, games and runs.
 
     A column for each objective. A row for each term, each panel on a scale of its own, for
-    Q-learning without a target network can be ten orders of magnitude above the others; below them
+    Q-learning without a frozen network can be ten orders of magnitude above the others; below them
     the share of pairs (A, B) with a negative term. Each game and variant has these rows.
     """
     table = data(tables)

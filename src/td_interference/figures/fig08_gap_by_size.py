@@ -20,7 +20,7 @@ FIGURE = {
 }
 
 _COLUMNS = (
-    *("name", "data", "dataset", "experiment", "hidden", "extra_layers", "n_train", "seed"),
+    *("name", "data", "dataset", "task", "hidden", "extra_layers", "n_train", "seed"),
     "generalization_gap",
 )
 
@@ -47,7 +47,7 @@ def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
     figure, panels = shared.panels(data(tables), shared.SINGLE, title, row_height=2.1)
     for panel in panels:
         axes = panel.axes
-        learner = shared.LEARNERS[panel.experiments[0].rows["experiment"][0]]
+        learner = shared.LEARNERS[panel.experiments[0].rows["task"][0]]
         unit = learner.performance
         if learner.decades:  # of few samples a hundred times that of many
             gaps = [gap for look in panel.experiments for gap in look.rows["generalization_gap"]]

@@ -23,7 +23,7 @@ FIGURE = {
 }
 
 _COLUMNS = (
-    *("name", "data", "dataset", "experiment", "hidden", "extra_layers", "n_parameters"),
+    *("name", "data", "dataset", "task", "hidden", "extra_layers", "n_parameters"),
     *("mean", "low", "high", "n", "diverged", "not_positive"),
 )
 

@@ -66,13 +66,13 @@ def panels(
     Up to three stand side by side, more in two rows.
 
     Args:
-        table: Columns name, data, dataset, experiment, and what is drawn.
+        table: Columns name, data, dataset, task, and what is drawn.
         families: Titles of panels and the experiments of each.
         title: Over the picture.
         row_height: Inches.
     """
     present = {
-        family: table.filter(pl.col("experiment").is_in(experiments))
+        family: table.filter(pl.col("task").is_in(experiments))
         for family, experiments in families.items()
     }
     present = {family: rows for family, rows in present.items() if len(rows)}

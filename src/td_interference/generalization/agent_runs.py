@@ -88,7 +88,7 @@ class AgentsInTurn:
         Raises:
             ValueError: If they go beyond the last.
         """
-        if self._steps_done + agent_steps > self._shared.steps:
+        if self._steps_done + agent_steps > self._shared.duration:
             raise ValueError(f"{agent_steps} agent steps go beyond the last")
         self._steps_done += agent_steps
         for run in self._runs:
@@ -196,6 +196,6 @@ def _runs(
             )
             for name, size in (("train", len(images)), ("test", len(test)))
         ]
-        agent = learner(cell.experiment)(images, settings, cell.agent, run_id)
+        agent = learner(cell.task)(images, settings, cell.agent, run_id)
         runs.append(_Run(cell, seed, run_id, agent, *evaluated))
     return runs

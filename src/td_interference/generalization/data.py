@@ -37,7 +37,7 @@ def read_task(cells: Sequence[CellSpec], path: Path | str, device: torch.device)
         UserError: If the file is not good or of another data set, or its data do not fit the
             experiment.
     """
-    name, wanted = cells[0].experiment, of_dataset(cells[0].dataset)
+    name, wanted = cells[0].task, of_dataset(cells[0].dataset)
     train, test = read_dataset(path, known()[name].data, wanted)
     if known()[name].of_images:
         # The rest of the images would only take memory.
@@ -68,7 +68,7 @@ def standardised(train: NDArray, test: NDArray) -> list[Tensor]:
 
 def network_factory(cell: CellSpec, task: Task) -> NetworkFactory:
     """Return what makes the networks of a cell's group for a task."""
-    if known()[cell.experiment].of_images:
+    if known()[cell.task].of_images:
         planes = task.train.inputs.shape[1]
         build = partial(image_network, planes, N_CLASSES, cell.hidden, cell.extra_layers)
     else:

@@ -1,6 +1,7 @@
 """Double DQN on masked images: two heads with one body, each with its own TD error."""
 
 import copy
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,7 +30,7 @@ LEARNER = {
     "acts": True,
     "function": "the largest of all 14 values",
     "performance": "episode reward",
-    "samples_learned": "cell.steps / agent.steps_per_update * cell.minibatch",
+    "samples_learned": "cell.agent_steps * agent.updates_per_step * cell.minibatch",
     "settings": {
         "gamma": {
             "default": 0.9,
@@ -50,18 +51,18 @@ LEARNER = {
             "description": "agent steps before the first update",
             "source": "code",
         },
-        "steps_per_update": {
-            "default": 2,
-            "minimum": 1,
-            "description": "agent steps for each update after those",
+        "updates_per_step": {
+            "default": 0.5,
+            "exclusiveMinimum": 0,
+            "description": "updates per agent step after those; may be below 1",
             "source": "code",
         },
         "tau": {
             "default": 0.1,
             "minimum": 0,
             "maximum": 1,
-            "description": "share of the network in each update of its target network, a "
-            "moving average",
+            "description": "share of the network in each update of its moving average"
+            ", which gives the targets",
             "source": "code",
         },
         "epsilon_start": {
@@ -123,8 +124,8 @@ LEARNER = {
             "must be at least 2",
         },
         {
-            "key": "steps",
-            "holds": "cell.steps >= agent.learning_starts + agent.steps_per_update",
+            "key": "agent_steps",
+            "holds": "(cell.agent_steps - agent.learning_starts) * agent.updates_per_step >= 1",
             "otherwise": "leave nothing to learn in after the {agent.learning_starts} agent steps "
             "of 'agent.learning_starts'; raise the one or lower the other",
         },
@@ -151,7 +152,7 @@ def double_dqn_target(
 
     Args:
         online: Values of S' by the online network, [M, 10] and [M, 4].
-        target: The same by the target network.
+        target: The same by the moving average of the network.
         reward: [M], which both heads share.
         terminated: bool [M].
         gamma: Discount per agent step.
@@ -178,7 +179,7 @@ def exploration(settings: Any, agent_step: int) -> float:
 
 def updates_by(settings: Any, agent_step: int) -> int:
     """Return how many updates a run has done that took `agent_step` agent steps."""
-    return max(0, agent_step - settings.learning_starts) // settings.steps_per_update
+    return math.floor(max(0, agent_step - settings.learning_starts) * settings.updates_per_step)
 
 
 class Learner(MaskedImageAgent):
@@ -196,7 +197,7 @@ class Learner(MaskedImageAgent):
         """See the class."""
         super().__init__(images, learner, stream)
         self.settings = settings
-        self.target_network = copy.deepcopy(self.network).requires_grad_(False)
+        self.average_network = copy.deepcopy(self.network).requires_grad_(False)
         self.replay = MaskedImageReplay(images, settings.replay_capacity)
         self._state = images.begin(self._draw_images())
 
@@ -253,7 +254,7 @@ class Learner(MaskedImageAgent):
     def _targets(self, images: MaskedImages, transitions: Transitions) -> DoubleDQNTargets:
         step = transitions.step
         observation = images.observation(step.state)
-        online, target = (heads(net(observation)) for net in (self.network, self.target_network))
+        online, target = (heads(net(observation)) for net in (self.network, self.average_network))
         targets = double_dqn_target(
             online, target, step.reward, step.terminated, self.settings.gamma
         )
@@ -261,9 +262,9 @@ class Learner(MaskedImageAgent):
 
     @torch.no_grad()
     def _follow(self) -> None:
-        """Let the target network follow: θ_target ← (1 - τ) θ_target + τ θ (section 6)."""
+        """Let the moving average follow: θ_average ← (1 - τ) θ_average + τ θ (section 6)."""
         followed = self.network.parameters()
-        for average, parameter in zip(self.target_network.parameters(), followed, strict=True):
+        for average, parameter in zip(self.average_network.parameters(), followed, strict=True):
             average.lerp_(parameter, self.settings.tau)
 
     def _draw_images(self) -> Tensor:
@@ -276,7 +277,7 @@ class Learner(MaskedImageAgent):
         """See `MaskedImageAgent`."""
         return {
             **super().state_dict(),
-            "target_network": self.target_network.state_dict(),
+            "average_network": self.average_network.state_dict(),
             "replay": self.replay.state_dict(),
             "episodes": dict(self._state._asdict()),
         }
@@ -284,7 +285,7 @@ class Learner(MaskedImageAgent):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """See `MaskedImageAgent`."""
         super().load_state_dict(state)
-        self.target_network.load_state_dict(state["target_network"])
+        self.average_network.load_state_dict(state["average_network"])
         self.replay.load_state_dict(state["replay"])
         parts = {name: part.to(self.images.device) for name, part in state["episodes"].items()}
         self._state = MaskedImageState(**parts)

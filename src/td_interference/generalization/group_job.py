@@ -80,7 +80,7 @@ def make_training(cells: Sequence[CellSpec], data_path: Path, device: torch.devi
     Raises:
         UserError: If the data are not good, or too few.
     """
-    if known()[cells[0].experiment].acts:
+    if known()[cells[0].task].acts:
         data = read_dataset(data_path, "images", of_dataset(cells[0].dataset))
         return AgentsInTurn(cells, data, device)
     task = read_task(cells, data_path, device)
@@ -139,8 +139,8 @@ def train_group(
         return f"parameters-{step}.h5"
 
     job = f"train_group {name}"
-    with Progress(job, shared.steps, "steps", state_directory, training.steps_done) as progress:
-        while training.steps_done < shared.steps:
+    with Progress(job, shared.duration, "steps", state_directory, training.steps_done) as progress:
+        while training.steps_done < shared.duration:
             to_measurement = shared.measure_every - training.steps_done % shared.measure_every
             steps = min(to_measurement, _whole(_STEPS_AT_ONCE, shared))
             training.advance(steps)
@@ -154,7 +154,7 @@ def train_group(
                 resume.save({"training": training.state_dict(), "rows": rows})
             progress.advance(steps)
     if outputs.parameters is not None:
-        measured = range(shared.measure_every, shared.steps + 1, shared.measure_every)
+        measured = range(shared.measure_every, shared.duration + 1, shared.measure_every)
         parts = map(resume.parts.path, map(part, measured))
         merge_checkpoints(outputs.parameters, parts, identity, attributes)
     hdf5.write(outputs.measurement, kinds.GENERALIZATION, _columns(rows), identity, attributes)

@@ -8,15 +8,15 @@ from td_interference.planning.cells import CellSpec
 from td_interference.planning.learners import known
 
 
-def generalization_gap(experiment: str, train: float, test: float) -> float:
+def generalization_gap(task: str, train: float, test: float) -> float:
     """Return how much worse the test set fares: larger means worse generalization (paper, B.1).
 
     Args:
-        experiment: The learner, which decides whether more performance is better.
+        task: The learner, which decides whether more performance is better.
         train: Performance on training samples.
         test: Performance on test samples.
     """
-    return train - test if known()[experiment].higher_is_better else test - train
+    return train - test if known()[task].higher_is_better else test - train
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +32,7 @@ class RunMeasurement:
     run_id: str
     cell_id: str
     dataset: str
-    experiment: str
+    task: str
     hidden: int  # n_h
     extra_layers: int  # n_L
     n_train: int  # n_T
@@ -90,7 +90,7 @@ class RunMeasurement:
             run_id=run_id,
             cell_id=cell.cell_id,
             dataset=cell.dataset,
-            experiment=cell.experiment,
+            task=cell.task,
             hidden=cell.hidden,
             extra_layers=cell.extra_layers,
             n_train=cell.n_train,
@@ -99,7 +99,7 @@ class RunMeasurement:
             agent_step=agent_step,
             diverged=not finite,
             generalization_gap=generalization_gap(
-                cell.experiment, known["train_performance"], known["test_performance"]
+                cell.task, known["train_performance"], known["test_performance"]
             ),
             **known,
         )

@@ -28,7 +28,7 @@ LEARNER = {
     "acts": True,
     "function": "the mean of all 14 outputs",
     "performance": "episode reward",
-    "samples_learned": "cell.steps",  # each agent step is learned from once
+    "samples_learned": "cell.agent_steps",  # each agent step is learned from once
     "settings": {
         "entropy_weight": {
             "default": 1e-4,
@@ -47,9 +47,9 @@ LEARNER = {
     "rules": [
         {
             "key": "minibatch",
-            "holds": "cell.minibatch <= cell.steps",
-            "otherwise": "is more than the {cell.steps} agent steps ('steps') of the whole "
-            "training",
+            "holds": "cell.minibatch <= cell.agent_steps",
+            "otherwise": "is more than the {cell.agent_steps} agent steps ('agent_steps') of the "
+            "whole training",
         },
     ],
 }

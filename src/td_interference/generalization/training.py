@@ -84,7 +84,7 @@ class TrainingTogether:
             for run in self._runs
         ]
         self._learners = make_learners(networks, self._shared.learning_rate)
-        # [steps, R, minibatch]; on the CPU, from where one step's are moved at a time.
+        # [updates, R, minibatch]; on the CPU, from where one step's are moved at a time.
         self._minibatches = torch.stack([_draw_minibatches(run) for run in self._runs], 1)
         self._train_samples = self._draw_samples(
             "measured_train", [run.cell.n_train for run in self._runs]
@@ -110,8 +110,8 @@ class TrainingTogether:
         Raises:
             ValueError: If they go beyond the last.
         """
-        if self.update_step + updates > self._shared.steps:
-            raise ValueError(f"{updates} updates go beyond the last of {self._shared.steps}")
+        if self.update_step + updates > self._shared.duration:
+            raise ValueError(f"{updates} updates go beyond the last of {self._shared.duration}")
         train = self._task.train
         for minibatch in self._minibatches[self.update_step : self.update_step + updates]:
             index = minibatch.to(self._device)
@@ -215,7 +215,7 @@ def _check_sizes(cells: Sequence[CellSpec], task: Task) -> None:
 
 
 def _draw_minibatches(run: _Run) -> Tensor:
-    """Return the minibatches of all updates, [steps, minibatch] int64, uniform over 0..n_T-1."""
-    shape = (run.cell.steps, run.cell.minibatch)
+    """Return the minibatches of all updates, [updates, minibatch] int64, uniform over 0..n_T-1."""
+    shape = (run.cell.duration, run.cell.minibatch)
     generator = numpy_generator(run.run_id, "minibatches")
     return torch.from_numpy(generator.integers(0, run.cell.n_train, shape))

@@ -9,7 +9,7 @@ METRIC = {
     "title": "Inner products of output gradients, grad f(u) . grad f(v), u != v",
     "source": "paper, eq. 8",
     "about": "inner products of output gradients",
-    "version": 2,
+    "version": 3,
     "checkpoints": "last",
     "fields": {
         "function_interference": {

@@ -17,7 +17,7 @@ METRIC = {
     "title": "Pointwise loss before minus after one optimizer step",
     "source": "paper, figures 3, 4, 11",
     "about": "losses before and after one optimizer step",
-    "version": 2,
+    "version": 3,
     "checkpoints": "last",
     "fields": {
         "offset": {

@@ -21,6 +21,7 @@ from td_interference.planning.runs import measured_as
 from td_interference.replay import Replay
 from td_interference.storage import hdf5, kinds
 from td_interference.storage.checkpoints import CheckpointFile, check_parameters, open_checkpoints
+from td_interference.storage.file_kind import Field
 from td_interference.storage.identity import (
     Identity,
     made_from,
@@ -29,7 +30,6 @@ from td_interference.storage.identity import (
     of_window,
 )
 from td_interference.storage.seal import sealed_digest
-from td_interference.storage.table import Field
 
 
 def measure_run(

@@ -14,7 +14,7 @@ METRIC = {
     "title": "Interference and its change under momentum SGD",
     "source": "paper, section 6.1",
     "about": "interference under momentum for all pairs of a minibatch",
-    "version": 2,
+    "version": 3,
     "checkpoints": "all",
     "fields": {
         "transition": {

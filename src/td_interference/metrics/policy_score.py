@@ -16,7 +16,7 @@ METRIC = {
     "title": "Whole episodes played by the learned Q values",
     "source": "paper, figure 6",
     "about": "undiscounted scores of whole episodes",
-    "version": 2,
+    "version": 3,
     "checkpoints": "last",
     "fields": {
         "score": {
@@ -45,7 +45,7 @@ METRIC = {
             "default": 30,
             "description": "whole episodes",
         },
-        "environments": {
+        "n_environments": {
             "type": "integer",
             "minimum": 1,
             "default": 10,
@@ -70,7 +70,7 @@ def measure(subject: Subject, settings: Settings) -> Arrays:
 
     Args:
         subject: The checkpoint, of a run that learns Q.
-        settings: "episodes"; "environments", how many play at once; "epsilon", the probability of
+        settings: "episodes"; "n_environments", how many play at once; "epsilon", the probability of
             a random action (0 is greedy); "repeat_action_probability" at each emulator frame;
             "max_frames_per_episode", emulator frames after which an episode is truncated.
 
@@ -104,7 +104,7 @@ def measure(subject: Subject, settings: Settings) -> Arrays:
             max_frames_per_episode=settings.max_frames_per_episode,
         ),
         settings.episodes,
-        settings.environments,
+        settings.n_environments,
         seed_for(run.random_stream, "policy_score_environments"),
     )
     return {

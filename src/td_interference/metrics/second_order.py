@@ -20,7 +20,7 @@ METRIC = {
     "title": "Terms of rho' = -r1 - r2 - r3, the change of interference",
     "source": "paper, eq. 16, 17, figure 7",
     "about": "terms of the change of interference for all pairs of a minibatch",
-    "version": 2,
+    "version": 3,
     "checkpoints": "all",
     "fields": {
         "transition": {

@@ -10,7 +10,7 @@ METRIC = {
     "title": "Variance of sign(TD error) in windows of consecutive steps",
     "source": "paper, section 5.2",
     "about": "incoherence of nearby TD errors",
-    "version": 3,
+    "version": 4,
     "checkpoints": "last",
     "fields": {
         "sign_variance": {

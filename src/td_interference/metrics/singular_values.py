@@ -11,7 +11,7 @@ METRIC = {
     "title": "Singular values of the last hidden layer's weights, descending",
     "source": "paper, figures 12, 13",
     "about": "of the last hidden layer",
-    "version": 2,
+    "version": 3,
     "checkpoints": "all",
     "fields": {
         "singular_value": {

@@ -14,7 +14,7 @@ METRIC = {
     "title": "Cosine between the loss gradients at S_t and S_{t+offset}",
     "source": "paper, figure 5",
     "about": "cosines between the gradients of nearby states",
-    "version": 3,
+    "version": 4,
     "checkpoints": "last",
     "fields": {
         "offset": {

@@ -1,4 +1,4 @@
-"""Q-learning with a moving average as target network ("DDQN" of the paper's figure 7)."""
+"""Q-learning towards a moving average of the network ("DDQN" of the paper's figure 7)."""
 
 import torch
 from torch import nn

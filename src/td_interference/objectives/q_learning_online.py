@@ -1,4 +1,4 @@
-"""Q-learning without a target network ("QL" of the paper's figure 7)."""
+"""Q-learning without a frozen network ("QL" of the paper's figure 7)."""
 
 from torch import nn
 

@@ -18,7 +18,6 @@ _LEAST = {
     "extra_layers": 0,
     "n_train": 2,
     "minibatch": 1,
-    "steps": 1,
     "measure_every": 1,
     "samples": 2,  # one sample makes no pair
 }
@@ -28,12 +27,11 @@ _LEAST = {
 class CellSpec:
     """One cell of the grid, a run for each seed: everything that may change their results.
 
-    The steps of agents are agent steps, those of other learners updates, and of an agent the
-    training images are the first n_T.
+    Of an agent the training images are the first n_T.
     """
 
     dataset: str
-    experiment: str  # name of a learner, a file of generalization/
+    task: str  # name of a learner, a file of generalization/
     hidden: int  # n_h: width of the network
     extra_layers: int  # n_L
     n_train: int  # n_T: the first so many training samples are all that is learned from
@@ -41,11 +39,13 @@ class CellSpec:
     # Samples per update, drawn uniformly with replacement; where an agent learns from whole
     # episodes, the agent steps of those that make an update, at least.
     minibatch: int
-    steps: int
-    measure_every: int  # steps between two measurements; the last one is after the last step
+    # Updates, or of an agent agent steps, between two measurements; the last one is at the end.
+    measure_every: int
     samples: int  # of each split whose gradients are measured, at most; for agents, states
     evaluation_samples: int  # of each split that performance is measured on, at most
     seeds: tuple[int, ...]  # indices of the repetitions, from 0
+    updates: int | None = None  # of a learner that is no agent
+    agent_steps: int | None = None  # of an agent
     agent: Any = None  # `learners.settings_record` of an agent; None for any other learner
 
     def __post_init__(self) -> None:
@@ -55,14 +55,23 @@ class CellSpec:
             UserError: Names the key at fault.
         """
         known = learners.known()
-        self._require(self.experiment in known, "experiment", f"is not one of {', '.join(known)}")
+        self._require(self.task in known, "task", f"is not one of {', '.join(known)}")
         for name, least in _LEAST.items():
             self._require(getattr(self, name) >= least, name, f"must be at least {least}")
+        counted, other = self._counted
+        self._require(
+            getattr(self, other) is None,
+            other,
+            f"is not what the training of {self.task} is counted in; write '{counted}'",
+        )
+        if getattr(self, counted) is None:
+            raise UserError(f"config key 'generalization.{counted}' is missing")
+        self._require(self.duration >= 1, counted, "must be at least 1")
         self._require(0 < self.learning_rate < math.inf, "learning_rate", "must be above 0")
         self._require(
-            self.steps % self.measure_every == 0,
+            self.duration % self.measure_every == 0,
             "measure_every",
-            f"must divide the {self.steps} steps, so that the trained network is measured",
+            f"must divide the {self.duration} {counted}, so that the trained network is measured",
         )
         self._require(
             self.evaluation_samples >= self.samples,
@@ -74,13 +83,13 @@ class CellSpec:
             "seeds",
             "must be numbers from 0 on, in ascending order",
         )
-        kind = learners.settings_record(self.experiment)
+        kind = learners.settings_record(self.task)
         self._require(
             type(self.agent) is kind,
             "agent",
-            f"does not fit the experiment {self.experiment}, which takes {kind.__name__}",
+            f"does not fit the task {self.task}, which takes {kind.__name__}",
         )
-        for rule in known[self.experiment].rules:
+        for rule in known[self.task].rules:
             holds = learners.evaluate(rule.holds, self)
             self._require(holds, rule.key, rule.otherwise.format(cell=self, agent=self.agent))
 
@@ -91,10 +100,21 @@ class CellSpec:
             )
 
     @property
+    def _counted(self) -> tuple[str, str]:
+        """The field that the length of training is in, and the one that it is not."""
+        acts = learners.known()[self.task].acts
+        return ("agent_steps", "updates") if acts else ("updates", "agent_steps")
+
+    @property
+    def duration(self) -> int:
+        """Length of training: updates, or of an agent agent steps."""
+        return getattr(self, self._counted[0])
+
+    @property
     def group_id(self) -> str:
         """Name of the cells that differ in n_T and seeds alone: their runs can train together."""
         return (
-            f"{self.dataset}-{self.experiment}-lr{digits(self.learning_rate)}"
+            f"{self.dataset}-{self.task}-lr{digits(self.learning_rate)}"
             f"-h{self.hidden}-l{self.extra_layers}"
         )
 
@@ -123,18 +143,18 @@ class CellSpec:
         """Return the cell whose `to_dict` is `fields`.
 
         Raises:
-            UserError: If a value makes no sense, or the agent's are not those of its experiment.
+            UserError: If a value makes no sense, or the agent's are not those of its task.
         """
         agent = fields.get("agent")
         if agent is not None:
-            card = learners.known().get(fields["experiment"])
+            card = learners.known().get(fields["task"])
             unknown = sorted(set(agent) - set(card.settings if card else ()))
             if card is None or not card.acts or unknown:
                 raise UserError(
-                    f"config key 'generalization.agent': {fields['experiment']} has no such "
+                    f"config key 'generalization.agent': {fields['task']} has no such "
                     f"settings ({', '.join(unknown)}); leave them out"
                 )
-            agent = learners.settings_record(fields["experiment"])(**agent)
+            agent = learners.settings_record(fields["task"])(**agent)
         return cls(**{**fields, "seeds": tuple(fields["seeds"]), "agent": agent})
 
 

@@ -93,7 +93,7 @@ def read_schema(workflow_directory: Path | str) -> dict[str, Any]:
     schema["properties"]["metrics"] = metrics.schema()
     cells = schema["$defs"]["generalization_experiment"]["properties"]
     cells["agent"]["properties"] = learners.settings_schema()
-    cells["experiment"]["enum"] = list(learners.known())
+    cells["task"]["enum"] = list(learners.known())
     grid = schema["$defs"]["experiment"]["properties"]
     grid["objectives"]["items"]["enum"] = list(objectives.known())
     return schema

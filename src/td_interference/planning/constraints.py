@@ -111,10 +111,10 @@ def check_before(config: Config) -> None:
             )
     for place, grid in _grids(config):
         lists = [values for name, values in grid.items() if name != "checkpoints"]
-        n = math.prod(len(values) for values in lists if isinstance(values, list)) * grid["seeds"]
+        n = math.prod(len(values) for values in lists if isinstance(values, list)) * grid["n_seeds"]
         if n > _MOST_RUNS:
             raise UserError(
-                f"config key '{place}': the product of its lists and 'seeds' is {n:,} runs, and "
+                f"config key '{place}': the product of its lists and 'n_seeds' is {n:,} runs, and "
                 f"more than {_MOST_RUNS:,} cannot be planned; shorten them"
             )
     for name in ("control", "random_networks", "generalization"):
@@ -192,18 +192,17 @@ def _episode_lengths(plan: "Plan") -> Iterator[str]:
 
 
 def _control(plan: "Plan") -> Iterator[str]:
-    control = plan.config["control"]
     for run in plan.control_runs.values():
         if run.epsilon_end > run.epsilon_start:
             yield (
                 f"config key 'control.epsilon_end': {run.epsilon_end:g} is above the "
                 f"{run.epsilon_start:g} of 'control.epsilon_start', from which it falls"
             )
-        if run.window > (played := run.random_fill + run.steps):
+        if run.window > (played := run.learning_starts + run.agent_steps):
             yield (
                 f"config key 'control.window': {run.window} is more than the {played} agent steps "
-                f"of a whole run ({run.random_fill} of 'control.random_fill', {control['steps']} "
-                "of 'control.steps')"
+                f"of a whole run ({run.learning_starts} of 'control.learning_starts', "
+                f"{run.agent_steps} of 'control.agent_steps')"
             )
 
 

@@ -51,21 +51,21 @@ class ControlSettings:
     loss: str = "capped"
     gamma: float = 0.99
     minibatch: int = 32
-    steps: int = setting(
+    agent_steps: int = setting(
         10_000_000,
-        "agent steps of all environments together after the random fill",
+        "agent steps of all environments together from learning_starts on",
         "paper",
         minimum=1,
     )
-    buffer_capacity: int = setting(
-        500_000, "agent steps that the replay buffer holds", "paper; code 250k", minimum=1
+    replay_capacity: int = setting(
+        500_000, "agent steps that the replay memory holds", "paper; code 250k", minimum=1
     )
-    random_fill: int = setting(
+    learning_starts: int = setting(
         200_000, "agent steps by a random agent before the first update", "code", minimum=1
     )
     epsilon_start: float = setting(
         1.0,
-        "probability of a random action at the first step after the fill",
+        "probability of a random action at the first step from learning_starts on",
         "code",
         minimum=0,
         maximum=1,
@@ -74,10 +74,16 @@ class ControlSettings:
         0.05, "the same from epsilon_decay_steps on", "code", minimum=0, maximum=1
     )
     epsilon_decay_steps: int = setting(
-        500_000, "agent steps after the fill over which it falls linearly", "code", minimum=0
+        500_000,
+        "agent steps from learning_starts on over which it falls linearly",
+        "code",
+        minimum=0,
     )
     updates_per_step: float = setting(
-        1.0, "updates per agent step after the fill; may be below 1", "code", exclusiveMinimum=0
+        1.0,
+        "updates per agent step from learning_starts on; may be below 1",
+        "code",
+        exclusiveMinimum=0,
     )
     frozen_period: int = 10_000
     # With N of them, the agent acts at most N updates behind its newest parameters.
@@ -123,7 +129,7 @@ class ControlSettings:
         # The first update draws from rows that are followed by another one.
         least, otherwise = 3 * self.n_environments, "leaves nothing to draw; it must be at least"
         each = f"{least}, 3 in each of {self.n_environments} 'n_environments'"
-        self._require(self.random_fill >= least, "random_fill", f"{otherwise} {each}")
+        self._require(self.learning_starts >= least, "learning_starts", f"{otherwise} {each}")
         self._require(bool(self.checkpoints), "checkpoints", "names no update step")
         self._require(
             list(self.checkpoints) == sorted(set(self.checkpoints)) and self.checkpoints[0] >= 1,
@@ -139,8 +145,8 @@ class ControlSettings:
         # Besides, some rows must be left to draw from, of which two in a row may be no transitions.
         needed = max(self.window_per_environment + longest + 1, STACK + 2) * self.n_environments
         self._require(
-            self.buffer_capacity // self.n_environments > needed // self.n_environments,
-            "buffer_capacity",
+            self.replay_capacity // self.n_environments > needed // self.n_environments,
+            "replay_capacity",
             f"must be at least {needed + self.n_environments}: in each of {self.n_environments} "
             "environments it has to hold the window and the episode that it begins in, up to "
             f"{longest} agent steps ('restart_period')",
@@ -158,7 +164,7 @@ class ControlSettings:
     @property
     def updates(self) -> int:
         """Updates of the whole run."""
-        return math.floor(self.steps * self.updates_per_step)
+        return math.floor(self.agent_steps * self.updates_per_step)
 
     @property
     def window_per_environment(self) -> int:
@@ -185,9 +191,9 @@ class ControlSettings:
     def epsilon(self, agent_step: int) -> float:
         """Return the probability of a random action after `agent_step` agent steps.
 
-        It is 1 throughout the random fill, then falls linearly from `epsilon_start`.
+        It is 1 until learning starts, then falls linearly from `epsilon_start`.
         """
-        learned = agent_step - self.random_fill
+        learned = agent_step - self.learning_starts
         if learned < 0:
             return 1.0
         if learned >= self.epsilon_decay_steps:
@@ -197,7 +203,7 @@ class ControlSettings:
 
     def updates_by(self, agent_step: int) -> int:
         """Return how many updates a run has done that took `agent_step` agent steps."""
-        learned = min(max(0, agent_step - self.random_fill), self.steps)
+        learned = min(max(0, agent_step - self.learning_starts), self.agent_steps)
         return math.floor(learned * self.updates_per_step)
 
     def to_dict(self) -> dict[str, Any]:
@@ -224,7 +230,7 @@ def control_grid(config: Mapping[str, Any]) -> tuple[ControlSettings, ...]:
     block, training = dict(config["control"]), config["training"]
     environment = config["environment"]
     axes = [
-        block.pop(name) for name in ("games", "optimizers", "learning_rates", "hidden", "seeds")
+        block.pop(name) for name in ("games", "optimizers", "learning_rates", "hidden", "n_seeds")
     ]
     shared = {
         name: training[name]

@@ -48,7 +48,7 @@ class ExpertSettings:
         0.1, "initial noise scale σ_0 of the noisy layers", "DER; Rainbow 0.5", minimum=0
     )
     n_environments: int = setting(1, "copies of the game that act together", "DER", minimum=1)
-    training_steps: int = setting(100_000, "agent steps of all copies together", "DER", minimum=1)
+    agent_steps: int = setting(100_000, "agent steps of all copies together", "DER", minimum=1)
     learning_starts: int = setting(
         1600, "agent steps by a random agent before the first update", "DER", minimum=1
     )
@@ -65,8 +65,8 @@ class ExpertSettings:
     gradient_clip_norm: float = setting(
         10.0, "largest norm of the whole gradient", "DER", exclusiveMinimum=0
     )
-    target_period: int = setting(
-        2000, "updates between two copies to the target network", "DER", minimum=1
+    frozen_period: int = setting(
+        2000, "updates between two copies to the frozen network", "DER", minimum=1
     )
     replay_capacity: int = setting(
         100_000, "agent steps that the replay memory holds", "DER: all of them", minimum=1
@@ -121,8 +121,8 @@ class ExpertSettings:
         if self.updates < 1:
             raise UserError(
                 f"config key 'expert.learning_starts': {self.learning_starts} leaves nothing to "
-                f"learn in {self.training_steps} training_steps at {self.updates_per_step:g} "
-                "updates_per_step; lower it, or raise 'expert.training_steps'"
+                f"learn in {self.agent_steps} agent_steps at {self.updates_per_step:g} "
+                "updates_per_step; lower it, or raise 'expert.agent_steps'"
             )
         # The first update draws from steps whose return of n_step is whole; two in a row may be
         # the beginnings of episodes, which are no transitions.
@@ -146,7 +146,7 @@ class ExpertSettings:
     @property
     def updates(self) -> int:
         """Updates of the whole training; the copies end the step that they begin together."""
-        rounds = math.ceil(self.training_steps / self.n_environments)
+        rounds = math.ceil(self.agent_steps / self.n_environments)
         learned = rounds * self.n_environments - self.learning_starts
         return max(0, math.floor(learned * self.updates_per_step))
 

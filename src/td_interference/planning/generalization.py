@@ -16,7 +16,7 @@ from td_interference.planning.cells import CellSpec, grouped
 from td_interference.planning.messages import did_you_mean
 
 # Keys of an experiment that are axes of its grid, or say what it is; the others are its cells' own.
-_AXES = ("dataset", "hidden", "extra_layers", "n_train", "seeds")
+_AXES = ("dataset", "hidden", "extra_layers", "n_train", "n_seeds")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +35,7 @@ class CellGroup:
     def run_id(self) -> str:
         """Name of the group in paths; looked up, never parsed."""
         first = self.cells[0]
-        return first.group_id if learners.known()[first.experiment].together else first.cell_id
+        return first.group_id if learners.known()[first.task].together else first.cell_id
 
     @property
     def dataset(self) -> str:
@@ -119,7 +119,7 @@ def _experiment(
 ) -> _Experiment:
     key = f"generalization.experiments.{name}"
     data = available_data(settings["dataset"], datasets)
-    kind = settings["experiment"]
+    kind = settings["task"]
     wanted = learners.known()[kind].data
     stands_in = data.dataset != settings["dataset"]
     if data.kind != wanted:
@@ -136,7 +136,7 @@ def _distinct(experiments: Sequence[_Experiment]) -> list[_Experiment]:
     """Return the experiments without those that a stand-in made the like of another."""
 
     def likeness(experiment: _Experiment) -> tuple[str, str]:
-        return experiment.data.dataset, experiment.settings["experiment"]
+        return experiment.data.dataset, experiment.settings["task"]
 
     asked_for = {likeness(experiment) for experiment in experiments if not experiment.stands_in}
     distinct = []
@@ -151,7 +151,7 @@ def _distinct(experiments: Sequence[_Experiment]) -> list[_Experiment]:
 def _groups(experiment: _Experiment) -> Iterable[CellGroup]:
     cells = list(_cells(experiment))
     together: Iterable[tuple[CellSpec, ...]]
-    if learners.known()[experiment.settings["experiment"]].together:
+    if learners.known()[experiment.settings["task"]].together:
         together = grouped(cells).values()
     else:
         together = [(cell,) for cell in cells]
@@ -164,7 +164,7 @@ def _cells(experiment: _Experiment) -> Iterable[CellSpec]:
     sizes = dict.fromkeys(min(size, data.n_train) for size in settings["n_train"])
     own = {name: value for name, value in settings.items() if name not in _AXES}
     own["learning_rate"] = float(own["learning_rate"])
-    if learners.known()[settings["experiment"]].acts:
+    if learners.known()[settings["task"]].acts:
         own.setdefault("agent", {})
     for hidden, extra_layers, n_train in itertools.product(
         settings["hidden"], settings["extra_layers"], sizes
@@ -175,7 +175,7 @@ def _cells(experiment: _Experiment) -> Iterable[CellSpec]:
             "hidden": hidden,
             "extra_layers": extra_layers,
             "n_train": n_train,
-            "seeds": range(settings["seeds"]),
+            "seeds": range(settings["n_seeds"]),
         }
         try:
             yield CellSpec.from_dict(fields)

@@ -29,7 +29,7 @@ class RunSpec:
     weight_decay: float  # L2, as torch's optimizers take it
     momentum: float  # of momentum SGD alone
     minibatch: int  # transitions per update
-    steps: int  # updates
+    updates: int
     frozen_period: int  # updates between two copies to the frozen network
     tau: float  # share of the network in a moving-average target, per update
     checkpoints: tuple[int, ...]  # update steps after which the state is kept
@@ -48,10 +48,10 @@ class RunSpec:
             raise UserError(f"config key 'lambdas': the objective {self.objective} {state} lambda")
         if self.lambda_ is not None and not 0 <= self.lambda_ <= 1:
             raise UserError(f"config key 'lambdas': {self.lambda_:g} is outside [0, 1]")
-        late = [step for step in self.checkpoints if step > self.steps]
+        late = [step for step in self.checkpoints if step > self.updates]
         if late:
             raise UserError(
-                f"config key 'checkpoints': {late[0]} is after the last of {self.steps} steps"
+                f"config key 'checkpoints': {late[0]} is after the last of {self.updates} updates"
             )
         if list(self.checkpoints) != sorted(set(self.checkpoints)):
             raise UserError(
@@ -97,7 +97,7 @@ class ReplaySpec:
     gamma: float  # discount per agent step, of the Monte-Carlo return
     repeat_action_probability: float  # sticky actions, at each emulator frame
     max_frames_per_episode: int  # emulator frames, after which an episode is truncated
-    environments: int  # copies of the game that play at once
+    n_environments: int  # copies of the game that play at once
 
     @property
     def random_stream(self) -> str:
@@ -122,7 +122,7 @@ def replay_spec(config: Mapping[str, Any], game: str, seed: int) -> ReplaySpec:
         gamma=float(environment["gamma"]),
         repeat_action_probability=float(environment["repeat_action_probability"]),
         max_frames_per_episode=environment["max_frames_per_episode"],
-        environments=replay["environments"],
+        n_environments=replay["n_environments"],
     )
 
 
@@ -159,7 +159,7 @@ def expand_grid(config: Mapping[str, Any], experiment: str) -> tuple[RunSpec, ..
         block["optimizers"],
         block["learning_rates"],
         block["hidden"],
-        range(block["seeds"]),
+        range(block["n_seeds"]),
     )
 
     def described(
@@ -183,7 +183,7 @@ def expand_grid(config: Mapping[str, Any], experiment: str) -> tuple[RunSpec, ..
             weight_decay=float(block["weight_decay"]),
             momentum=float(block["momentum"]),
             minibatch=block["minibatch"],
-            steps=block["steps"],
+            updates=block["updates"],
             frozen_period=block["frozen_period"],
             tau=float(block["tau"]),
             checkpoints=tuple(block["checkpoints"]),

@@ -49,7 +49,7 @@ def expert(settings: ExpertSettings) -> float:
 def replay(spec: ReplaySpec) -> float:
     """Return what recording a D* holds: the file twice, and episodes under way."""
     written = spec.transitions * (2 * _STORED + _LISTED)
-    return MARGIN * (_PROGRAM + written + spec.environments * _WAITING * _FRAME)
+    return MARGIN * (_PROGRAM + written + spec.n_environments * _WAITING * _FRAME)
 
 
 def run(spec: RunSpec, transitions: int) -> float:
@@ -66,7 +66,7 @@ def control(settings: ControlSettings) -> float:
     written = (2 * len(settings.checkpoints) + 2) * _KEPT * network
     held = _TRAINED * network + _activations(settings.hidden, settings.minibatch)
     window = settings.window * 3 * _STORED
-    frames = settings.buffer_capacity * (_FRAME + _LISTED)
+    frames = settings.replay_capacity * (_FRAME + _LISTED)
     return MARGIN * (_PROGRAM + 150 + frames + held + max(written, window))
 
 
@@ -113,10 +113,10 @@ def study(spec: Study) -> float:
 def group(cells: Sequence[CellSpec]) -> float:
     """Return what training and measuring the runs of a group holds."""
     shared, n_runs = cells[0], sum(len(cell.seeds) for cell in cells)
-    card = learners.known()[shared.experiment]
+    card = learners.known()[shared.task]
     if not card.of_images:
         parameters = 30 * shared.hidden + (shared.extra_layers + 1) * shared.hidden**2
-        minibatches = shared.steps * shared.minibatch * n_runs * 8 / 1e6
+        minibatches = shared.duration * shared.minibatch * n_runs * 8 / 1e6
         outputs = shared.evaluation_samples * n_runs * 8 * shared.hidden * _NUMBER
         networks = 3 * _TRAINED * n_runs * parameters * _NUMBER
         return MARGIN * (_PROGRAM + 150 + networks + 2 * minibatches + outputs)

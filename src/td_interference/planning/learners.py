@@ -24,6 +24,7 @@ class Setting(cards.Card):
     Attributes:
         default: Where the configuration has none; a whole number where only such make sense.
         minimum: Least value; None for no bound.
+        exclusive_minimum: What it must be above ("exclusiveMinimum"); None for no bound.
         maximum: Largest value; None for no bound.
         description: What it is, with its unit.
         source: Where the default comes from: the paper's section, or its authors' code ("code").
@@ -31,6 +32,7 @@ class Setting(cards.Card):
 
     default: int | float
     minimum: int | float | None = None
+    exclusive_minimum: int | float | None = Field(None, alias="exclusiveMinimum")
     maximum: int | float | None = None
     description: str
     source: str = ""
@@ -57,7 +59,8 @@ class LearnerCard(cards.Card):
         title: Of its panel where each learner has one.
         family: Of its panel where learners of a family share one.
         data: What kind of data it learns from.
-        acts: Whether it is an agent: its steps are agent steps then, else updates. An agent's file
+        acts: Whether it is an agent: its training is counted in agent steps then, else in
+            updates. An agent's file
             has a class `Learner` derived from `MaskedImageAgent`, any other one of `tasks.Task`.
         together: Whether one job trains the runs of several n_T.
         function: What f is, whose interference is measured.
@@ -79,7 +82,7 @@ class LearnerCard(cards.Card):
     performance: str
     higher_is_better: bool = True
     decades: bool = False
-    samples_learned: str = "cell.steps * cell.minibatch"
+    samples_learned: str = "cell.updates * cell.minibatch"
     settings: dict[str, Setting] = Field(default_factory=dict)
     rules: tuple[Rule, ...] = ()
 
@@ -121,7 +124,8 @@ def settings_record(learner: str) -> type[Any]:
         return type(None)
     fields = []
     for name, one in settings.items():
-        bounds = one.model_dump(include={"minimum", "maximum"}, exclude_none=True)
+        rules = {"minimum", "exclusive_minimum", "maximum"}
+        bounds = one.model_dump(include=rules, exclude_none=True, by_alias=True)
         field = setting(one.default, one.description, one.source, **bounds)
         fields.append((name, type(one.default), field))
     return dataclasses.make_dataclass(
@@ -143,7 +147,7 @@ def evaluate(expression: str, cell: "CellSpec") -> Any:
         return eval(expression, names)
     except (AttributeError, NameError) as error:
         raise UserError(
-            f"generalization/{cell.experiment}.py: LEARNER: {expression!r}: {error}"
+            f"generalization/{cell.task}.py: LEARNER: {expression!r}: {error}"
         ) from None
 
 

@@ -24,13 +24,27 @@ _SUFFIXES = {"": 1, "%": 0.01, "k": 1e3, "K": 1e3, "M": 1e6}
 _MOST_PLACES = 3  # of a key that stands elsewhere
 
 
+# What keys were called before version 2, with their names of today.
+_RENAMED = {
+    "steps": ("updates", "agent_steps"),
+    "training_steps": ("agent_steps",),
+    "target_period": ("frozen_period",),
+    "buffer_capacity": ("replay_capacity",),
+    "random_fill": ("learning_starts",),
+    "environments": ("n_environments",),
+    "seeds": ("n_seeds",),
+    "experiment": ("task",),
+    "steps_per_update": ("updates_per_step",),
+}
+
+
 def dotted(path: Iterable[str | int]) -> str:
     """Return the name of a key in messages: the keys above it and itself, joined by '.'."""
     return ".".join(map(str, path))
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return the question after a misspelt word, "; did you mean 'steps'?", or "" for no idea."""
+    """Return the question after a misspelt word, "; did you mean 'updates'?", or "" for no idea."""
     by_letters = {name.lower(): name for name in known}
     close = difflib.get_close_matches(word.lower().replace("-", "_"), by_letters, n=1)
     meant = by_letters[close[0]] if close else word
@@ -119,6 +133,12 @@ def _unknown(error: ValidationError, path: Path, schema: Mapping[str, Any]) -> s
             f"'_', the first a letter{did_you_mean(unknown, _tidy(unknown))}"
         )
     unknown = next(misfits)
+    if today := [name for name in _RENAMED.get(unknown, ()) if name in known]:
+        reckoned = "; write 1 divided by it" if unknown == "steps_per_update" else ""
+        return (
+            f"config key '{dotted([*path, unknown])}' is called "
+            f"{' or '.join(map(repr, today))} now{reckoned}"
+        )
     hint = did_you_mean(unknown, known)
     if not hint:
         plain = unknown.lower().replace("-", "_")

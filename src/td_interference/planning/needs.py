@@ -55,9 +55,9 @@ FIGURE_NEEDS = Needs(mem_mb=800, minutes=10)
 
 def expert_needs(expert: ExpertSettings, device: str = "cpu") -> Needs:
     """Return what training and evaluating an expert needs."""
-    updates = expert.training_steps * expert.updates_per_step
+    updates = expert.agent_steps * expert.updates_per_step
     episodes = expert.evaluation_episodes + expert.random_episodes
-    steps = expert.training_steps + 1000 * episodes  # of an episode: a few hundred, as a rule
+    steps = expert.agent_steps + 1000 * episodes  # of an episode: a few hundred, as a rule
     update = _EXPERT_UPDATE_ON_GPU if device == "cuda" else _EXPERT_UPDATE
     seconds = updates * update + steps * _STEP
     return _needs(job_memory.expert(expert), seconds, device, resumes=True)
@@ -70,13 +70,13 @@ def replay_needs(replay: ReplaySpec) -> Needs:
 
 def run_needs(run: RunSpec, transitions: int, device: str = "cpu") -> Needs:
     """Return what training from a D* of `transitions` needs."""
-    seconds = run.steps * _update(run.hidden, run.minibatch, device)
+    seconds = run.updates * _update(run.hidden, run.minibatch, device)
     return _needs(job_memory.run(run, transitions), seconds, device, resumes=True)
 
 
 def control_needs(control: ControlSettings, device: str = "cpu") -> Needs:
     """Return what a control run needs; the paper's takes days."""
-    steps = control.steps + control.random_fill
+    steps = control.agent_steps + control.learning_starts
     seconds = steps * _STEP + control.updates * _update(control.hidden, control.minibatch, device)
     return _needs(job_memory.control(control), seconds, device, resumes=True)
 
@@ -119,19 +119,19 @@ def table_needs(measured: Iterable[tuple[str, Mapping[str, Any], int]]) -> Needs
 
 def _turns(cell: CellSpec) -> float:
     """Return how often a run gives a GPU something to do: updates, and an agent's choices."""
-    choices = 0 if cell.agent is None else cell.steps / cell.agent.n_environments
+    choices = 0 if cell.agent is None else cell.duration / cell.agent.n_environments
     return _samples_learned(cell) / cell.minibatch + choices
 
 
 def _samples_learned(cell: CellSpec) -> float:
     """Return how many samples a run's updates go through, as its learner says."""
-    return float(learners.evaluate(learners.known()[cell.experiment].samples_learned, cell))
+    return float(learners.evaluate(learners.known()[cell.task].samples_learned, cell))
 
 
 def _products(cell: CellSpec) -> float:
     """Return the multiplications of a sample's forward pass (`image_networks`), about."""
     hidden, extra = cell.hidden, cell.extra_layers
-    if not learners.known()[cell.experiment].of_images:
+    if not learners.known()[cell.task].of_images:
         return 30 * hidden + extra * hidden**2
     return 19_600 * hidden + (11_392 + 14_400 * extra) * hidden**2
 

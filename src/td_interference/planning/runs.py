@@ -49,7 +49,7 @@ def measured_as(run: RunSpec | ControlSettings) -> RunSpec:
         weight_decay=run.weight_decay,
         momentum=run.momentum,
         minibatch=run.minibatch,
-        steps=run.updates,
+        updates=run.updates,
         frozen_period=run.frozen_period,
         tau=1.0,  # there is no moving average
         checkpoints=run.checkpoints,

@@ -28,7 +28,7 @@ def setting(default: Any, meaning: str, source: str = "", **rules: Any) -> Any:
     Args:
         default: Its value where the configuration has none.
         meaning: What it is, in a few words that begin with its unit, such as "updates between two
-            copies to the target network"; messages and pages of reference show it.
+            copies to the frozen network"; messages and pages of reference show it.
         source: Where the default comes from, or what others use.
         rules: Of JSON Schema: bounds such as `minimum=1`, or `enum=["capped", "squared"]`.
     """

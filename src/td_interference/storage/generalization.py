@@ -1,6 +1,6 @@
 """The kind of HDF5 file that holds the measured runs of the generalization experiments."""
 
-from td_interference.storage.table import Field, Table
+from td_interference.storage.file_kind import Field, FileKind
 
 _LONGEST_NAME = "S160"  # characters; names are ASCII
 
@@ -29,17 +29,15 @@ def _pair_means() -> dict[str, Field]:
     }
 
 
-GENERALIZATION = Table(
+GENERALIZATION = FileKind(
     "generalization",
-    2,
+    3,
     "Runs of one group of cells at their measured steps, a row for each (paper, section 4)",
     {
         "run_id": _rows(_LONGEST_NAME, "", "of the run and its random streams"),
         "cell_id": _rows(_LONGEST_NAME, "", "of the cell, whose runs differ in seed alone"),
         "dataset": _rows(_LONGEST_NAME, "", "learned from"),
-        "experiment": _rows(
-            _LONGEST_NAME, "", "classification, regression, double_dqn or reinforce"
-        ),
+        "task": _rows(_LONGEST_NAME, "", "classification, regression, double_dqn or reinforce"),
         "hidden": _rows("int64", "", "width n_h"),
         "extra_layers": _rows("int64", "layers", "n_L"),
         "n_train": _rows("int64", "samples", "n_T: training samples, or images of the agent"),

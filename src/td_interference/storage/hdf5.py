@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 from td_interference.errors import UserError, rebuild
 from td_interference.storage.attributes import identity_of, library_versions, parse_attributes
 from td_interference.storage.expansion import TooLarge, check_memory
+from td_interference.storage.file_kind import FileKind
 from td_interference.storage.guard import Refused, check_heaps, check_objects
 from td_interference.storage.identity import Identity
 from td_interference.storage.identity import check as check_identity
-from td_interference.storage.kinds import TABLES
+from td_interference.storage.kinds import FILE_KINDS
 from td_interference.storage.seal import digest_in, read_sealed, write_sealed
-from td_interference.storage.table import Table
 from td_interference.storage.unreadable import UNREADABLE, unreadable
 
 Arrays = dict[str, NDArray[Any]]
@@ -36,21 +36,21 @@ _COMPRESSED = {"compression": "gzip", "compression_opts": 4, "fletcher32": True}
 
 
 class Writer:
-    """Fills one file of a `Table`; rows may come in parts."""
+    """Fills one file of a `FileKind`; rows may come in parts."""
 
-    def __init__(self, file: h5py.File, table: Table):
+    def __init__(self, file: h5py.File, kind: FileKind):
         """Take an empty, open file."""
-        self._file, self._table = file, table
+        self._file, self._kind = file, kind
 
     def append(self, name: str, rows: NDArray[Any]) -> None:
         """Append `rows` to the data set `name` along its first dimension.
 
         Raises:
-            ValueError: If the name, dtype or shape is not the table's.
+            ValueError: If the name, dtype or shape is not the kind's.
         """
-        field = self._table.fields.get(name)
+        field = self._kind.fields.get(name)
         if field is None:
-            raise ValueError(f"the table {self._table.name} has no field {name}")
+            raise ValueError(f"the kind {self._kind.name} has no field {name}")
         fixed = [
             (size, have)
             for size, have in zip(field.dimensions, rows.shape, strict=True)
@@ -73,7 +73,7 @@ class Writer:
         dataset.attrs["dimensions"] = json.dumps(field.dimensions)
 
     def tensor(self, name: str, array: NDArray[Any]) -> None:
-        """Write a tensor under a name of its own (in groups, outside the table's fields).
+        """Write a tensor under a name of its own (in groups, outside the kind's fields).
 
         Not compressed: trained weights do not shrink.
         """
@@ -94,15 +94,15 @@ class Writer:
 @contextmanager
 def create(
     path: Path | str,
-    table: Table,
+    kind: FileKind,
     identity: Identity,
     attributes: Mapping[str, Any] | None = None,
 ) -> Iterator[Writer]:
-    """Write a file of `table` that appears under `path` when the block ends well.
+    """Write a file of `kind` that appears under `path` when the block ends well.
 
     Args:
         path: The file to create or replace.
-        table: Its kind.
+        kind: Its kind.
         identity: What it is of; see `td_interference.storage.identity`.
         attributes: What else it says of itself; schema and versions are added.
 
@@ -110,25 +110,25 @@ def create(
         A writer for the data sets.
 
     Raises:
-        ValueError: If a field of the table was not written.
+        ValueError: If a field of the kind was not written.
     """
     with h5py.File(
         Path(path).name, "w", driver="core", backing_store=False, libver=("earliest", "v110")
     ) as file:
-        writer = Writer(file, table)
+        writer = Writer(file, kind)
         for name, value in {
-            "schema": table.name,
-            "schema_version": table.version,
-            "title": table.title,
+            "schema": kind.name,
+            "schema_version": kind.version,
+            "title": kind.title,
             "library_versions": library_versions(),
             "identity": dict(identity),
             **(attributes or {}),
         }.items():
             writer.attribute(name, value)
         yield writer
-        missing = sorted(set(table.fields) - set(file))
+        missing = sorted(set(kind.fields) - set(file))
         if missing:
-            raise ValueError(f"{table.name} file without {', '.join(missing)}")
+            raise ValueError(f"{kind.name} file without {', '.join(missing)}")
         file.flush()
         content = file.id.get_file_image()
     write_sealed(path, content)
@@ -136,28 +136,28 @@ def create(
 
 def write(
     path: Path | str,
-    table: Table,
+    kind: FileKind,
     arrays: Mapping[str, NDArray[Any]],
     identity: Identity,
     attributes: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a whole file of `table`, see `create`; arrays are cast to the table's dtypes."""
-    with create(path, table, identity, attributes) as writer:
+    """Write a whole file of `kind`, see `create`; arrays are cast to the kind's dtypes."""
+    with create(path, kind, identity, attributes) as writer:
         for name, array in arrays.items():
-            writer.append(name, np.asarray(array).astype(table.fields[name].dtype, copy=False))
+            writer.append(name, np.asarray(array).astype(kind.fields[name].dtype, copy=False))
 
 
 @contextmanager
 def opened(
-    path: Path | str, table: Table | None = None, wanted: Identity | None = None
+    path: Path | str, kind: FileKind | None = None, wanted: Identity | None = None
 ) -> Iterator[h5py.File]:
-    """Open a file for reading, checked: its seal, every object in it, its table, its identity.
+    """Open a file for reading, checked: its seal, every object in it, its kind, its identity.
 
     The file is in memory, so that nothing the block raises can come from its disk.
 
     Args:
         path: The file.
-        table: The kind it must be of; None for any kind of this project.
+        kind: The kind it must be of; None for any kind of this project.
         wanted: The identity it must have, "sha256" of its content included where it is known;
             None to take any.
 
@@ -179,7 +179,7 @@ def opened(
     with file:
         try:
             check_objects(file, len(content))
-            check(file, path, table)
+            check(file, path, kind)
         except (Refused, *UNREADABLE) as error:
             raise unreadable(path, error) from None
         if wanted is not None:
@@ -192,18 +192,18 @@ def opened(
             raise unreadable(path, error) from None
 
 
-def check(file: h5py.File, path: Path, table: Table | None = None) -> Table:
-    """Compare an open file, whose objects were checked, with its table; return the table.
+def check(file: h5py.File, path: Path, kind: FileKind | None = None) -> FileKind:
+    """Compare an open file, whose objects were checked, with its kind; return the kind.
 
     Raises:
         UserError: Names the file and what is wrong with it.
     """
     name = file.attrs.get("schema")
-    if not isinstance(name, str) or name not in TABLES:
+    if not isinstance(name, str) or name not in FILE_KINDS:
         raise UserError(f"{path}: not a file of td-interference (attribute 'schema' is {name!r})")
-    found = TABLES[name]
-    if table is not None and found != table:
-        raise UserError(f"{path}: holds {found.name}, but {table.name} is needed here")
+    found = FILE_KINDS[name]
+    if kind is not None and found != kind:
+        raise UserError(f"{path}: holds {found.name}, but {kind.name} is needed here")
     written = file.attrs.get("schema_version")
     if written != found.version:
         raise UserError(
@@ -229,13 +229,13 @@ def check(file: h5py.File, path: Path, table: Table | None = None) -> Table:
     return found
 
 
-def read(path: Path | str, table: Table, wanted: Identity | None = None) -> Arrays:
-    """Return every data set of a file of `table`, in memory; see `opened`.
+def read(path: Path | str, kind: FileKind, wanted: Identity | None = None) -> Arrays:
+    """Return every data set of a file of `kind`, in memory; see `opened`.
 
     Raises:
         UserError: If the file is not good, or of something else than is wanted.
     """
-    with opened(path, table, wanted) as file:
+    with opened(path, kind, wanted) as file:
         return arrays_of(path, file)
 
 
@@ -245,7 +245,7 @@ def arrays_of(path: Path | str, file: h5py.File) -> Arrays:
     Raises:
         UserError: As `numbers`.
     """
-    fields = TABLES[file.attrs["schema"]].fields
+    fields = FILE_KINDS[file.attrs["schema"]].fields
     return {name: numbers(path, file[name]) for name in fields}
 
 
@@ -283,11 +283,11 @@ def numbers_into(
         raise unreadable(path, error) from None
 
 
-def read_attributes(path: Path | str, table: Table | None = None) -> dict[str, Any]:
+def read_attributes(path: Path | str, kind: FileKind | None = None) -> dict[str, Any]:
     """Return a file's attributes, JSON ones parsed.
 
     Raises:
         UserError: If the file is not good.
     """
-    with opened(path, table) as file:
+    with opened(path, kind) as file:
         return parse_attributes(file)

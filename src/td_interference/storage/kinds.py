@@ -1,14 +1,14 @@
 """Every kind of HDF5 file: the names in it, their dtypes, shapes, units, and schema versions."""
 
 from td_interference import metrics
+from td_interference.storage.file_kind import Field, FileKind
 from td_interference.storage.generalization import GENERALIZATION
-from td_interference.storage.table import Field, Table
 
 _GAME_SCORE = "game score"
 
-REPLAY = Table(
+REPLAY = FileKind(
     "replay",
-    2,
+    3,
     "D*: whole episodes of an expert, one row per agent step in the order of play",
     {
         "frames": Field(
@@ -50,7 +50,7 @@ def _split(
     }
 
 
-IMAGES = Table(
+IMAGES = FileKind(
     "images",
     2,
     "Images with the class of each, one row per sample; its index is the environment's seed",
@@ -60,7 +60,7 @@ IMAGES = Table(
     },
 )
 
-REGRESSION = Table(
+REGRESSION = FileKind(
     "regression",
     2,
     "Features with the targets to predict from them, one row per sample",
@@ -70,9 +70,9 @@ REGRESSION = Table(
     },
 )
 
-CHECKPOINTS = Table(
+CHECKPOINTS = FileKind(
     "checkpoints",
-    2,
+    3,
     "States of one training run; a group per update step",
     {"update_step": Field("int64", ("checkpoint",), "updates", "step after which it was taken")},
 )
@@ -81,7 +81,7 @@ CHECKPOINTS = Table(
 _UPDATE_STEP = Field("int64", ("checkpoint",), "updates", "update step of each checkpoint")
 
 
-def _measurement(name: str, card: metrics.MetricCard) -> Table:
+def _measurement(name: str, card: metrics.MetricCard) -> FileKind:
     fields = {"update_step": _UPDATE_STEP}
     for field, said in card.fields.items():
         # A dimension's own coordinate is the same at all checkpoints.
@@ -89,7 +89,7 @@ def _measurement(name: str, card: metrics.MetricCard) -> Table:
         if dimensions != (field,):
             dimensions = ("checkpoint", *dimensions)
         fields[field] = Field(said.dtype, dimensions, said.unit, said.description, said.may_lack)
-    return Table(name, card.version, f"{card.title} ({card.source})", fields)
+    return FileKind(name, card.version, f"{card.title} ({card.source})", fields)
 
 
 MEASUREMENTS = {
@@ -98,7 +98,7 @@ MEASUREMENTS = {
     if entry.name == entry.module
 }
 
-RANDOM_NETWORKS = Table(
+RANDOM_NETWORKS = FileKind(
     "random_networks",
     2,
     "ρ' of randomly initialised networks, and eq. 36 against real steps (paper, section 6)",
@@ -121,9 +121,9 @@ RANDOM_NETWORKS = Table(
     },
 )
 
-TABLES = {
-    table.name: table
-    for table in (
+FILE_KINDS = {
+    kind.name: kind
+    for kind in (
         REPLAY,
         IMAGES,
         REGRESSION,

@@ -38,7 +38,7 @@ def interference_by_capacity(
         statistics: "confidence" of the intervals, and "resamples" of their bootstrap.
 
     Returns:
-        name, data, dataset, experiment, pair, hidden, extra_layers, n_parameters, mean, low,
+        name, data, dataset, task, pair, hidden, extra_layers, n_parameters, mean, low,
         high, n, diverged, not_positive.
     """
     rows = []
@@ -60,7 +60,7 @@ def capacity_correlations(
         statistics: "confidence" of the intervals, which are over cells.
 
     Returns:
-        name, data, dataset, experiment, pair, r, low, high, n, cells, diverged, not_positive.
+        name, data, dataset, task, pair, r, low, high, n, cells, diverged, not_positive.
     """
     return pl.DataFrame(
         [

@@ -34,7 +34,7 @@ TABLES = {
 
 PAIRS = ("train_train", "train_test", "test_test")
 
-EXPERIMENT = ("name", "data", "dataset", "experiment")  # the first columns of every table
+EXPERIMENT = ("name", "data", "dataset", "task")  # the first columns of every table
 
 
 def generalization_runs(
@@ -80,7 +80,7 @@ def generalization_by_size(
         statistics: "confidence" of the intervals, which are over cells.
 
     Returns:
-        name, data, dataset, experiment, pair, n_train, r, low, high, n (runs that r is of), cells
+        name, data, dataset, task, pair, n_train, r, low, high, n (runs that r is of), cells
         (these runs are of), diverged, not_positive (runs left out).
     """
     rows = []
@@ -110,7 +110,7 @@ def generalization_lines(
         statistics: "confidence" of the intervals, which are over cells.
 
     Returns:
-        name, data, dataset, experiment, pair, slope (gap per unit of the natural logarithm),
+        name, data, dataset, task, pair, slope (gap per unit of the natural logarithm),
         intercept, r, low, high (of r), n, cells, diverged, not_positive.
     """
     rows = []
@@ -138,7 +138,7 @@ def gap_by_size(measured: Sequence[MeasuredGroup], statistics: Mapping[str, Any]
         statistics: "confidence" of the intervals, and "resamples" of their bootstrap.
 
     Returns:
-        name, data, dataset, experiment, n_train, mean, low, high, n, diverged.
+        name, data, dataset, task, n_train, mean, low, high, n, diverged.
     """
     rows = []
     for key, runs in by_experiment(_trained(measured)):
@@ -171,7 +171,7 @@ def gap_correlations(
         statistics: "confidence" of the intervals, which are over cells.
 
     Returns:
-        name, data, dataset, experiment, r, low, high, n, cells, diverged, not_positive (always 0).
+        name, data, dataset, task, r, low, high, n, cells, diverged, not_positive (always 0).
     """
     return pl.DataFrame(
         [

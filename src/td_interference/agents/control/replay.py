@@ -1,4 +1,4 @@
-"""The replay buffer of Q-learning: single frames in, uniform minibatches and recent play out.
+"""The replay memory of Q-learning: single frames in, uniform minibatches and recent play out.
 
 The newest row's own successor is not there yet: it lends its frame, and is no transition.
 """

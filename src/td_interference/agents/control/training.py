@@ -70,7 +70,7 @@ def train_control(
     """
     if resume.finished(outputs):
         return
-    steps = settings.random_fill + settings.steps
+    steps = settings.learning_starts + settings.agent_steps
     with torch_threads(threads):
         training = ControlTraining(settings, resume.parts, device, threads)
         job = f"train_control {settings.run_id}"
@@ -145,7 +145,7 @@ class ControlTraining:
             settings.repeat_action_probability,
             max_frames_per_episode=settings.max_frames_per_episode,
         )
-        self.memory = UniformReplay(settings.buffer_capacity, n)
+        self.memory = UniformReplay(settings.replay_capacity, n)
         self._environments = AtariEnvironments(
             self._game,
             n,
@@ -238,7 +238,7 @@ class ControlTraining:
         self.evaluation = list(state["evaluation"])
         logger.info("playing the stored actions again to bring back emulators and frames")
         self.memory = UniformReplay(
-            settings.buffer_capacity, settings.n_environments, played["first_step"]
+            settings.replay_capacity, settings.n_environments, played["first_step"]
         )
         for before, actions, step in self._environments.play_again(played):
             self.memory.append(before, actions, step)

@@ -23,7 +23,7 @@ from td_interference.storage.recognition import EXPERT_KEY, look, refusal
 
 # One key of metadata: safetensors writes several in an order that changes from run to run.
 METADATA_KEY = EXPERT_KEY
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 
 def new_network(settings: ExpertSettings, generator: torch.Generator) -> RainbowNetwork:

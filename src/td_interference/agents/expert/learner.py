@@ -22,7 +22,7 @@ class Noises(NamedTuple):
 
     online: Noise  # for the prediction at S_t
     choice: Noise  # for the online network's choice of the action at S_{t+m}
-    target: Noise  # for the target network's distribution of that action
+    target: Noise  # for the frozen network's distribution of that action
 
 
 def rainbow_loss(
@@ -31,7 +31,7 @@ def rainbow_loss(
     """Return each transition's KL(projected target || prediction), [B], not yet weighted.
 
     The target is that of double Q-learning: the online network chooses the action at S_{t+m},
-    the target network gives its distribution. Gradients flow through the prediction alone.
+    the frozen network gives its distribution. Gradients flow through the prediction alone.
 
     Args:
         online: The network that learns.
@@ -52,7 +52,7 @@ def rainbow_loss(
 
 
 class RainbowLearner:
-    """Online and target network, optimizer, and their counters.
+    """Online and frozen network, optimizer, and their counters.
 
     Args:
         settings: Hyperparameters.
@@ -76,7 +76,7 @@ class RainbowLearner:
         self._noise_generator = noise_generator
 
     def update(self, batch: ReplayBatch) -> NDArray[np.float32]:
-        """Take one optimizer step, and copy the target network when it is due.
+        """Take one optimizer step, and copy the frozen network when it is due.
 
         Args:
             batch: On the network's device.
@@ -91,7 +91,7 @@ class RainbowLearner:
         torch.nn.utils.clip_grad_norm_(self.online.parameters(), self.settings.gradient_clip_norm)
         self.optimizer.step()
         self.update_step += 1
-        if self.update_step % self.settings.target_period == 0:
+        if self.update_step % self.settings.frozen_period == 0:
             self.target.load_state_dict(self.online.state_dict())
         return losses.detach().cpu().numpy()
 

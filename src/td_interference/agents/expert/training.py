@@ -77,7 +77,7 @@ def train_expert(
     with torch_threads(threads):
         training = ExpertTraining(settings, device, threads)
         try:
-            run_until(training, settings.training_steps, job, resume, progress_directory)
+            run_until(training, settings.agent_steps, job, resume, progress_directory)
             training.check_finite()
         except Diverged as error:
             kept = last_good(None if resume is None else resume.last_good)
@@ -234,7 +234,7 @@ class ExpertTraining:
 
     def _update(self) -> None:
         settings = self.settings
-        done = min(1.0, self.agent_step / settings.training_steps)
+        done = min(1.0, self.agent_step / settings.agent_steps)
         exponent = settings.priority_weight_start * (1 - done) + done
         batch = self._memory.sample(settings.minibatch, exponent, self._minibatches)
         losses = self.learner.update(batch.to(self._device))

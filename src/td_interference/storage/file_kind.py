@@ -14,7 +14,7 @@ class Field(NamedTuple):
     may_lack: bool = False  # NaN where there is nothing to measure; elsewhere NaN is an overflow
 
 
-class Table(NamedTuple):
+class FileKind(NamedTuple):
     """One kind of file."""
 
     name: str
