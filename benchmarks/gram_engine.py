@@ -12,8 +12,10 @@ of the engine far more than BackPACK's few long ones. Memory is the growth of th
 peak in a fresh process for each method (Linux).
 """
 
+import copy
 import statistics
 import time
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -22,10 +24,11 @@ from typing import Annotated, NamedTuple
 
 import torch
 import typer
+from backpack import backpack, extend
+from backpack.extensions import BatchGrad
 from torch import Tensor, nn
 
 from td_interference.gradients import gram, per_sample_gradients
-from td_interference.gradients.reference import backpack_gradients
 from td_interference.networks.atari import initialise, q_network
 
 N_ACTIONS = 9
@@ -56,7 +59,30 @@ def engine(problem: Problem) -> Tensor:
     return gram(per_sample_gradients(problem.network, problem.frames, greedy_value))
 
 
-def backpack(problem: Problem) -> Tensor:
+def backpack_gradients(
+    network: nn.Module, inputs: Tensor, value: Callable[[Tensor], Tensor]
+) -> list[Tensor]:
+    """Return per-sample gradients by BackPACK's BatchGrad (Dangel et al., ICLR 2020).
+
+    Args:
+        network: Maps [N, ...] to [N, ...]; made of modules BackPACK knows. A copy is extended,
+            since BackPACK leaves hooks and tensors on modules and parameters.
+        inputs: [N, ...].
+        value: Maps the outputs to one number per sample, [N].
+
+    Returns:
+        [N, D_p] for each trainable parameter p in the network's order, flattened.
+    """
+    extended = extend(copy.deepcopy(network))
+    with torch.enable_grad(), backpack(BatchGrad()), warnings.catch_warnings():
+        # Its hooks sit on modules whose inputs need no gradient; that is as it should be.
+        warnings.filterwarnings("ignore", "Full backward hook is firing")
+        value(extended(inputs)).sum().backward()
+    trainable = [parameter for parameter in extended.parameters() if parameter.requires_grad]
+    return [parameter.grad_batch.flatten(1) for parameter in trainable]
+
+
+def by_backpack(problem: Problem) -> Tensor:
     """Return the Gram matrix from BackPACK's written-out per-sample gradients."""
     gradients = backpack_gradients(problem.network, problem.frames, greedy_value)
     total = torch.zeros(len(problem.frames), len(problem.frames))
@@ -65,7 +91,7 @@ def backpack(problem: Problem) -> Tensor:
     return total
 
 
-METHODS: dict[str, Callable[[Problem], Tensor]] = {"engine": engine, "backpack": backpack}
+METHODS: dict[str, Callable[[Problem], Tensor]] = {"engine": engine, "backpack": by_backpack}
 
 
 def peak_growth(method: str, n_samples: int, hidden: int) -> float:

@@ -778,6 +778,22 @@ def single(network):
     return network.float()
 
 
+def mixing_behind_zeros(mixed):
+    """A branch that is multiplied by zeros as yet, so that no output shows that it mixes."""
+    network = net(lambda net, h: h + net.zero(mixed(h).tanh()), zero=nn.Linear(4, 4))
+    nn.init.zeros_(network.zero.weight)
+    nn.init.zeros_(network.zero.bias)
+    return single(network)
+
+
+def in_itself(container):
+    if isinstance(container, list):
+        container.append(container)
+    else:
+        container["itself"] = container
+    return container
+
+
 GENERATOR = np.random.default_rng(0)
 
 
@@ -1169,6 +1185,16 @@ REFUSED = {
         lambda: (randomised(TakesDict()), {"x": X(), "weight": np.ones(N)}),
         r"inputs\['weight'\] is a numpy.ndarray",
     ),
+    "mixes a thousandth behind zeros": (
+        lambda: (mixing_behind_zeros(lambda h: h + 1e-3 * h.mean(0)), XF()),
+        "other gradients",
+    ),
+    "mixes a thousandth of a pair behind zeros": (
+        lambda: (mixing_behind_zeros(lambda h: h + 1e-3 * h.roll(1, 0)), XF()),
+        "other gradients",
+    ),
+    "a list in itself": (lambda: (net(), in_itself([X()])), "contain themselves"),
+    "a dict in itself": (lambda: (net(), in_itself({"x": X()})), "contain themselves"),
     "an object": (lambda: (net(), object()), "object"),
     "nothing": (lambda: (net(), ()), "at least one tensor"),
     "numbers only": (lambda: (net(), [1.0, 2.0]), "at least one tensor"),

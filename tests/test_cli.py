@@ -1,6 +1,8 @@
 """The command line: what a person reads, and one line on bad input."""
 
 import dataclasses
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -128,6 +130,32 @@ def test_bad_input_gives_one_line(arguments, message):
     code, _, errors = cli(*arguments)
     assert code == 1 and message in errors
     assert errors.startswith("error: ") and errors.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "card", ["metrics/gain.py", "figures/momentum_variance.py", "datasets/svhn.py"]
+)
+def test_a_wrong_card_ends_in_one_line(tmp_path, card):
+    package = tmp_path / "td_interference"
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "src" / "td_interference", package, ignore=ignored)
+    text = (package / card).read_text()
+    (package / card).write_text(
+        text.replace('"title":', '"titel":').replace('"tables":', '"tabels":')
+    )
+    command = [sys.executable, "-c", "from td_interference.cli import main; main()"]
+    for arguments, code in ((["plan"], 1), (["--help"], 0)):
+        done = subprocess.run(
+            [*command, *arguments],
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        )
+        assert done.returncode == code
+        if code:
+            assert done.stderr.startswith(f"error: {package / card}: ")
+            assert done.stderr.count("\n") == 1
 
 
 def measured_by_hand(checkpoints, *arguments):

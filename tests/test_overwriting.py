@@ -2,12 +2,19 @@
 
 import os
 
+import h5py
+import numpy as np
 import pytest
+from matplotlib.figure import Figure
+from PIL import Image
 from typer.testing import CliRunner
 
+from td_interference import pictures
 from td_interference.cli import app
+from td_interference.commands.inspection import write_montage
 from td_interference.commands.overwriting import check_output
 from td_interference.errors import UserError
+from td_interference.storage import hdf5, kinds
 
 
 def symbolic(output, given):
@@ -67,11 +74,47 @@ def test_windows_are_inputs_each_and_all(tmp_path):
     check_output(windows / "new.h5", [windows], force=False, option="--output")
 
 
+def measurement(path):
+    table = kinds.MEASUREMENTS["gain"]
+    arrays = {
+        name: np.zeros([size if isinstance(size, int) else 1 for size in field.dimensions])
+        for name, field in table.fields.items()
+    }
+    hdf5.write(path, table, arrays, {})
+
+
+@pytest.mark.parametrize("kind", ["configuration", "picture", "HDF5", "D*", "montage", "figure"])
+@pytest.mark.parametrize("option", ["--output", "--montage"])
+def test_force_replaces_nothing_that_the_command_did_not_write(tmp_path, replay_path, kind, option):
+    there = tmp_path / "there"
+    if kind == "configuration":
+        there.write_text("scale: smoke\n")
+    elif kind == "picture":
+        Image.new("L", (3, 3)).save(there, "PNG")
+    elif kind == "HDF5":
+        with h5py.File(there, "w") as file:
+            file["x"] = [1]
+    elif kind == "D*":
+        there.write_bytes(replay_path.read_bytes())
+    elif kind == "montage" and option == "--output":
+        write_montage(replay_path, tmp_path / "m.png")
+        (tmp_path / "m.png").rename(there)
+    elif kind == "montage":
+        measurement(there)
+    else:
+        with pictures.style():
+            pictures.write(Figure(), tmp_path / "f.png", caption="td-interference")
+        (tmp_path / "f.png").rename(there)
+    with pytest.raises(UserError, match=rf"there: is no \w+ of td-.*; give {option} another name"):
+        check_output(there, [], force=True, option=option)
+
+
 def test_what_is_there_is_replaced_by_force_alone(tmp_path):
     there = tmp_path / "there.h5"
     there.write_text("mine")
     with pytest.raises(UserError, match=r"there\.h5: is there already; .* by --force"):
         check_output(there, [tmp_path / "absent"], force=False, option="--output")
+    measurement(there)
     check_output(there, [tmp_path / "absent"], force=True, option="--output")
     check_output(tmp_path / "new.h5", [there], force=False, option="--output")
     (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
@@ -98,10 +141,10 @@ def test_a_montage_is_never_drawn_over_the_replay(tmp_path, replay_path, way):
     assert given.read_bytes() == replay_path.read_bytes()
 
 
-def test_a_montage_replaces_another_file_by_force_alone(tmp_path, replay_path):
-    (tmp_path / "a.png").write_text("mine")
+def test_a_montage_replaces_another_one_by_force_alone(tmp_path, replay_path):
     command = ["inspect", str(replay_path), "--montage", str(tmp_path / "a.png")]
+    assert CliRunner().invoke(app, command).exit_code == 0
+    (tmp_path / "a.png").touch()
     assert "is there already" in str(CliRunner().invoke(app, command).exception)
-    assert (tmp_path / "a.png").read_text() == "mine"
     assert CliRunner().invoke(app, [*command, "--force"]).exit_code == 0
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pickle
+import subprocess
 import sys
 import tarfile
 import zipfile
@@ -28,7 +29,7 @@ from td_interference.replay import Replay
 from td_interference.storage import hdf5, kinds
 from td_interference.storage.checkpoints import checkpoint_steps
 from td_interference.storage.parquet import read_table, write_table
-from td_interference.storage.recognition import look
+from td_interference.storage.recognition import look, refusal
 
 AGENTS = ROOT.parent / "shared" / "agents"
 WEIGHTS = {"q.weight": torch.rand(3, 2), "q.bias": torch.rand(3)}
@@ -237,6 +238,22 @@ def test_the_projects_own_files_are_told_from_each_other(tmp_path, replay_path):
     state.save({"update_step": 3, "network": WEIGHTS})
     assert look(state.path).own == "resume"
     assert summarise(state.path)[1]["holds"] == "update_step, network"
+
+
+def test_what_is_moved_away_never_replaces_what_was_moved_before(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    place = tmp_path / "results" / "smoke" / "replay" / "ms_pacman-seed0.h5"
+    place.parent.mkdir(parents=True)
+    for number, name in enumerate(["foreign", "foreign1", "foreign2"]):
+        place.write_text(f"theirs {number}")
+        advice = str(refusal(place, "a D*")).partition("mv ")[2].partition(" && ")[0]
+        assert (
+            advice == f"results/smoke/replay/{place.name} results/smoke/replay/{place.name}.{name}"
+        )
+        subprocess.run(f"mv {advice}", shell=True, check=True)
+    assert sorted(path.read_text() for path in place.parent.iterdir()) == [
+        "theirs 0", "theirs 1", "theirs 2",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".log", ".pdf", ".png", ".parquet", ".safetensors"])

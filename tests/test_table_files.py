@@ -6,6 +6,7 @@ import re
 import numpy as np
 import polars as pl
 import pytest
+from peak_memory import peak_memory
 
 from td_interference import figures
 from td_interference.errors import UserError
@@ -174,6 +175,18 @@ def test_a_forged_number_of_values_does_not_end_the_process(path, value):
     path.write_bytes(resealed(changed))
     with pytest.raises(UserError, match=r"refused, not as this program writes it \(memory alloc"):
         read_table(path)
+
+
+def test_a_small_file_of_gigabytes_is_refused(path):
+    """A million zeros are some bytes; 400 of them are 3 GB."""
+    zeros = pl.DataFrame({name: np.zeros(1_000_000) for name in "abcd"})
+    many = pl.concat([zeros] * 100, rechunk=False)
+    many.write_parquet(path, metadata={parquet.PARQUET_SEAL: f"sha256:{'0' * 64} {{}}"})
+    path.write_bytes(resealed(bytearray(path.read_bytes())))
+    assert path.stat().st_size < 2_000_000
+    with peak_memory() as peak:
+        refused(path, r"refused, not as this program writes it \(memory alloc")
+    assert peak.megabytes < 100
 
 
 def test_a_table_of_other_columns_ends_a_figure_in_a_line(path, tmp_path):

@@ -272,6 +272,9 @@ def test_values_of_options_are_no_targets():
     call += ["--rerun-triggers", "mtime", "params", "--executor", "local"]
     assert targets.asked_for(call, known) == []
     assert targets.asked_for([*call, "--", "fig5", "all"], known) == ["fig5"]
+    for numbers in (["5"], ["-n", "5"], ["--cores", "2", "5"], ["-j2", "5"], ["-c", "2", "5"]):
+        assert targets.asked_for(numbers, known) == ["5"]
+    assert targets.asked_for(["-c", "2", "--jobs", "3", "-T", "1"], known) == []
     assert targets.asked_for(["--forcerun", "train_runn", "--until", "x"], known) == [
         "train_runn",
         "x",

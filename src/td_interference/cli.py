@@ -1,27 +1,16 @@
 """The command `td-interference`: look into files, plan, follow jobs, measure checkpoints."""
 
-import dataclasses
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from td_interference import metrics
-from td_interference.commands.overwriting import check_output
-from td_interference.commands.status import COLUMNS, jobs_in, scales_in
 from td_interference.commands.terminal import say, show_facts, show_table
-from td_interference.errors import UserError, one_line_errors, rebuild
-from td_interference.objectives import known
-from td_interference.planning import config as configuration
+from td_interference.errors import one_line_errors
 from td_interference.planning import thread_variables
-from td_interference.planning.control import ControlSettings
-from td_interference.planning.grid import RunSpec
-from td_interference.planning.lineage import Lineage
-from td_interference.planning.plan import make_plan
-from td_interference.planning.runs import measured_as, run_of
-from td_interference.storage import attributes, hdf5, kinds
-from td_interference.storage.files import sha256
+
+# The rest is imported by each command: a card with a mistake ends it in a line, and it starts soon.
 
 # Markup is off everywhere: a path may hold whatever a person put into it.
 app = typer.Typer(
@@ -32,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Force = Annotated[bool, typer.Option("--force", help="Replace a file that is there already.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace what this command wrote before.")]
 
 
 def main() -> None:
@@ -56,6 +45,7 @@ def inspect(
 ) -> None:
     """Print what is in a file of the project; of others, what they look like."""
     from td_interference.commands.inspection import write_montage
+    from td_interference.commands.overwriting import check_output
     from td_interference.commands.summaries import summarise
 
     if montage is not None:
@@ -80,6 +70,9 @@ def plan(
     directory: Annotated[Path, typer.Option(help="The project's directory.")] = Path(),
 ) -> None:
     """List the runs of a scale; a configuration file is checked, and nothing in it executed."""
+    from td_interference.planning import config as configuration
+    from td_interference.planning.plan import make_plan
+
     user = configuration.read_yaml(directory / "config.yaml")
     if configfile is not None:
         user = configuration.merge(user, configuration.read_yaml(configfile))
@@ -105,6 +98,8 @@ def status(
     scale: Annotated[str, typer.Option(help="Only the jobs of this scale.")] = "",
 ) -> None:
     """Show how far the running jobs are, and which jobs failed or were stopped."""
+    from td_interference.commands.status import COLUMNS, jobs_in, scales_in
+
     scales = scales_in(directory, scale)
     rows = [row for each in scales for row in jobs_in(each)]
     if rows:
@@ -133,70 +128,17 @@ def measure(
     force: Force = False,
 ) -> None:
     """Measure one metric of a run's checkpoints, outside of the workflow."""
-    names = [entry.name for entry in metrics.METRICS]
-    if metric not in names:
-        raise UserError(f"unknown metric {metric!r}; known: {', '.join(names)}")
-    inputs = [checkpoints, replay, *([] if objective is None else [objective])]
-    check_output(output, inputs, force=force, option="--output")
-    from td_interference.device import compute_exactly, resolve_device  # torch takes seconds
-    from td_interference.metrics.measuring import measure_run
+    from td_interference.commands.measuring import measure_checkpoints
 
-    compute_exactly()
-    user = configuration.read_yaml(directory / "config.yaml") | {"device": device}
-    if scale:
-        user["scale"] = scale
-    the_plan = make_plan(user, directory / "workflow")
-    run = _measured_run(checkpoints, objective)
-    measure_run(
+    measure_checkpoints(
         metric,
-        the_plan.metric_settings(metric),
-        run,
-        replay,
         checkpoints,
+        replay,
         output,
-        wanted=None,
-        code=Lineage(the_plan, directory / "workflow" / "scripts").metric_code(metric, run),
-        device=resolve_device(device),
+        objective=objective,
+        scale=scale,
+        device=device,
+        directory=directory,
+        force=force,
     )
     say(f"wrote {output}")
-
-
-def _measured_run(checkpoints: Path, objective: Path | None) -> RunSpec | ControlSettings:
-    """Return the run that a file of checkpoints says it is of, with the file of its own objective.
-
-    A file's word is not enough to run code: whoever measures names the objective's file.
-
-    Raises:
-        UserError: If it does not say, or the objective's file is not named, or another one.
-    """
-    with hdf5.opened(checkpoints, kinds.CHECKPOINTS) as file:
-        identity = attributes.identity_of(file)
-    try:
-        run = run_of(identity)
-        objective_name = measured_as(run).objective
-        trained_towards = identity.get("objective_sha256")
-    except (KeyError, TypeError, ValueError):
-        raise UserError(
-            f"{checkpoints}: does not say which run it is of (attribute 'identity'); "
-            f"{rebuild(checkpoints)}"
-        ) from None
-    if objective_name in known():
-        if objective is not None:
-            raise UserError(
-                f"{checkpoints}: was trained towards {objective_name} of this program; leave "
-                "--objective out"
-            )
-        return run
-    if objective is None:
-        raise UserError(
-            f"{checkpoints}: was trained towards your own objective {objective_name} (SHA-256 "
-            f"{trained_towards}); if you trust it, name that file with --objective"
-        )
-    given = sha256(objective) if objective.is_file() else "of no file"
-    if given != trained_towards:
-        raise UserError(
-            f"{objective}: its SHA-256 is {given}, but {checkpoints} was trained towards that of "
-            f"{trained_towards}; name the file as it was then"
-        )
-    assert isinstance(run, RunSpec), "control learns towards an objective of the package"
-    return dataclasses.replace(run, objective_file=str(objective))

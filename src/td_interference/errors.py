@@ -1,5 +1,6 @@
 """Errors a user can mend, and the one place that turns them into a single line."""
 
+import itertools
 import os
 import re
 import sys
@@ -82,7 +83,11 @@ def rebuild(path: Path | str, *, made_here: bool = True) -> str:
         file = str(place.results.parent / place.target)
     if made_here:
         return "rebuild it: " + call.line(place.target, f"rm -r {quoted(file)}")
-    away = f"mv {quoted(file)} {quoted(file + '.foreign')}"
+    names = (f".foreign{number or ''}" for number in itertools.count())
+    free = next(
+        n for n in names if not os.path.lexists(f"{place.results.parent / place.target}{n}")
+    )
+    away = f"mv {quoted(file)} {quoted(file + free)}"
     return f"move it away and rebuild what belongs there: {call.line(place.target, away)}"
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from cells import cell_spec, only_one_alive
 from masked_images import DOUBLE_DQN, REINFORCE, image_data
+from reference_gradients import autograd_gradients
 
 from td_interference.agents.masked_images.play import play_episodes
 from td_interference.datasets.arrays import DatasetArrays, Split
@@ -16,7 +17,6 @@ from td_interference.environments.masked_image import MaskedImages
 from td_interference.errors import UserError
 from td_interference.generalization import agent_runs
 from td_interference.generalization.agent_runs import AgentsInTurn
-from td_interference.gradients.reference import autograd_gradients
 from td_interference.seeds import numpy_generator
 
 AGENTS = {"double_dqn": DOUBLE_DQN, "reinforce": REINFORCE}

@@ -6,12 +6,12 @@ import math
 import pytest
 import torch
 from cells import N_FEATURES, mlp_factory
+from reference_gradients import autograd_gradients
 from torch import nn
 
 from td_interference.generalization.interference import Interference, interference
 from td_interference.generalization.learners import batch_of_one
 from td_interference.gradients import PairMeans, per_sample_gradients
-from td_interference.gradients.reference import autograd_gradients
 
 
 def by_loops(gradients, first, second):

@@ -12,6 +12,7 @@ from cells import (
     only_one_alive,
     small_task,
 )
+from reference_gradients import autograd_gradients
 from torch import nn
 
 from td_interference.generalization import learners
@@ -22,7 +23,6 @@ from td_interference.generalization.learners import (
     stackable,
 )
 from td_interference.gradients import PerSampleGradients, gram, per_sample_gradients
-from td_interference.gradients.reference import autograd_gradients
 
 R, LEARNING_RATE = 3, 1e-2
 

@@ -16,13 +16,13 @@ from cells import (
     mlp_factory,
     small_task,
 )
+from reference_gradients import autograd_gradients
 
 from td_interference.errors import UserError
 from td_interference.generalization import learner
 from td_interference.generalization.learners import SeparateLearners, StackedLearners
 from td_interference.generalization.tasks import Split
 from td_interference.generalization.training import TrainingTogether
-from td_interference.gradients.reference import autograd_gradients
 from td_interference.seeds import numpy_generator, torch_generator
 
 PAIRS = ("train_train", "train_test", "test_test")

@@ -2,15 +2,18 @@
 
 import copy
 import math
+import runpy
 import warnings
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reference_gradients import autograd_gradients
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import weight_norm
+from tree import ROOT
 
 from td_interference.errors import UserError
 from td_interference.gradients import (
@@ -23,7 +26,6 @@ from td_interference.gradients import (
     squared_norms,
 )
 from td_interference.gradients.layers import DenseGradient, FactoredGradient
-from td_interference.gradients.reference import autograd_gradients, backpack_gradients
 from td_interference.networks.atari import q_network
 
 N = 5
@@ -148,6 +150,9 @@ def test_covered_layers_equal_backpack(case, value, no_fallback):
     randomised(network, torch.float32)
     inputs = normal(N, *shape, dtype=torch.float32)
     found = gram(per_sample_gradients(network, inputs, value))
+    backpack_gradients = runpy.run_path(str(ROOT / "benchmarks" / "gram_engine.py"))[
+        "backpack_gradients"
+    ]
     by_parameter = backpack_gradients(network, inputs, value)
     assert deviation(found, sum(g @ g.T for g in by_parameter)) <= 1e-4
 

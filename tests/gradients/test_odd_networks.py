@@ -13,12 +13,15 @@ from odd_networks import (
     WORKS,
     ScriptedCounter,
     TakesFromOthers,
+    X,
     chain,
     fifth_into_third,
+    in_itself,
     net,
     randomised,
 )
 from torch import Tensor, nn
+from torch._subclasses import FakeTensorMode
 
 from td_interference.errors import UserError
 from td_interference.gradients import (
@@ -176,6 +179,40 @@ def test_what_cannot_be_exact_is_refused(case):
         assert equal(snapshot(network), before)
 
 
+def test_state_that_contains_itself():
+    network, inputs = net(lambda net, h: h.tanh() * len(net.kept)), X()
+    network.kept, network.table = in_itself([]), in_itself({"n": 1})
+    expected = one_by_one(network, inputs)
+    found = gram(per_sample_gradients(network, inputs, value))
+    torch.testing.assert_close(found, expected @ expected.T)
+    assert network.kept == [network.kept] and network.table["itself"] is network.table
+
+
+def test_transforms_of_torch_func_around_a_call_are_refused():
+    network, inputs = net(), X()
+    for transform in (torch.func.grad, torch.func.jacfwd):
+        with pytest.raises(UserError, match=r"torch\.func .*call this outside"):
+            transform(lambda x: gram(per_sample_gradients(network, x, value)).sum())(inputs)
+    with pytest.raises(UserError, match=r"torch\.func .*call this outside"):
+        torch.func.vmap(lambda x: gram(per_sample_gradients(network, x, value)))(inputs[None])
+
+
+def in_autocast(outputs):
+    with torch.autocast("cpu", torch.bfloat16):
+        return nn.functional.linear(outputs.float(), torch.ones(1, 3))[:, 0].double()
+
+
+def test_tensors_without_values_are_refused():
+    network, inputs = nn.Linear(6, 3), X().float()
+    with FakeTensorMode():
+        with pytest.raises(UserError, match="a FakeTensorMode is on"):
+            per_sample_gradients(network, inputs, value)
+        fake, fake_inputs = nn.Linear(6, 3), torch.ones(16, 6)
+    for given in ((network, fake_inputs), (fake, inputs)):
+        with pytest.raises(UserError, match="or fake, and has no values"):
+            per_sample_gradients(*given, value)
+
+
 OWN_STREAM = torch.Generator()
 N_VALUES = (2, 5, 13, 14, 26, 52, 100, 170)
 
@@ -222,8 +259,11 @@ def test_every_two_samples_are_told_apart_by_a_weight(n_samples):
         (lambda o: o[:, :1], r"\[16\], not \[16, 1\]"),
         (lambda o: [v[0] for v in o], "not list"),
         (lambda o: o.argmax(1), "does not depend"),
-        (lambda o: o[:, 0].bfloat16(), "float32 or float64"),
+        (lambda o: o[:, 0].bfloat16(), "value computes in bfloat16"),
         (lambda o: o[:, 0] * (1 + 0j), "float32 or float64"),
+        (lambda o: o.half().sum(1).double(), "value computes in float16"),
+        (lambda o: o[:, 0] * o[:, 1].bfloat16().double(), "value computes in bfloat16"),
+        (lambda o: in_autocast(o), "value computes in bfloat16"),
         (lambda o: nn.functional.dropout(o, 1e-6).sum(1), "value is random"),
         (lambda o: o[:, 0] * np.random.rand(), "value is random"),  # noqa: NPY002
         (lambda o: o[:, 0] * GENERATOR.random(), "value is random"),
@@ -317,7 +357,7 @@ def test_what_is_saved_for_the_backward_pass_keeps_its_bits():
 
 def test_a_little_that_a_backward_pass_takes_from_others_is_left_out():
     """In float32 that little cannot be told from rounding: each sample has what it has alone."""
-    network = net(lambda net, h: TakesFromOthers.apply(h, 5e-5)).float()
+    network = net(lambda net, h: TakesFromOthers.apply(h, 5e-6)).float()
     inputs = WORKS["one tensor"]()[1].float()
     found = gram(per_sample_gradients(network, inputs, value))
     expected = torch.cat([one_by_one(network, row[None]) for row in inputs])

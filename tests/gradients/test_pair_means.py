@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from reference_gradients import autograd_gradients
 from torch import nn
 
 from td_interference.errors import UserError
@@ -17,7 +18,6 @@ from td_interference.gradients import (
     per_sample_gradients,
 )
 from td_interference.gradients.layers import FactoredGradient
-from td_interference.gradients.reference import autograd_gradients
 
 NETWORKS = {
     "linear, with bias and without": lambda: nn.Sequential(

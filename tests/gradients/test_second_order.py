@@ -4,12 +4,13 @@ import copy
 
 import pytest
 import torch
+from reference_gradients import autograd_gradients
 from torch import Tensor, nn
 from torch.func import functional_call, hessian
+from torch.nn.utils import parametrizations
 
 from td_interference.errors import UserError
-from td_interference.gradients import gram, per_sample_gradients, second_order
-from td_interference.gradients.reference import autograd_gradients
+from td_interference.gradients import functions, gram, per_sample_gradients
 from td_interference.gradients.second_order import (
     PRINTED_FACTOR,
     momentum_terms,
@@ -112,7 +113,8 @@ class Example:
             self.delta = f - self.target
             self.td_delta = f - self.td_target(self.network)
 
-    def value(self, outputs: Tensor) -> Tensor:
+    @staticmethod
+    def value(outputs: Tensor) -> Tensor:
         """Q(s, a), bent so that its own second derivative counts too."""
         chosen = outputs.gather(1, ACTION[:, None])[:, 0]
         return chosen + 0.1 * chosen.square()
@@ -261,18 +263,67 @@ def test_pair_products_by_double_backward(example):
 def test_nested_forward_mode_is_checked(monkeypatch):
     """Layer norm fails the check (PyTorch's issue 196700), the paper's kinds of layer pass it."""
     calls = []
-    hessian_product = second_order._Functions.hessian_product
+    hessian_product = functions.Functions.hessian_product
 
     def counted(*arguments):
         calls.append(arguments)
         return hessian_product(*arguments)
 
-    monkeypatch.setattr(second_order._Functions, "hessian_product", counted)
+    monkeypatch.setattr(functions.Functions, "hessian_product", counted)
     for name, n_calls in {"convolution": N, "leaky": N, "normalised": N + N * N}.items():
         calls.clear()
         example = Example(name)
         pair_products(example.network, example.inputs, example.value)
         assert len(calls) == n_calls, name
+
+
+class Changing(nn.Module):
+    """Overwrites its inputs, counts its calls in every way, and what it computes goes by that."""
+
+    def __init__(self, late: Tensor | None = None) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(4, 6), nn.Linear(6, 3)
+        self.n_calls, self.seen, self.late = 0, [], late
+        self.register_buffer("steps", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.n_calls += 1
+        self.steps += 1
+        self.seen.append(x)
+        if self.late is not None:
+            self.late += 1  # no buffer
+        hidden = self.first(x.mul_(2).add_(len(self.seen)))
+        return self.last(hidden.mul_(self.n_calls).tanh_())
+
+
+def spectral() -> nn.Module:
+    return nn.Sequential(
+        parametrizations.spectral_norm(nn.Linear(4, 6)), nn.Tanh(), nn.Linear(6, 3)
+    )
+
+
+@pytest.mark.parametrize("make", [Changing, lambda: spectral().eval()])
+def test_networks_that_write_to_themselves_are_as_before(make):
+    network, inputs = randomised(make()), normal(N, 4)
+    before, state = inputs.clone(), copy.deepcopy(network.state_dict())
+    slow = by_double_backward(copy.deepcopy(network), inputs.clone(), Example.value)
+    pairs = pair_products(network, inputs, Example.value)
+    for found, expected in zip(pairs[:3], slow, strict=True):
+        assert deviation(found, expected) < 1e-9
+    momentum = {name: torch.ones_like(p) for name, p in network.named_parameters()}
+    momentum_terms(pairs, torch.ones(N).double(), momentum=momentum, beta=BETA)
+    assert inputs.equal(before)
+    assert all(network.state_dict()[name].equal(tensor) for name, tensor in state.items())
+    assert getattr(network, "seen", []) == [] and getattr(network, "n_calls", 0) == 0
+
+
+def test_what_forward_mode_cannot_do_is_one_line():
+    for network in (Changing(late=torch.zeros(()).double()), spectral()):
+        state = copy.deepcopy(randomised(network).state_dict())
+        with pytest.raises(UserError, match=r"no second derivatives: \w+Error: .*evaluation mode"):
+            pair_products(network, normal(N, 4), Example.value)
+        assert all(network.state_dict()[name].equal(tensor) for name, tensor in state.items())
+        assert getattr(network, "late", 0) == 0
 
 
 def by_double_backward(network, inputs, value):

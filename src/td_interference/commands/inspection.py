@@ -16,6 +16,8 @@ from td_interference.storage.files import atomic_path
 
 Facts = dict[str, str]
 
+_MONTAGE = "td-interference, frames of D*"
+
 
 def summarise(path: Path | str) -> tuple[str, Facts]:
     """Return a title and facts, in the order to show them, of any file of the project.
@@ -145,4 +147,18 @@ def write_montage(
     sheet = grid.reshape(rows * (height + 2), columns * (width + 2))
     sheet = sheet.repeat(2, axis=0).repeat(2, axis=1)  # 84 pixels are small on today's screens
     with atomic_path(png_path) as temporary:
-        matplotlib.image.imsave(temporary, sheet, cmap="gray", vmin=0, vmax=255, format="png")
+        matplotlib.image.imsave(
+            temporary,
+            sheet,
+            cmap="gray",
+            vmin=0,
+            vmax=255,
+            format="png",
+            metadata={"Software": _MONTAGE},
+        )
+
+
+def is_montage(path: Path) -> bool:
+    """Whether a file is a picture of `write_montage`, as it says itself."""
+    with path.open("rb") as file:
+        return f"tEXtSoftware\0{_MONTAGE}".encode() in file.read(512)

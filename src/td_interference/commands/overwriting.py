@@ -4,7 +4,9 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from td_interference.commands.inspection import is_montage
 from td_interference.errors import UserError
+from td_interference.storage import hdf5, kinds
 
 
 def check_output(output: Path, inputs: Iterable[Path], *, force: bool, option: str) -> None:
@@ -13,11 +15,12 @@ def check_output(output: Path, inputs: Iterable[Path], *, force: bool, option: s
     Args:
         output: The file to write.
         inputs: What the command reads; of directories, every file in them.
-        force: Whether a file that is no input may be replaced.
-        option: Of the command line that names the output, for the message.
+        force: Whether what the same command wrote before may be replaced.
+        option: Of the command line that names the output: "--output" or "--montage".
 
     Raises:
-        UserError: If it is an input under whatever name or link, a directory, or there already.
+        UserError: If it is an input under whatever name or link, a directory, there already, or
+            not of this command.
     """
     if not os.path.lexists(output):
         return
@@ -34,6 +37,23 @@ def check_output(output: Path, inputs: Iterable[Path], *, force: bool, option: s
         raise UserError(
             f"{output}: is there already; give {option} another name, or replace it by --force"
         )
+    what, is_own = _OWN[option]
+    if not is_own(output):
+        raise UserError(
+            f"{output}: is no {what} of td-interference, and --force replaces nothing else; give "
+            f"{option} another name"
+        )
+
+
+def _is_measurement(path: Path) -> bool:
+    try:
+        return hdf5.read_attributes(path)["schema"] in kinds.MEASUREMENTS
+    except UserError:
+        return False
+
+
+# What each option writes, and so may replace.
+_OWN = {"--output": ("measurement", _is_measurement), "--montage": ("montage", is_montage)}
 
 
 def _files(given: Path) -> Iterable[Path]:

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses import FakeTensor
 
 from td_interference.errors import UserError
 from td_interference.gradients.inputs import Batch
@@ -45,14 +46,16 @@ def check_network(network: Any, value: Any) -> nn.Module:
         )
     if torch.is_inference_mode_enabled():
         raise UserError("inference mode is on, in which there are no gradients; leave it")
+    if torch._guards.detect_fake_mode() is not None:
+        raise UserError("a FakeTensorMode is on, in which tensors have no values; leave it")
     while isinstance(network, nn.DataParallel | nn.parallel.DistributedDataParallel):
         network = network.module
     for name, tensor in (*network.named_parameters(), *network.named_buffers()):
         wrong = None
         if nn.parameter.is_lazy(tensor):
             wrong = "has no shape yet (a lazy module); run the network once"
-        elif tensor.device.type == "meta":
-            wrong = "is on the meta device and has no values; load them"
+        elif tensor.device.type == "meta" or isinstance(tensor, FakeTensor):
+            wrong = "is on the meta device, or fake, and has no values; load them"
         elif tensor.is_inference():
             wrong = "was made in inference mode; make the network outside of it"
         if wrong:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch._subclasses import FakeTensor
 
 from td_interference.errors import UserError
 
@@ -34,8 +35,13 @@ class Batch:
         """
         self._network = network
         self._leaves: list[Tensor] = []
-        # Where each tensor is in the structure: its number in the list of leaves.
-        self._structure = _mapped(inputs, "inputs", self._take)
+        try:
+            # Where each tensor is in the structure: its number in the list of leaves.
+            self._structure = _mapped(inputs, "inputs", self._take)
+        except RecursionError:
+            raise UserError(
+                "the inputs contain themselves, or are nested too deeply; give the tensors alone"
+            ) from None
         if not self._leaves:
             raise UserError("the inputs must hold at least one tensor; samples are its rows")
         self._spread = _spread(network, inputs)
@@ -96,8 +102,10 @@ def _check_leaf(leaf: Tensor, path: str) -> None:
     wrong = None
     if leaf.is_nested or leaf.layout is not torch.strided or leaf.is_quantized:
         wrong = "is nested, sparse or quantized; give a dense one (.to_dense(), padded)"
-    elif leaf.device.type == "meta":
-        wrong = "is on the meta device and has no values"
+    elif leaf.device.type == "meta" or isinstance(leaf, FakeTensor):
+        wrong = "is on the meta device, or fake, and has no values"
+    elif torch._C._functorch.is_functorch_wrapped_tensor(leaf):
+        wrong = "is within a transform of torch.func (vmap, grad, jvp); call this outside of it"
     elif leaf.ndim == 0:
         wrong = "is a single number, not [N, ...]; give a Python number"
     elif not len(leaf):

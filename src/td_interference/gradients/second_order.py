@@ -10,23 +10,26 @@ two ways must agree on the diagonal; where they do not, all pairs are done by th
 In shapes N is the batch, in matrices row A, column B. There is no 1/N anywhere.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad, jvp
 
-from td_interference.device import full_precision
 from td_interference.errors import UserError
 from td_interference.gradients.checks import TOLERANCE, check_network
+from td_interference.gradients.functions import (
+    Functions,
+    Value,
+    computing,
+    inner,
+    run,
+    state_of,
+)
 from td_interference.gradients.gram import gram
 from td_interference.gradients.per_sample import PerSampleGradients, per_sample_gradients
 
 PRINTED_FACTOR = 2  # of r2, as eq. 16, 48 and 49 print it; the derivative has 1
-
-Direction = dict[str, Tensor]  # one per trainable parameter, by its name in the network
-Value = Callable[[Tensor], Tensor]  # of outputs [N, ...], giving f, [N]
 
 
 class PairProducts(NamedTuple):
@@ -36,7 +39,7 @@ class PairProducts(NamedTuple):
     curvature_at_a: Tensor  # [N, N], ∇f_B'H_A∇f_B
     curvature_at_b: Tensor  # [N, N], ∇f_A'H_B∇f_B
     gradients: PerSampleGradients  # ∇f of the N samples
-    functions: "_Functions"  # f itself, for `momentum_terms`
+    functions: Functions  # f itself, for `momentum_terms`
 
 
 class ChangeTerms(NamedTuple):
@@ -76,33 +79,43 @@ def pair_products(network: nn.Module, inputs: Tensor, value: Value) -> PairProdu
 
     Raises:
         UserError: As `per_sample_gradients`: per-sample gradients do not exist, or `value` does
-            not fit.
+            not fit; or an operation has no second derivatives in forward mode.
     """
     gradients = per_sample_gradients(network, inputs, value)
     network = check_network(network, value)
-    if not isinstance(inputs, Tensor) or isinstance(network, torch.jit.ScriptModule):
+    if not isinstance(inputs, Tensor) or any(
+        isinstance(module, torch.jit.ScriptModule) for module in network.modules()
+    ):
         raise UserError("second derivatives need inputs in one tensor, and no scripted network")
     batch = range(len(inputs))
     parameters = {n: p.detach() for n, p in network.named_parameters() if p.requires_grad}
-    with full_precision(inputs.device):
+    products = gram(gradients)
+    inputs, state = inputs.detach(), state_of(network)
+    with computing(inputs.device):
         with torch.no_grad():
-            outputs = network(inputs)
-        functions = _Functions(network, inputs, value, gradients, parameters, outputs)
+            outputs = run(network, parameters, inputs, state)
+        functions = Functions(network, inputs, value, gradients, parameters, outputs, state)
         columns = []
         for b in batch:
             direction = functions.gradient(b)
             at_b = functions.along(functions.hessian_product(b, direction))
-            columns.append(torch.stack([functions.second_derivatives(direction), at_b]))
-        at_a, at_b = torch.stack(columns, 2)
+            columns.append(torch.stack([*functions.derivatives(direction), at_b]))
+        first, at_a, at_b = torch.stack(columns, 2)
+        error = torch.linalg.vector_norm(first - products)
+        if error > TOLERANCE[products.dtype] * torch.linalg.vector_norm(products):
+            raise UserError(
+                "no second derivatives: in forward mode the network's first ones are not its "
+                "gradients"
+            )
         # PyTorch's nested forward mode is wrong, and silent, on layer_norm (its issue 196700).
         error = torch.linalg.vector_norm(at_a.diagonal() - at_b.diagonal())
         if error > TOLERANCE[at_b.dtype] * torch.linalg.vector_norm(at_b.diagonal()):
             for b in batch:
                 direction = functions.gradient(b)
                 at_a[:, b] = torch.stack(
-                    [_inner(functions.hessian_product(a, direction), direction) for a in batch]
+                    [inner(functions.hessian_product(a, direction), direction) for a in batch]
                 )
-    return PairProducts(gram(gradients), at_a, at_b, gradients, functions)
+    return PairProducts(products, at_a, at_b, gradients, functions)
 
 
 def regression_terms(pairs: PairProducts, delta: Tensor, factor: float = 1) -> ChangeTerms:
@@ -192,17 +205,17 @@ def momentum_terms(
         UserError: If shapes do not fit or a parameter has no momentum.
     """
     delta = _of_batch("delta", delta, pairs)
-    functions = pairs.functions
+    functions = pairs.functions._replace(state=state_of(pairs.functions.network))
     for name, parameter in functions.parameters.items():
         if name not in momentum or momentum[name].shape != parameter.shape:
             raise UserError(f"momentum must hold {name}, {list(parameter.shape)}")
     mu = {name: momentum[name].detach() for name in functions.parameters}
     mixed, twice = torch.empty_like(pairs.gram), torch.empty_like(delta)
-    with full_precision(delta.device):
+    with computing(delta.device):
         along_mu = functions.along(mu)  # μ·∇f_A
         for a in range(len(delta)):
             product = functions.hessian_product(a, mu)
-            mixed[a], twice[a] = functions.along(product), _inner(product, mu)  # μ'H_A∇f_B, μ'H_Aμ
+            mixed[a], twice[a] = functions.along(product), inner(product, mu)  # μ'H_A∇f_B, μ'H_Aμ
 
     g, outer = pairs.gram, delta[:, None] * delta  # below: 𝐇 = δ H + ∇f ∇f', ∇J = δ ∇f
     at_a = outer * mixed + delta * along_mu[:, None] * g  # μ'𝐇_A∇J_B
@@ -225,63 +238,3 @@ def _of_batch(name: str, tensor: Tensor, pairs: PairProducts) -> Tensor:
     if tensor.shape != pairs.gram.shape[:1]:
         raise UserError(f"{name} must be [{len(pairs.gram)}], not {list(tensor.shape)}")
     return tensor
-
-
-def _inner(a: Direction, b: Direction) -> Tensor:
-    return torch.stack([(a[name] * b[name]).sum() for name in a]).sum()
-
-
-class _Functions(NamedTuple):
-    """f of N samples as functions of the trainable parameters."""
-
-    network: nn.Module
-    inputs: Tensor
-    value: Value
-    gradients: PerSampleGradients
-    parameters: Direction  # detached
-    outputs: Tensor  # of the network, detached
-
-    def names(self, layer: str) -> list[str]:
-        """Name the parameters whose gradients a layer holds, in the order it holds them."""
-        own = self.network.get_submodule(layer).named_parameters(layer, recurse=False)
-        return [name for name, _ in own if name in self.parameters]  # a shared one has one name
-
-    def gradient(self, n: int) -> Direction:
-        """Return ∇f of sample n, written out."""
-        direction = {}
-        for layer, rows in self.gradients.layers.items():
-            own = self.names(layer)
-            flat = rows.of_sample(n) * self.gradients.scale[n]
-            parts = flat.split([self.parameters[name].numel() for name in own])
-            for name, part in zip(own, parts, strict=True):
-                direction[name] = part.view(self.parameters[name].shape)
-        return direction
-
-    def along(self, direction: Direction) -> Tensor:
-        """Return ∇f_n · direction for each sample, [N]."""
-        total = torch.zeros_like(self.gradients.scale)
-        for layer, rows in self.gradients.layers.items():
-            total += rows.along([direction[name] for name in self.names(layer)])
-        return total * self.gradients.scale
-
-    def second_derivatives(self, direction: Direction) -> Tensor:
-        """Return the second derivative of each sample's f along a direction, [N]."""
-
-        def functions(parameters: Direction) -> Tensor:
-            return self.value(functional_call(self.network, parameters, (self.inputs,)))
-
-        def first_derivative(parameters: Direction) -> Tensor:
-            return jvp(functions, (parameters,), (direction,))[1]
-
-        return jvp(first_derivative, (self.parameters,), (direction,))[1]
-
-    def hessian_product(self, n: int, direction: Direction) -> Direction:
-        """Return H_n times a direction, by a pass of sample n alone."""
-
-        def function(parameters: Direction) -> Tensor:
-            output = functional_call(self.network, parameters, (self.inputs[n : n + 1],))
-            # `value` may know each row's place in the batch, such as the action taken there.
-            batch = torch.cat([self.outputs[:n], output, self.outputs[n + 1 :]])
-            return self.value(batch)[n]
-
-        return jvp(grad(function), (self.parameters,), (direction,))[1]

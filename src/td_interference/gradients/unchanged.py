@@ -62,6 +62,7 @@ class NetworkState:
     def _record(self, item: Any, generators: list[Any]) -> None:
         if isinstance(item, nn.Parameter | nn.Module) or id(item) in self._seen:
             return
+        self._seen.add(id(item))  # first, for it may contain itself
         if isinstance(item, Tensor):
             if item.layout is torch.strided and not item.is_nested and item.device.type != "meta":
                 self._values.append((item, item.detach().clone()))
@@ -77,7 +78,6 @@ class NetworkState:
         elif RandomStates.is_generator(item):
             generators.append(item)
         elif isinstance(item, FunctionType):
-            self._seen.add(id(item))
             for used in _used(item):
                 if RandomStates.is_generator(used) or isinstance(used, FunctionType):
                     self._record(used, generators)
@@ -85,8 +85,6 @@ class NetworkState:
             for held in getattr(item, "__dict__", {}).values():
                 if RandomStates.is_generator(held):
                     self._record(held, generators)
-            return
-        self._seen.add(id(item))
 
     def check_streams(self, what: str) -> None:
         """Refuse what has drawn random numbers since.

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -14,18 +15,23 @@ from td_interference.seeds import torch_generator
 _BASE = 13  # exponents 0..12: powers of two that leave room for small and large gradients
 
 
-def output_gradient(value: Callable[[Tensor], Tensor], outputs: Tensor) -> Tensor:
+def output_gradient(
+    value: Callable[[Tensor], Tensor], outputs: Tensor, watch: AbstractContextManager[Any]
+) -> Tensor:
     """Return ∂value_n/∂output_n, shaped as the outputs.
 
     Args:
         value: Maps outputs to one number per sample.
         outputs: [N, ...].
+        watch: In which `value` is called.
 
     Raises:
         UserError: If `value` does not fit, or mixes samples.
     """
     leaf = outputs.detach().requires_grad_()
-    values = value(leaf.clone())
+    copy = leaf.clone()
+    with watch:
+        values = value(copy)
     _check_values(values, leaf)
     ones = torch.ones_like(values)
     gradient = backward(values, [leaf], ones, "the backward pass of `value`")[0]

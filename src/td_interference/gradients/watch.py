@@ -21,19 +21,22 @@ class Watch(TorchDispatchMode):
     probability so small that this time nothing was dropped.
     """
 
-    def __init__(self, network: nn.Module, devices: set[torch.device]) -> None:
-        """Prepare for a network.
+    def __init__(
+        self, what: str, devices: set[torch.device], network: nn.Module | None = None
+    ) -> None:
+        """Prepare for a pass.
 
         Args:
-            network: Whose parameters must not be changed.
+            what: That is watched, "the network" or "value".
             devices: Whose random streams count.
+            network: Whose parameters must not be changed; None where nothing has any.
         """
         super().__init__()
-        self._network = network
+        self._what, self._network = what, nn.Module() if network is None else network
         # Each parameter, its values' place and a copy of them, whether it is trainable, its .grad.
         self._parameters = {
             name: (p, p.detach(), p.detach().clone(), p.requires_grad, p.grad)
-            for name, p in network.named_parameters()
+            for name, p in self._network.named_parameters()
         }
         self._devices = devices
         self._reason: str | None = None
@@ -92,7 +95,7 @@ class Watch(TorchDispatchMode):
             raise UserError(self._reason)
 
     def _refuse(self, reason: str) -> None:
-        self._reason = f"no per-sample gradients: the network {reason}"
+        self._reason = f"no per-sample gradients: {self._what} {reason}"
         raise UserError(self._reason)
 
 

@@ -151,8 +151,13 @@ def asked_for(arguments: Sequence[str], known: Callable[[str], bool]) -> list[st
         arguments: Of the command line.
         known: Whether a target is a rule, is there, or is produced by a rule.
     """
-    words = [word for word in arguments if not word.startswith("-") and "=" not in word]
-    if all(word.isdigit() or word == "all" or known(word) for word in words):
+    cores = ("-c", "--cores", "-j", "--jobs")
+    words = [
+        word
+        for before, word in zip(["", *arguments], arguments, strict=False)
+        if not word.startswith("-") and "=" not in word and before not in cores
+    ]
+    if all(word == "all" or known(word) for word in words):
         return []
     from snakemake.cli import get_argument_parser
 
@@ -206,7 +211,7 @@ def explain(target: str, states: Mapping[str, str], scale: str, rules: Iterable[
 
 def _figure_meant(name: str, states: Mapping[str, str]) -> str:
     """Return the figure that a name is of, also as "figure 5" or "Fig05", or ""."""
-    plain = re.sub(r"^(?:figure|fig)[ _.-]*0*(?=\d)", "fig", name.lower())
+    plain = re.sub(r"^(?:figure|fig)?[ _.-]*0*(?=\d)", "fig", name.lower())
     if plain in states:
         return plain
     close = difflib.get_close_matches(plain, states, n=1, cutoff=0.85)

@@ -12,6 +12,11 @@ class TooLarge(ValueError):
     """A file declares more than its size makes likely, or than there is memory for."""
 
 
+def most_content(file_bytes: int) -> int:
+    """Return the bytes of content that a file of a size is let have."""
+    return _SMALL + _MOST_EXPANDED * file_bytes
+
+
 def check_expansion(declared: int, file_bytes: int) -> None:
     """Compare what a file's content would take with the file's size.
 
@@ -22,7 +27,7 @@ def check_expansion(declared: int, file_bytes: int) -> None:
     Raises:
         TooLarge: If a small file would become a huge one.
     """
-    if declared > _SMALL + _MOST_EXPANDED * file_bytes:
+    if declared > most_content(file_bytes):
         raise TooLarge(
             f"it declares {declared:,} bytes of content in {file_bytes:,}, more than "
             f"{_MOST_EXPANDED} times as many"

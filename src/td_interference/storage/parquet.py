@@ -11,15 +11,17 @@ import io
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import polars as pl
 
 from td_interference.errors import UserError, rebuild
+from td_interference.storage.expansion import most_content
 from td_interference.storage.files import atomic_path
 from td_interference.storage.identity import Identity, check
 from td_interference.storage.recognition import PARQUET_SEAL, read_whole, refusal
@@ -86,19 +88,37 @@ def _refused(path: Path | str, reason: str) -> UserError:
 
 
 def _check_apart(path: Path | str, content: bytes) -> None:
-    """See that reading does not end the process, in a process that may end (a third of a second).
+    """See that reading comes to its end, in a process that may end (a third of a second).
 
-    A forged number of values makes polars ask for more memory than there is, and what it then does
-    cannot be caught.
+    Pages of a few bytes may stand for gigabytes, and a forged number of values makes polars ask for
+    more memory than there is, which ends a process and cannot be caught.
 
     Raises:
         UserError: If that process did not come to its end.
     """
-    program = "import io, sys, polars; polars.read_parquet(io.BytesIO(sys.stdin.buffer.read()))"
-    done = subprocess.run([sys.executable, "-c", program], input=content, capture_output=True)
-    if done.returncode < 0:
-        said = done.stderr.decode(errors="replace").strip()
-        raise _refused(path, said or "polars cannot read it")
+    program = f"from {__name__} import _read_within_bounds; _read_within_bounds()"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program],
+        input=content,
+        capture_output=True,
+        env={**os.environ, "POLARS_MAX_THREADS": "1"},  # of which each takes its own memory
+    )
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().splitlines() or [
+            "polars cannot read it"
+        ]
+        raise _refused(path, said[0 if done.returncode < 0 else -1])
+
+
+def _read_within_bounds() -> None:
+    """Read a table from standard input, in no more memory than a file of its size may take."""
+    content = sys.stdin.buffer.read()
+    with suppress(OSError, ValueError):  # a lower limit already, or a system that has none
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+        # Twice: as it is decoded and as it is then.
+        most = pages * resource.getpagesize() + 2 * most_content(len(content))
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    pl.read_parquet(io.BytesIO(content))
 
 
 @contextmanager
