@@ -132,16 +132,14 @@ def test_bad_input_gives_one_line(arguments, message):
     assert errors.startswith("error: ") and errors.count("\n") == 1
 
 
-@pytest.mark.parametrize(
-    "card", ["metrics/gain.py", "figures/momentum_variance.py", "datasets/svhn.py"]
-)
+@pytest.mark.parametrize("card", ["metrics/gain.py", "objectives/td_star.py", "datasets/svhn.py"])
 def test_a_wrong_card_ends_in_one_line(tmp_path, card):
     package = tmp_path / "td_interference"
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "src" / "td_interference", package, ignore=ignored)
     text = (package / card).read_text()
     (package / card).write_text(
-        text.replace('"title":', '"titel":').replace('"tables":', '"tabels":')
+        text.replace('"title":', '"titel":').replace('"label":', '"lable":')
     )
     command = [sys.executable, "-c", "from td_interference.cli import main; main()"]
     for arguments, code in ((["plan"], 1), (["--help"], 0)):
