@@ -26,7 +26,7 @@ include: "workflow/rules/figures.smk"
 rule all:
     default_target: True
     input:
-        expand("results/{figure}.pdf", figure=FIGURE_NAMES),
+        expand(layout.published("pdf"), figure=FIGURE_NAMES),
 
 
 include: "workflow/rules/targets.smk"

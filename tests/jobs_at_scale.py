@@ -18,9 +18,10 @@ from full_scale import images, regression, write_play
 from td_interference import metrics, tables
 from td_interference.planning import needs
 from td_interference.planning.expert import ExpertSettings
-from td_interference.planning.grid import ReplaySpec, RunSpec
+from td_interference.planning.grid import RunSpec
 from td_interference.planning.needs import Needs
 from td_interference.planning.plan import Plan, make_plan
+from td_interference.planning.replay import ReplaySpec
 from td_interference.storage.identity import of_replay
 
 ROOT = Path(__file__).parents[1]
@@ -43,13 +44,15 @@ def plan_of(scale: str) -> Plan:
 
 def widest_run(plan: Plan) -> RunSpec:
     """The widest run from D*, of an objective that keeps something of all of D*."""
-    run = max(plan.runs.values(), key=lambda run: run.hidden)
+    run = max(plan.of_kind("training").values(), key=lambda run: run.hidden)
     return dataclasses.replace(run, objective="td_lambda", lambda_=0.9, optimizer="adam")
 
 
 def longest_run(plan: Plan) -> RunSpec:
     """The run from D* with most parameters in all of its checkpoints together."""
-    run = max(plan.runs.values(), key=lambda run: run.hidden**2 * len(run.checkpoints))
+    run = max(
+        plan.of_kind("training").values(), key=lambda run: run.hidden**2 * len(run.checkpoints)
+    )
     return dataclasses.replace(run, objective="td_lambda", lambda_=0.9, optimizer="adam")
 
 
@@ -67,7 +70,7 @@ def measured_run(plan: Plan, metric: str) -> RunSpec:
 
 def largest_group(plan: Plan, experiment: str) -> Any:
     """The group of an experiment that asks for most."""
-    groups = [g for g in plan.groups.values() if g.cells[0].task == experiment]
+    groups = [g for g in plan.of_kind("generalization").values() if g.cells[0].task == experiment]
     return max(
         groups,
         key=lambda group: (
@@ -103,12 +106,14 @@ def needs_of(plan: Plan, job: str) -> Needs:
 
 def largest_control(plan: Plan) -> Any:
     """The widest control run."""
-    return max(plan.control_runs.values(), key=lambda run: run.hidden)
+    return max(plan.of_kind("control").values(), key=lambda run: run.hidden)
 
 
 def largest_study(plan: Plan, network: str) -> Any:
     """The widest study of a kind of network."""
-    studies = [study for study in plan.studies.values() if study.network == network]
+    studies = [
+        study for study in plan.of_kind("random_networks").values() if study.network == network
+    ]
     return max(studies, key=lambda study: study.hidden)
 
 

@@ -27,8 +27,9 @@ from td_interference.jobs.resume import ResumeState
 from td_interference.metrics.measuring import measure_run
 from td_interference.planning.control import ControlOutputs, ControlSettings
 from td_interference.planning.expert import ExpertSettings
-from td_interference.planning.grid import ReplaySpec, RunSpec
+from td_interference.planning.grid import RunSpec
 from td_interference.planning.learners import settings_record
+from td_interference.planning.replay import ReplaySpec
 from td_interference.planning.studies import Study
 from td_interference.random_networks import measure_study
 from td_interference.storage import hdf5, kinds

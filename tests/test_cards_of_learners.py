@@ -97,7 +97,7 @@ made = plan.make_plan({
     "generalization": {"experiments": {"mine": mine}},
     "experiments": {"regression": {"objectives": ["half"]}},
 }, sys.argv[1])
-(group,) = (group for group in made.groups.values() if group.name == "mine")
+(group,) = (group for group in made.of_kind("generalization").values() if group.name == "mine")
 assert any(run.objective == "half" for run in made.runs.values())
 prepare_dataset("few", {}, sys.argv[2])
 training = make_training(group.cells, sys.argv[2], torch.device("cpu"))

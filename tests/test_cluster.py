@@ -10,7 +10,6 @@ from cells import cell_spec
 from td_interference.planning.config import SCALES
 from td_interference.planning.control import ControlSettings
 from td_interference.planning.expert import ExpertSettings
-from td_interference.planning.grid import ReplaySpec
 from td_interference.planning.learners import settings_record
 from td_interference.planning.needs import (
     control_needs,
@@ -22,6 +21,7 @@ from td_interference.planning.needs import (
     study_needs,
 )
 from td_interference.planning.plan import make_plan
+from td_interference.planning.replay import ReplaySpec
 from td_interference.planning.studies import Study
 
 ReinforceSettings = settings_record("reinforce")
@@ -37,16 +37,16 @@ def plans(request):
 def all_needs(plan, device="cpu"):
     """Needs of one job of each stage."""
     transitions = plan.config["replay"]["transitions"]
-    run = max(plan.runs.values(), key=lambda run: run.hidden)
+    run = max(plan.of_kind("training").values(), key=lambda run: run.hidden)
     return {
         "expert": expert_needs(ExpertSettings(**plan.expert("ms_pacman")), device),
         "replay": replay_needs(ReplaySpec(**plan.replay("ms_pacman", 0))),
         "run": run_needs(run, transitions, device),
-        "control": control_needs(next(iter(plan.control_runs.values())), device),
+        "control": control_needs(next(iter(plan.of_kind("control").values())), device),
         "measurement": measurement_needs(
             "second_order", plan.metric_settings("second_order"), run, transitions
         ),
-        "study": study_needs(next(iter(plan.studies.values()))),
+        "study": study_needs(next(iter(plan.of_kind("random_networks").values()))),
     }
 
 
@@ -102,7 +102,7 @@ def test_requests_cover_what_was_measured_on_a_gpu(plans):
     expert = ExpertSettings("ms_pacman", agent_steps=1_000_000)
     assert expert_needs(expert, "cuda").minutes > 1.2 * 1_000_000 * 0.01711 / 60
     for kind, seconds in (("classification", 0.06436 / 20), ("double_dqn", 0.1021 / 20)):
-        for group in plans["paper"].groups.values():
+        for group in plans["paper"].of_kind("generalization").values():
             if group.cells[0].task == kind:
                 n_steps = sum(len(cell.seeds) * cell.duration for cell in group.cells)
                 assert group_needs(group.cells, "cuda").minutes > 1.2 * n_steps * seconds / 60

@@ -12,7 +12,7 @@ from td_interference.environments.atari import AtariEnvironments, AtariSettings
 from td_interference.errors import UserError
 from td_interference.jobs.resume import ResumeState
 from td_interference.planning.expert import ExpertSettings
-from td_interference.planning.grid import ReplaySpec
+from td_interference.planning.replay import ReplaySpec
 from td_interference.replay import Replay
 from td_interference.returns import monte_carlo_return
 from td_interference.seeds import numpy_generator, seed_for

@@ -144,7 +144,7 @@ def test_an_experiment_can_be_left_out_from_the_command_line():
     experiments = {"sarcos": "null", "svhn_reinforce": None}
     user = {"scale": "smoke", "device": "auto", "generalization": {"experiments": experiments}}
     plan = make_plan(user, WORKFLOW)
-    assert {group.name for group in plan.groups.values()} == {
+    assert {group.name for group in plan.of_kind("generalization").values()} == {
         "digits_classification",
         "digits_double_dqn",
     }
@@ -205,19 +205,15 @@ def test_sources_of_tables_choose_runs():
     everything = tables.Source(experiment="control", metric="gain")
     assert len(plan.source_runs(everything)) == 2 * 4 * 2
     studies = tables.Source(experiment="random_networks", metric="random_networks")
-    assert plan.source_runs(studies) == list(plan.studies.values())
+    assert plan.source_runs(studies) == list(plan.of_kind("random_networks").values())
 
 
 def test_control_is_measured_as_q_learning(tmp_path):
     plan = make_plan({"scale": "smoke", "device": "auto"}, WORKFLOW)
-    settings = plan.control_runs["ms_pacman-control-rmsprop-lr0.0001-h8-seed1"]
-    run = plan.measured_run(settings.run_id)
-    assert (run.objective, run.optimizer, run.seed, run.updates) == (
-        "q_learning",
-        "rmsprop",
-        1,
-        200,
-    )
+    settings = plan.of_kind("control")["ms_pacman-control-rmsprop-lr0.0001-h8-seed1"]
+    run = plan.runs[settings.run_id].measured_as
+    assert (run.objective, run.optimizer, run.seed) == ("q_learning", "rmsprop", 1)
+    assert run.updates == 200
     assert (run.hidden, run.loss, run.gamma) == (settings.hidden, settings.loss, settings.gamma)
     assert (run.minibatch, run.frozen_period) == (settings.minibatch, settings.frozen_period)
     assert run.momentum == settings.momentum and run.weight_decay == settings.weight_decay

@@ -110,7 +110,10 @@ ODD = [
         "sarcos.agent_steps': 300 is not what the training of regression is counted in; write 'up",
     ),
     ("training: {minibatch: 0}", "'training.minibatch': 0 is less than the minimum of 1"),
-    ("training: {weight_decay: -1.0}", "-1.0 is less than the minimum of 0 (L2 coefficient)"),
+    (
+        "training: {weight_decay: -1.0}",
+        "-1.0 is less than the minimum of 0 (L2 coefficient; default",
+    ),
     ("control: {learning_rates: [0]}", "'control.learning_rates.0': 0 must be above 0"),
     ("control: {n_seeds: -1}", "'control.n_seeds': -1 is less than the minimum of 1"),
     ("environment: {gamma: 1}", "1 must be below 1 (discount per agent step"),

@@ -215,7 +215,7 @@ def test_an_agent_without_its_settings_learns_at_least_once():
         UserError, match=r"'generalization\.experiments\.mine\.agent_steps': 400 leave"
     ):
         planned(written % (400, 100))
-    assert planned(written % (5002, 2501)).groups
+    assert planned(written % (5002, 2501)).of_kind("generalization")
 
 
 @pytest.mark.parametrize(
@@ -255,7 +255,9 @@ def test_settings_that_differ_in_a_late_digit_are_different_runs(pair):
         {"experiments": {"td_lambda": {"learning_rates": list(pair)}}},
     ):
         plan = make_plan({"scale": "smoke", **written}, WORKFLOW)
-        runs = plan.control_runs if "control" in written else plan.experiment_runs("td_lambda")
+        runs = (
+            plan.of_kind("control") if "control" in written else plan.experiment_runs("td_lambda")
+        )
         assert len(runs) == 2 * (8 if "control" in written else 4)
     lambdas = {"experiments": {"td_lambda": {"lambdas": [0.9, 0.9 + 1e-9]}}}
     plan = make_plan({"scale": "smoke", **lambdas}, WORKFLOW)
@@ -424,7 +426,7 @@ def test_agents_that_are_accepted_learn_and_are_measured(
     plan = accepted(lambda: make_plan({"scale": "smoke", "generalization": written}, WORKFLOW))
     if plan is None:
         return
-    group = next(group for group in plan.groups.values() if group.name == "mine")
+    group = next(group for group in plan.of_kind("generalization").values() if group.name == "mine")
     training = make_training(group.cells, digits_path, torch.device("cpu"))
     rows = []
     for _ in range(steps // measure_every):

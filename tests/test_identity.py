@@ -25,9 +25,9 @@ from td_interference.metrics import measuring
 from td_interference.metrics.measuring import measure_run
 from td_interference.planning.control import ControlSettings, window_name
 from td_interference.planning.expert import ExpertSettings
-from td_interference.planning.grid import ReplaySpec
 from td_interference.planning.lineage import Lineage
 from td_interference.planning.plan import make_plan
+from td_interference.planning.replay import ReplaySpec
 from td_interference.planning.runs import run_of
 from td_interference.planning.studies import Study
 from td_interference.storage import attributes, hdf5, identity, kinds, seal
@@ -43,7 +43,16 @@ from td_interference.training import train
 CPU = torch.device("cpu")
 SIGNS = {"checkpoints": "last", "segments": 2, "steps_per_segment": 10, "window": 4}
 PLAYER = ExpertSettings("ms_pacman", hidden=8)
-SPEC = ReplaySpec("ms_pacman", 0, 100, 0.5, 0.99, 0.25, 1200, 2)
+SPEC = ReplaySpec(
+    game="ms_pacman",
+    seed=0,
+    transitions=100,
+    epsilon=0.5,
+    gamma=0.99,
+    repeat_action_probability=0.25,
+    max_frames_per_episode=1200,
+    n_environments=2,
+)
 REPLAY = identity.of_replay(asdict(SPEC), asdict(PLAYER))
 # γ is that of the run and of its D*, as the plan has them.
 RUN = run_spec(objective="td_lambda", lambda_=0.0, updates=4, checkpoints=(4,), gamma=0.99)

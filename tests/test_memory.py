@@ -85,7 +85,7 @@ def test_a_request_follows_the_transitions(n_transitions, plans, tmp_path):
 @pytest.mark.parametrize("hidden, extra_layers", [(16, 1), (24, 2)])
 def test_a_request_follows_width_and_depth(hidden, extra_layers, plans):
     """What the measuring of a wide agent takes beyond one of width 1."""
-    groups = plans["paper"].groups.values()
+    groups = plans["paper"].of_kind("generalization").values()
     wide = next(g.cells[0] for g in groups if g.cells[0].task == "reinforce")
     size = {"hidden": hidden, "extra_layers": extra_layers, "n_train": 128, "seeds": (0,)}
     wide = dataclasses.replace(wide, **size)
@@ -124,7 +124,7 @@ def test_a_request_follows_everything_that_is_in_memory(plans):
     of_metric = needs.measurement_needs("stiffness", settings, run, 100_000).mem_mb
     more = {**settings, "half_width": 20 * settings["half_width"]}
     assert needs.measurement_needs("stiffness", more, run, 100_000).mem_mb > of_metric
-    for group in plan.groups.values():
+    for group in plan.of_kind("generalization").values():
         cell = group.cells[0]
         wider = CellSpec.from_dict({**cell.to_dict(), "hidden": 2 * cell.hidden})
         assert job_memory.group([wider]) > job_memory.group([cell])

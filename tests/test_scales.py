@@ -12,8 +12,10 @@ from td_interference.generalization.double_dqn import updates_by
 from td_interference.planning.config import SCALES, complete, read_yaml
 from td_interference.planning.control import ControlSettings
 from td_interference.planning.expert import ExpertSettings
+from td_interference.planning.grid import RunSpec
 from td_interference.planning.learners import settings_record
 from td_interference.planning.plan import make_plan
+from td_interference.planning.replay import Environment, ReplaySpec
 
 DoubleDQNSettings = settings_record("double_dqn")
 ReinforceSettings = settings_record("reinforce")
@@ -68,7 +70,12 @@ def test_the_paper_scale_sets_what_the_records_call_the_papers():
     """Both say what the paper has: the scale by a value, the record by its default."""
     config = complete({"scale": "paper"}, WORKFLOW)
     experiments = config["generalization"]["experiments"].values()
-    blocks = [("control", config["control"], ControlSettings)]
+    blocks = [
+        ("control", config["control"], ControlSettings),
+        ("environment", config["environment"], Environment),
+        ("replay", config["replay"], ReplaySpec),
+        ("training", config["training"], RunSpec),
+    ]
     blocks += [
         ("agent", settings["agent"], kind)
         for settings in experiments
@@ -89,8 +96,8 @@ def test_the_paper_scale_sets_what_the_records_call_the_papers():
 @pytest.mark.parametrize("scale", SCALES)
 def test_no_agent_is_left_unmeasured_or_untrained(scale):
     plan = make_plan({"scale": scale}, WORKFLOW)
-    assert all(run.updates >= run.checkpoints[-1] for run in plan.control_runs.values())
-    cells = [cell for group in plan.groups.values() for cell in group.cells]
+    assert all(run.updates >= run.checkpoints[-1] for run in plan.of_kind("control").values())
+    cells = [cell for group in plan.of_kind("generalization").values() for cell in group.cells]
     for cell in cells:
         if cell.task == "double_dqn":
             assert updates_by(cell.agent, cell.agent_steps) >= 1
@@ -103,7 +110,7 @@ def test_an_agent_that_never_serves_ends_soon_at_smoke_scale():
     expert = ExpertSettings(**plan.expert("breakout"))
     assert expert.evaluation_steps <= 8 * 3000
     assert plan.metric_settings("policy_score")["max_frames_per_episode"] <= 12_000
-    assert all(run.max_frames_per_episode <= 12_000 for run in plan.control_runs.values())
+    assert all(run.max_frames_per_episode <= 12_000 for run in plan.of_kind("control").values())
 
 
 def digest(values):

@@ -10,13 +10,15 @@ from td_interference.errors import UserError
 from td_interference.planning.config import complete, read_schema
 from td_interference.planning.control import ControlSettings
 from td_interference.planning.expert import ExpertSettings
+from td_interference.planning.grid import RunSpec
 from td_interference.planning.learners import settings_record
 from td_interference.planning.reference import page
-from td_interference.planning.settings import check, properties, setting
+from td_interference.planning.replay import Environment, ReplaySpec
+from td_interference.planning.settings import check, properties, same, setting
 from td_interference.planning.studies import Study
 
 AGENTS = [settings_record("double_dqn"), settings_record("reinforce")]
-RECORDS = [ExpertSettings, ControlSettings, Study, *AGENTS]
+RECORDS = [ExpertSettings, ControlSettings, Study, Environment, ReplaySpec, RunSpec, *AGENTS]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +29,12 @@ class Toy:
     kind: str = setting("a", "a or b", enum=["a", "b"])
     on: bool = setting(True, "whether it is on")
     elsewhere: int = 3
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sharing:
+    size: int = same(Toy, "size", "toy")
+    depth: int = setting(dataclasses.MISSING, "layers", minimum=0)
 
 
 def test_a_block_follows_from_its_record():
@@ -44,6 +52,17 @@ def test_a_block_follows_from_its_record():
     assert dataclasses.asdict(Toy("x"))["rate"] == 1.5e-4  # an ordinary record otherwise
     with pytest.raises(dataclasses.FrozenInstanceError):
         Toy("x").size = 2
+
+
+def test_a_shared_setting_has_one_declaration_and_is_named_by_its_own_block():
+    assert properties(Sharing) == {
+        "depth": {"description": "layers", "type": "integer", "minimum": 0}
+    }
+    with pytest.raises(UserError, match=r"'toy\.size': 0 must be at least 1"):
+        check(Sharing(size=0, depth=1), "sharing")
+    with pytest.raises(UserError, match=r"'sharing\.depth': -1 must be at least 0"):
+        check(Sharing(depth=-1), "sharing")
+    assert Sharing(depth=1).size == Toy("x").size
 
 
 @pytest.mark.parametrize("record", RECORDS)

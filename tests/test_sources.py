@@ -69,7 +69,9 @@ def before():
         ("device.py", METRICS | {"study"}),
         ("updates.py", METRICS),
         # As what a control run is measured.
-        ("planning/runs.py", METRICS | named("table", TABLES) | {"figure random_networks"}),
+        ("planning/grid.py", METRICS | named("table", TABLES) | {"figure random_networks"}),
+        ("planning/needs.py", set()),
+        ("planning/layout.py", set()),
         ("optimizers.py", METRICS),
         ("objectives/losses.py", METRICS),
         ("replay.py", METRICS),

@@ -218,14 +218,17 @@ def test_the_ids_of_a_target_are_those_of_planned_runs():
     """The workflow's own patterns only know their form."""
     plan = planned()
     runs = {
-        "run_id": [*plan.runs, *plan.control_runs],
-        "study_id": [*plan.studies],
-        "group_id": [*plan.groups],
+        "run_id": plan.of_kind("training", "control"),
+        "study_id": plan.of_kind("random_networks"),
+        "group_id": plan.of_kind("generalization"),
     }
     for name, ids in runs.items():
         for run_id in ids:
             assert targets.are_planned(plan, {"scale": "smoke", name: run_id})
             assert not targets.are_planned(plan, {"scale": "smoke", name: f"{run_id}-x"})
+            assert not any(
+                targets.are_planned(plan, {other: run_id}) for other in runs.keys() - {name}
+            )
         assert not targets.are_planned(plan, {name: "control-x"})
     assert targets.are_planned(plan, {"figure": "fig5"})
 
@@ -237,8 +240,8 @@ def test_runs_from_replay_and_of_control_are_told_by_the_patterns_of_their_rules
     ]
     for scale in ("smoke", "laptop", "paper"):
         plan = make_plan({"scale": scale}, WORKFLOW)
-        for n, ids in enumerate([plan.runs, plan.control_runs]):
-            for run_id in ids:
+        for n, kind in enumerate(["training", "control"]):
+            for run_id in plan.of_kind(kind):
                 assert [bool(re.fullmatch(each, run_id)) for each in patterns] == [n == 0, n == 1]
 
 

@@ -85,9 +85,9 @@ def test_every_product_is_there_and_good(made):
         for path in files:
             hdf5.read(path, kinds.MEASUREMENTS[entry.module])
     groups = {path.stem: path for path in (smoke / "metrics" / "generalization").iterdir()}
-    assert set(groups) == set(plan.groups)
+    assert set(groups) == set(plan.of_kind("generalization"))
     for name, path in groups.items():
-        cells = plan.groups[name].cells
+        cells = plan.of_kind("generalization")[name].cells
         arrays = hdf5.read(path, kinds.GENERALIZATION)
         n_runs = sum(len(cell.seeds) for cell in cells)
         assert len(arrays["run_id"]) == n_runs * cells[0].duration // cells[0].measure_every

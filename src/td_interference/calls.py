@@ -14,6 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+from td_interference.planning import layout
+
 _FILE_NAME = "snakemake-call.json"
 _PLAIN = ("snakemake", "--cores", "all")
 
@@ -59,7 +61,7 @@ class Call(NamedTuple):
 
 def call_file(results: Path, scale: str) -> Path:
     """Return where the newest call that made results of a scale is written down."""
-    return results / scale / "state" / _FILE_NAME
+    return results / scale / layout.state(_FILE_NAME)
 
 
 def quoted(word: str) -> str:
@@ -76,7 +78,7 @@ def remember_call(scale: str) -> None:
     Args:
         scale: Name of the scale.
     """
-    results = Path("results").absolute()
+    results = Path(layout.RESULTS).absolute()
     said = {
         "results": str(results),
         "directory": _called_from(),

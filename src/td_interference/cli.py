@@ -80,14 +80,9 @@ def plan(
         user["scale"] = scale
     the_plan = make_plan(user, directory / "workflow")
     rows = [
-        (run_id, f"{updates:,}", ", ".join(f"{step:,}" for step in checkpoints))
-        for run_id, updates, checkpoints in [
-            *((run_id, run.updates, run.checkpoints) for run_id, run in the_plan.runs.items()),
-            *(
-                (run_id, run.updates, run.checkpoints)
-                for run_id, run in the_plan.control_runs.items()
-            ),
-        ]
+        (run_id, f"{trained.updates:,}", ", ".join(f"{step:,}" for step in trained.checkpoints))
+        for run_id, run in the_plan.runs.items()
+        if (trained := run.measured_as)
     ]
     show_table(f"{the_plan.scale} scale", ("run", "updates", "checkpoints"), rows)
 

@@ -15,7 +15,7 @@ from td_interference.agents.expert.network import RainbowNetwork
 from td_interference.environments.atari import AtariEnvironments, AtariSettings, AtariStep
 from td_interference.jobs.progress import Progress
 from td_interference.jobs.resume import ResumeState
-from td_interference.planning.grid import ReplaySpec
+from td_interference.planning.replay import ReplaySpec
 from td_interference.returns import monte_carlo_return
 from td_interference.seeds import numpy_generator, seed_for
 from td_interference.storage import hdf5, kinds

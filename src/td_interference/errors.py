@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from types import TracebackType
 from typing import NamedTuple
 
 from td_interference.calls import Call, quoted
+from td_interference.planning import layout
 
 # What the modules of a user's own objectives are called, so that a traceback tells them apart.
 OWN_MODULE = "own_objective_"
@@ -22,20 +22,6 @@ class UserError(Exception):
 
     The message is one line that names the file or key at fault and the way out.
     """
-
-
-# Folders of results/<scale>/ and what the workflow calls its files there: a path is the target.
-_PLACES = {
-    "experts": r"[a-z0-9_]+/(expert\.(safetensors|pdf|png)|(learning_curve|evaluation)\.csv)",
-    "replay": r"[a-z0-9_]+-seed\d+\.h5",
-    "datasets": r"[^/]+\.h5",
-    "runs": r"[^/]+/(checkpoints\.h5|(learning_curve|evaluation)\.csv|windows(/window-\d+\.h5)?)",
-    "metrics": r"[^/]+/[^/]+\.h5",
-    "parameters": r"[^/]+\.h5",
-    "tables": r"[^/]+\.(parquet|csv)",
-    "figures": r"[^/]+\.(pdf|png|csv)",
-}
-_WINDOW = re.compile(r"(.*/windows)/window-\d+\.h5")  # all windows of a run are one target
 
 
 class Place(NamedTuple):
@@ -57,13 +43,10 @@ def place_of(path: Path | str) -> Place | None:
     """
     whole = Path(os.path.abspath(path))
     for results in whole.parents:
-        if results.name == "results":
+        if results.name == layout.RESULTS:
             scale, _, below = whole.relative_to(results).as_posix().partition("/")
-            stage, _, name = below.partition("/")
-            if stage in _PLACES and re.fullmatch(_PLACES[stage], name):
-                target = f"results/{scale}/{below}"
-                window = _WINDOW.fullmatch(target)
-                return Place(results, scale, window[1] if window else target)
+            if target := layout.target(below):
+                return Place(results, scale, layout.at(scale, target))
     return None
 
 

@@ -17,7 +17,6 @@ from td_interference.metrics.measuring import measure_run
 from td_interference.metrics.subject import Subject
 from td_interference.planning.control import ControlSettings, window_name
 from td_interference.planning.grid import RunSpec
-from td_interference.planning.runs import measured_as
 from td_interference.storage import attributes, hdf5, kinds, seal
 from td_interference.storage.checkpoints import merge_checkpoints, read_checkpoint, write_checkpoint
 from td_interference.storage.identity import made_from, of_control, of_measurement, of_window
@@ -225,7 +224,7 @@ def test_control_is_measured_on_the_window_of_each_checkpoint(trained, arrays, t
         identity = made_from(identities.of_run(spec), replay=seal.sealed_digest(replay))
         alone = tmp_path / f"alone-{step}.h5"
         write_checkpoint(alone, read_checkpoint(checkpoints, step), identity)
-        spec = dataclasses.replace(measured_as(control), seed=control.seed)
+        spec = dataclasses.replace(control.measured_as, seed=control.seed)
         expected = measured(spec, replay, alone)["function_interference"]
         np.testing.assert_array_equal(own[place], expected[0])
         assert not np.array_equal(own[1 - place], expected[0])

@@ -16,6 +16,8 @@ from snakemake.exceptions import WorkflowError
 
 from td_interference.calls import remember_call
 from td_interference.errors import UserError, explained
+from td_interference.planning import layout
+from td_interference.planning.layout import Result
 
 try:
     # Reads the cards of metrics, tables and figures, which may be wrong.
@@ -48,6 +50,11 @@ TABLE_NAMES = targets.table_names(PLAN)
 METRIC_NAMES = [entry.name for entry in metrics.METRICS]
 
 
+def at(below):
+    """The path of a result from its part below the scale's directory."""
+    return layout.at(PLAN.scale, below)
+
+
 def one_of(names):
     """Regular expression of some names; without any it matches nothing."""
     return "|".join(map(re.escape, names)) or "(?!)"
@@ -74,7 +81,6 @@ def once(function):
 # that stands here, and targets.smk refuses those that are not planned. Where two rules make files of
 # the same name, theirs tell the runs of one from those of the other (see constraints.check_before).
 wildcard_constraints:
-    scale=PLAN.scale,
     game=one_of(PLAN.games),
     seed="[0-9]+",
     run_id="[^/]+",

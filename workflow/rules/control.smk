@@ -1,24 +1,24 @@
 rule train_control:
     output:
-        checkpoints="results/{scale}/runs/{run_id}/checkpoints.h5",
-        windows=directory("results/{scale}/runs/{run_id}/windows"),
-        learning_curve="results/{scale}/runs/{run_id}/learning_curve.csv",
-        evaluation="results/{scale}/runs/{run_id}/evaluation.csv",
+        checkpoints=at(Result.CHECKPOINTS),
+        windows=directory(at(Result.WINDOWS)),
+        learning_curve=at(Result.LEARNING_CURVE),
+        evaluation=at(Result.EVALUATION),
     log:
-        "results/{scale}/logs/train_control/{run_id}.log",
+        at(layout.log("train_control/{run_id}")),
     benchmark:
-        "results/{scale}/benchmarks/train_control/{run_id}.tsv"
+        at(layout.benchmark("train_control/{run_id}"))
     wildcard_constraints:
         run_id="[^-/]+-control-[^/]+",
     conda:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=memory(control_needs),
-        runtime=run_time(control_needs),
+        mem_mb=memory(run_needs),
+        runtime=run_time(run_needs),
         gpu=GPUS,
     params:
-        control=control_settings,
-        state="results/{scale}/state/train_control/{run_id}",
+        control=run_settings,
+        state=at(layout.state("train_control/{run_id}")),
     script:
         "../scripts/train_control.py"

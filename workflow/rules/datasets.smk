@@ -2,11 +2,11 @@ rule prepare_dataset:
     input:
         local=local_copy,
     output:
-        dataset="results/{scale}/datasets/{dataset}.h5",
+        dataset=at(Result.DATASET),
     log:
-        "results/{scale}/logs/prepare_dataset/{dataset}.log",
+        at(layout.log("prepare_dataset/{dataset}")),
     benchmark:
-        "results/{scale}/benchmarks/prepare_dataset/{dataset}.tsv"
+        at(layout.benchmark("prepare_dataset/{dataset}"))
     conda:
         "../../environment.yml"
     threads: 1

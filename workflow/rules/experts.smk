@@ -1,18 +1,18 @@
 rule train_expert:
     output:
-        weights="results/{scale}/experts/{game}/expert.safetensors",
-        learning_curve="results/{scale}/experts/{game}/learning_curve.csv",
-        evaluation="results/{scale}/experts/{game}/evaluation.csv",
+        weights=at(Result.EXPERT),
+        learning_curve=at(Result.EXPERT_CURVE),
+        evaluation=at(Result.EXPERT_EVALUATION),
         picture_pdf=report(
-            "results/{scale}/experts/{game}/expert.pdf",
+            at(Result.EXPERT_PDF),
             caption="../report/expert.rst",
             category="Experts",
         ),
-        picture_png="results/{scale}/experts/{game}/expert.png",
+        picture_png=at(Result.EXPERT_PNG),
     log:
-        "results/{scale}/logs/train_expert/{game}.log",
+        at(layout.log("train_expert/{game}")),
     benchmark:
-        "results/{scale}/benchmarks/train_expert/{game}.tsv"
+        at(layout.benchmark("train_expert/{game}"))
     conda:
         "../../environment.yml"
     threads: 1
@@ -22,6 +22,6 @@ rule train_expert:
         gpu=GPUS,
     params:
         expert=expert_settings,
-        state="results/{scale}/state/train_expert/{game}",
+        state=at(layout.state("train_expert/{game}")),
     script:
         "../scripts/train_expert.py"

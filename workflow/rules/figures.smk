@@ -3,16 +3,16 @@ rule make_figure:
         tables=figure_tables,
     output:
         pdf=report(
-            "results/{scale}/figures/{figure}.pdf",
+            at(Result.FIGURE_PDF),
             caption="../report/figure.rst",
             category="Figures",
         ),
-        png="results/{scale}/figures/{figure}.png",
-        csv="results/{scale}/figures/{figure}.csv",
+        png=at(Result.FIGURE_PNG),
+        csv=at(Result.FIGURE_CSV),
     log:
-        "results/{scale}/logs/make_figure/{figure}.log",
+        at(layout.log("make_figure/{figure}")),
     benchmark:
-        "results/{scale}/benchmarks/make_figure/{figure}.tsv"
+        at(layout.benchmark("make_figure/{figure}"))
     conda:
         "../../environment.yml"
     threads: 1
@@ -35,16 +35,16 @@ rule make_figure:
 # repair copies the three files once more.)
 rule publish:
     input:
-        pdf=expand("results/{scale}/figures/{{figure}}.pdf", scale=PLAN.scale),
-        png=expand("results/{scale}/figures/{{figure}}.png", scale=PLAN.scale),
-        csv=expand("results/{scale}/figures/{{figure}}.csv", scale=PLAN.scale),
+        pdf=at(Result.FIGURE_PDF),
+        png=at(Result.FIGURE_PNG),
+        csv=at(Result.FIGURE_CSV),
         missing=missing_intermediates,
     output:
-        pdf="results/{figure}.pdf",
-        png="results/{figure}.png",
-        csv="results/{figure}.csv",
+        pdf=layout.published("pdf"),
+        png=layout.published("png"),
+        csv=layout.published("csv"),
     log:
-        expand("results/{scale}/logs/publish/{{figure}}.log", scale=PLAN.scale),
+        at(layout.log("publish/{figure}")),
     localrule: True
     conda:
         "../../environment.yml"
@@ -59,9 +59,9 @@ rule publish:
 
 rule atari:
     input:
-        expand("results/{figure}.pdf", figure=ATARI_FIGURES),
+        expand(layout.published("pdf"), figure=ATARI_FIGURES),
 
 
 rule generalization:
     input:
-        expand("results/{figure}.pdf", figure=GENERALIZATION_FIGURES),
+        expand(layout.published("pdf"), figure=GENERALIZATION_FIGURES),

@@ -2,25 +2,27 @@ rule train_group:
     input:
         dataset=dataset_of_group,
     output:
-        measurement="results/{scale}/metrics/generalization/{group_id}.h5",
+        measurement=at(
+            Result.MEASUREMENT.format(metric=plan.GENERALIZATION, run_id="{group_id}")
+        ),
         parameters=(
-            ["results/{scale}/parameters/{group_id}.h5"]
+            [at(Result.PARAMETERS.format(run_id="{group_id}"))]
             if PLAN.keeps_parameters
             else []
         ),
     log:
-        "results/{scale}/logs/train_group/{group_id}.log",
+        at(layout.log("train_group/{group_id}")),
     benchmark:
-        "results/{scale}/benchmarks/train_group/{group_id}.tsv"
+        at(layout.benchmark("train_group/{group_id}"))
     conda:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=memory(group_needs),
-        runtime=run_time(group_needs),
+        mem_mb=memory(run_needs),
+        runtime=run_time(run_needs),
         gpu=GPUS,
     params:
         cells=group_cells,
-        state="results/{scale}/state/train_group/{group_id}",
+        state=at(layout.state("train_group/{group_id}")),
     script:
         "../scripts/train_group.py"

@@ -15,22 +15,17 @@ def table_runs(wildcards):
             "metric": part.metric,
             "checkpoints": PLAN.checkpoints(part.experiment),
             "identity": LINEAGE.measurement(run, part.metric),
-            **labels(run),
+            **run.labels,
         }
         for run, part in PLAN.measured_runs(wildcards.table)
     ]
-
-
-def labels(run):
-    """What tables call a group of cells and its data."""
-    return {name: getattr(run, name) for name in ("name", "data") if hasattr(run, name)}
 
 
 @once
 def table_measurements(wildcards):
     """Measurements that a table reduces, in the order of `table_runs`."""
     return [
-        f"results/{wildcards.scale}/metrics/{part.metric}/{run.run_id}.h5"
+        at(Result.MEASUREMENT.format(metric=part.metric, run_id=run.run_id))
         for run, part in PLAN.measured_runs(wildcards.table)
     ]
 
@@ -48,11 +43,7 @@ def table_statistics(wildcards):
 
 def figure_tables(wildcards):
     """Tables that a figure draws."""
-    return expand(
-        "results/{scale}/tables/{table}.parquet",
-        scale=wildcards.scale,
-        table=figures.entry(wildcards.figure).tables,
-    )
+    return expand(at(Result.TABLE), table=figures.entry(wildcards.figure).tables)
 
 
 @once
@@ -86,9 +77,8 @@ def figure_confidence(wildcards):
 @cache
 def gone(figure):
     """Files below results/ that a figure came from and that are not there any more."""
-    scale = Path("results", PLAN.scale)
-    found = cache(lambda path: os.path.exists(scale / path))
-    return [str(scale / path) for path in targets.gone(PLAN, figure, found)]
+    found = cache(lambda path: os.path.exists(at(path)))
+    return [at(path) for path in targets.gone(PLAN, figure, found)]
 
 
 def missing_intermediates(wildcards):
@@ -97,9 +87,8 @@ def missing_intermediates(wildcards):
     Of what is there nothing is said: what changed in it reaches the figure by its tables, and
     thousands of inputs would be looked at in each call.
     """
-    own = f"results/{PLAN.scale}/figures/"
-    files = [path for path in gone(wildcards.figure) if not path.startswith(own)]
-    return [ancient(path) for path in files]
+    own = [at(file) for file in layout.figure_files(wildcards.figure)]
+    return [ancient(path) for path in gone(wildcards.figure) if path not in own]
 
 
 def what_is_missing(wildcards):

@@ -13,49 +13,41 @@ def replay_identity(wildcards):
     return LINEAGE.replay(wildcards.game, int(wildcards.seed))
 
 
-def replay_of_run(wildcards):
-    """D* that a run learns from: that of its game and seed."""
-    run = PLAN.runs[wildcards.run_id]
-    return f"results/{wildcards.scale}/replay/{run.game}-seed{run.seed}.h5"
+def run_of(wildcards):
+    """The run that a job is of, of whatever kind."""
+    (run_id,) = (wildcards[name] for name in targets.KINDS if name in wildcards.keys())
+    return PLAN.runs[run_id]
+
+
+@once
+def run_settings(wildcards):
+    """Everything that decides a run."""
+    return run_of(wildcards).to_dict()
 
 
 @once
 def run_identity(wildcards):
-    """Everything that decides a run from D*."""
-    return LINEAGE.run(PLAN.runs[wildcards.run_id])
+    """Everything that decides a run from D*, with what decides its D*."""
+    return run_of(wildcards).identity(LINEAGE)
 
 
-@once
-def control_settings(wildcards):
-    """Everything that decides a control run."""
-    return PLAN.control_runs[wildcards.run_id].to_dict()
-
-
-def play_to_measure_on(wildcards):
-    """Transitions a run is measured on: its D*, or in control the play of its own."""
-    if wildcards.run_id in PLAN.control_runs:
-        # A directory has no SHA-256 to tell a copy from a change. Its job writes the checkpoints
-        # as well, which hold the digests of what is in it.
-        return ancient(f"results/{wildcards.scale}/runs/{wildcards.run_id}/windows")
-    return replay_of_run(wildcards)
+def play_of_run(wildcards):
+    """Transitions that a run is measured on: its D*, or in control the play of its own."""
+    path = at(run_of(wildcards).play)
+    # A directory has no SHA-256 to tell a copy from a change. Its job writes the checkpoints as
+    # well, which hold the digests of what is in it.
+    return ancient(path) if run_of(wildcards).kind == plan.CONTROL else path
 
 
 @once
 def measured_identity(wildcards):
     """Everything that decides what is measured of a run: run, metric, its settings and code."""
-    run_id = wildcards.run_id
-    run = PLAN.control_runs.get(run_id) or PLAN.runs[run_id]
-    return LINEAGE.measurement(run, wildcards.metric)
+    return LINEAGE.measurement(run_of(wildcards), wildcards.metric)
 
 
 def study_code(wildcards):
     """Digest of the code whose change makes a study of random networks stale."""
     return LINEAGE.study_code()
-
-
-def study_settings(wildcards):
-    """Everything that decides a study of random networks."""
-    return PLAN.studies[wildcards.study_id].to_dict()
 
 
 def local_copy(wildcards):
@@ -71,11 +63,9 @@ def dataset_settings(wildcards):
 
 def dataset_of_group(wildcards):
     """The data set that a group's runs learn from."""
-    dataset = PLAN.groups[wildcards.group_id].dataset
-    return f"results/{wildcards.scale}/datasets/{dataset}.h5"
+    return at(Result.DATASET.format(dataset=run_of(wildcards).dataset))
 
 
-@once
 def group_cells(wildcards):
     """Everything that decides a group's runs but their data."""
-    return [cell.to_dict() for cell in PLAN.groups[wildcards.group_id].cells]
+    return run_settings(wildcards)["cells"]

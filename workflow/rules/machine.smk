@@ -10,8 +10,6 @@ preflight.name_user()
 try:
     preflight.check_memory_limit()
     if workflow.is_main_process:
-        preflight.check(
-            Path(), Path("results", PLAN.scale), plan.files_of_the_user(PLAN.config)
-        )
+        preflight.check(Path(), Path(at("")), plan.files_of_the_user(PLAN.config))
 except (UserError, OSError) as error:
     raise WorkflowError(explained(error) or str(error)) from None

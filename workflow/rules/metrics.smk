@@ -1,13 +1,13 @@
 rule measure_run:
     input:
-        play=play_to_measure_on,
-        checkpoints="results/{scale}/runs/{run_id}/checkpoints.h5",
+        play=play_of_run,
+        checkpoints=at(Result.CHECKPOINTS),
     output:
-        measurement="results/{scale}/metrics/{metric}/{run_id}.h5",
+        measurement=at(Result.MEASUREMENT),
     log:
-        "results/{scale}/logs/measure_run/{metric}/{run_id}.log",
+        at(layout.log("measure_run/{metric}/{run_id}")),
     benchmark:
-        "results/{scale}/benchmarks/measure_run/{metric}/{run_id}.tsv"
+        at(layout.benchmark("measure_run/{metric}/{run_id}"))
     conda:
         "../../environment.yml"
     threads: 1
@@ -17,6 +17,6 @@ rule measure_run:
         gpu=GPUS,
     params:
         measured=measured_identity,
-        state="results/{scale}/state/measure_run/{metric}/{run_id}",
+        state=at(layout.state("measure_run/{metric}/{run_id}")),
     script:
         "../scripts/measure_run.py"

@@ -1,19 +1,21 @@
 rule measure_random_networks:
     output:
-        measurement="results/{scale}/metrics/random_networks/{study_id}.h5",
+        measurement=at(
+            Result.MEASUREMENT.format(metric=plan.RANDOM_NETWORKS, run_id="{study_id}")
+        ),
     log:
-        "results/{scale}/logs/measure_random_networks/{study_id}.log",
+        at(layout.log("measure_random_networks/{study_id}")),
     benchmark:
-        "results/{scale}/benchmarks/measure_random_networks/{study_id}.tsv"
+        at(layout.benchmark("measure_random_networks/{study_id}"))
     conda:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=memory(study_needs),
-        runtime=run_time(study_needs),
+        mem_mb=memory(run_needs),
+        runtime=run_time(run_needs),
     params:
-        study=study_settings,
+        study=run_settings,
         code=study_code,
-        state="results/{scale}/state/measure_random_networks/{study_id}",
+        state=at(layout.state("measure_random_networks/{study_id}")),
     script:
         "../scripts/measure_random_networks.py"

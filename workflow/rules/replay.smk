@@ -1,12 +1,12 @@
 rule collect_replay:
     input:
-        expert="results/{scale}/experts/{game}/expert.safetensors",
+        expert=at(Result.EXPERT),
     output:
-        replay="results/{scale}/replay/{game}-seed{seed}.h5",
+        replay=at(Result.REPLAY),
     log:
-        "results/{scale}/logs/collect_replay/{game}-seed{seed}.log",
+        at(layout.log("collect_replay/{game}-seed{seed}")),
     benchmark:
-        "results/{scale}/benchmarks/collect_replay/{game}-seed{seed}.tsv"
+        at(layout.benchmark("collect_replay/{game}-seed{seed}"))
     conda:
         "../../environment.yml"
     threads: 1
@@ -15,6 +15,6 @@ rule collect_replay:
         runtime=run_time(replay_needs),
     params:
         replay=replay_identity,
-        state="results/{scale}/state/collect_replay/{game}-seed{seed}",
+        state=at(layout.state("collect_replay/{game}-seed{seed}")),
     script:
         "../scripts/collect_replay.py"

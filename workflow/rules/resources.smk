@@ -3,7 +3,7 @@
 
 from td_interference.planning import needs
 from td_interference.planning.expert import ExpertSettings
-from td_interference.planning.grid import ReplaySpec
+from td_interference.planning.replay import ReplaySpec
 
 # What a job of networks asks a cluster for: a GPU only where the configuration says there are some.
 DEVICE = PLAN.config["device"]
@@ -44,30 +44,18 @@ def replay_needs(wildcards):
 
 @once
 def run_needs(wildcards):
-    """Memory and time of a run from D*."""
-    run = PLAN.runs[wildcards.run_id]
-    return needs.run_needs(run, PLAN.config["replay"]["transitions"], DEVICE)
-
-
-@once
-def control_needs(wildcards):
-    """Memory and time of a control run."""
-    return needs.control_needs(PLAN.control_runs[wildcards.run_id], DEVICE)
+    """Memory and time of a run of any kind."""
+    return run_of(wildcards).needs(PLAN.config)
 
 
 @once
 def measurement_needs(wildcards):
     """Memory and time of one metric of one run."""
-    run, metric = PLAN.measured_run(wildcards.run_id), wildcards.metric
-    settings = PLAN.metric_settings(metric)
-    transitions = PLAN.transitions_measured_on(wildcards.run_id)
-    return needs.measurement_needs(metric, settings, run, transitions, DEVICE)
-
-
-@once
-def study_needs(wildcards):
-    """Memory and time of a study of random networks."""
-    return needs.study_needs(PLAN.studies[wildcards.study_id])
+    run, metric = run_of(wildcards), wildcards.metric
+    settings, transitions = PLAN.metric_settings(metric), run.transitions(PLAN.config)
+    return needs.measurement_needs(
+        metric, settings, run.measured_as, transitions, DEVICE
+    )
 
 
 @once
@@ -81,12 +69,6 @@ def table_needs(wildcards):
 def figure_needs(wildcards):
     """Memory and time of a figure."""
     return needs.FIGURE_NEEDS
-
-
-@once
-def group_needs(wildcards):
-    """Memory and time of a group of generalization runs."""
-    return needs.group_needs(PLAN.groups[wildcards.group_id].cells, DEVICE)
 
 
 @once

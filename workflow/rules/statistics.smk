@@ -2,12 +2,12 @@ rule compute_table:
     input:
         measurements=table_measurements,
     output:
-        parquet="results/{scale}/tables/{table}.parquet",
-        csv="results/{scale}/tables/{table}.csv",
+        parquet=at(Result.TABLE),
+        csv=at(Result.TABLE_CSV),
     log:
-        "results/{scale}/logs/compute_table/{table}.log",
+        at(layout.log("compute_table/{table}")),
     benchmark:
-        "results/{scale}/benchmarks/compute_table/{table}.tsv"
+        at(layout.benchmark("compute_table/{table}"))
     conda:
         "../../environment.yml"
     threads: 1
@@ -25,6 +25,4 @@ rule compute_table:
 
 rule all_tables:
     input:
-        expand(
-            "results/{scale}/tables/{table}.csv", scale=PLAN.scale, table=TABLE_NAMES
-        ),
+        expand(at(Result.TABLE_CSV), table=TABLE_NAMES),

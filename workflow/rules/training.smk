@@ -1,13 +1,13 @@
 rule train_run:
     input:
-        replay=replay_of_run,
+        replay=play_of_run,
     output:
-        checkpoints="results/{scale}/runs/{run_id}/checkpoints.h5",
-        learning_curve="results/{scale}/runs/{run_id}/learning_curve.csv",
+        checkpoints=at(Result.CHECKPOINTS),
+        learning_curve=at(Result.LEARNING_CURVE),
     log:
-        "results/{scale}/logs/train_run/{run_id}.log",
+        at(layout.log("train_run/{run_id}")),
     benchmark:
-        "results/{scale}/benchmarks/train_run/{run_id}.tsv"
+        at(layout.benchmark("train_run/{run_id}"))
     wildcard_constraints:
         run_id="(?![^-/]+-control-)[^/]+",
     conda:
@@ -19,6 +19,6 @@ rule train_run:
         gpu=GPUS,
     params:
         run=run_identity,
-        state="results/{scale}/state/train_run/{run_id}",
+        state=at(layout.state("train_run/{run_id}")),
     script:
         "../scripts/train_run.py"

@@ -8,7 +8,7 @@ from td_interference.collect import collect_replay
 from td_interference.device import resolve_device
 from td_interference.jobs.job import job
 from td_interference.jobs.resume import ResumeState
-from td_interference.planning.grid import ReplaySpec
+from td_interference.planning.replay import ReplaySpec
 from td_interference.storage.files import sha256
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ with job(snakemake.log[0]):
     make_figure(
         snakemake.wildcards.figure,
         dict(zip(snakemake.params.tables, snakemake.input.tables, strict=True)),
-        snakemake.wildcards.scale,
+        snakemake.config["scale"],
         snakemake.params.confidence,
         snakemake.output.pdf,
         snakemake.output.png,

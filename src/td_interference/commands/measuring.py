@@ -8,11 +8,9 @@ from td_interference.commands.overwriting import check_output
 from td_interference.errors import UserError, rebuild
 from td_interference.objectives import known
 from td_interference.planning import config as configuration
-from td_interference.planning.control import ControlSettings
-from td_interference.planning.grid import RunSpec
 from td_interference.planning.lineage import Lineage
 from td_interference.planning.plan import make_plan
-from td_interference.planning.runs import measured_as, run_of
+from td_interference.planning.runs import Trained, run_of
 from td_interference.storage import attributes, hdf5, kinds
 from td_interference.storage.files import sha256
 
@@ -72,7 +70,7 @@ def measure_checkpoints(
     )
 
 
-def _measured_run(checkpoints: Path, objective: Path | None) -> RunSpec | ControlSettings:
+def _measured_run(checkpoints: Path, objective: Path | None) -> Trained:
     """Return the run that a file of checkpoints says it is of, with the file of its own objective.
 
     A file's word is not enough to run code: whoever measures names the objective's file.
@@ -84,7 +82,7 @@ def _measured_run(checkpoints: Path, objective: Path | None) -> RunSpec | Contro
         identity = attributes.identity_of(file)
     try:
         run = run_of(identity)
-        objective_name = measured_as(run).objective
+        objective_name = run.measured_as.objective
         trained_towards = identity.get("objective_sha256")
     except (KeyError, TypeError, ValueError):
         raise UserError(
@@ -109,5 +107,4 @@ def _measured_run(checkpoints: Path, objective: Path | None) -> RunSpec | Contro
             f"{objective}: its SHA-256 is {given}, but {checkpoints} was trained towards that of "
             f"{trained_towards}; name the file as it was then"
         )
-    assert isinstance(run, RunSpec), "control learns towards an objective of the package"
-    return dataclasses.replace(run, objective_file=str(objective))
+    return dataclasses.replace(run.measured_as, objective_file=str(objective))

@@ -12,11 +12,10 @@ from td_interference.jobs import progress
 from td_interference.jobs.progress import Heartbeat
 from td_interference.jobs.quantities import UNKNOWN, duration, rate
 from td_interference.jobs.records import FILE_NAME, JobRecord, is_alive, read_as, read_record
+from td_interference.planning import layout
 
 COLUMNS = ("job", "state", "done", "rate", "time left", "")
 _SILENCE = 120  # seconds after which a job that said nothing is called silent
-_OF_A_SCALE = {"state", "logs", "experts", "replay", "datasets", "runs", "metrics", "tables"}
-_OF_A_SCALE |= {"figures", "parameters", "benchmarks"}
 
 
 class JobStatus(NamedTuple):
@@ -44,8 +43,10 @@ def scales_in(directory: Path, scale: str = "") -> list[Path]:
         what = "is no directory" if os.path.lexists(directory) else "no such directory"
         raise UserError(f"{directory}: {what}; name the directory of the results")
     found = [path for path in sorted(directory.iterdir()) if path.is_dir() and _is_scale(path)]
-    if (directory / "results").is_dir() and directory.name != "results":
-        raise UserError(f"{directory}: holds no results itself; did you mean {directory}/results?")
+    if (directory / layout.RESULTS).is_dir() and directory.name != layout.RESULTS:
+        raise UserError(
+            f"{directory}: holds no results itself; did you mean {directory / layout.RESULTS}?"
+        )
     if not found:
         raise UserError(f"{directory}: holds no results; name the directory that snakemake fills")
     if scale and scale not in {path.name for path in found}:
@@ -59,7 +60,7 @@ def _is_scale(directory: Path) -> bool:
     if call_file(directory.parent, directory.name).is_file():
         return True
     folders = {path.name for path in directory.iterdir() if path.is_dir()}
-    return bool(folders) and folders <= _OF_A_SCALE
+    return bool(folders) and folders <= layout.FOLDERS
 
 
 def jobs_in(scale: Path) -> list[JobStatus]:
@@ -71,7 +72,7 @@ def jobs_in(scale: Path) -> list[JobStatus]:
     Args:
         scale: Directory of the scale.
     """
-    state = scale / "state"
+    state = scale / layout.STATE
     marks = [*state.rglob(FILE_NAME), *state.rglob(progress.FILE_NAME)]
     called_at = 0.0
     with suppress(OSError):
@@ -126,7 +127,7 @@ def _status(
 
 
 def _log(name: str, scale: Path) -> str:
-    return str(scale / "logs" / f"{name}.log")
+    return str(scale / layout.log(name))
 
 
 def _last_line(log: Path) -> str:

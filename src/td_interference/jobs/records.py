@@ -11,6 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from td_interference.planning import layout
+
 FILE_NAME = "job.json"
 
 Record = TypeVar("Record", bound=tuple[Any, ...])
@@ -38,12 +40,12 @@ def state_directory(log_path: Path | str) -> Path | None:
         `results/<scale>/state/<rule>/<job>`; None for a log that lies elsewhere.
     """
     parts = Path(log_path).with_suffix("").parts
-    if "results" not in parts:
+    if layout.RESULTS not in parts:
         return None
-    logs = len(parts) - 1 - parts[::-1].index("results") + 2
-    if parts[logs : logs + 1] != ("logs",) or len(parts) == logs + 1:
+    logs = len(parts) - 1 - parts[::-1].index(layout.RESULTS) + 2
+    if parts[logs : logs + 1] != (layout.LOGS,) or len(parts) == logs + 1:
         return None
-    return Path(*parts[:logs], "state", *parts[logs + 1 :])
+    return Path(*parts[:logs], layout.STATE, *parts[logs + 1 :])
 
 
 def write_record(log_path: Path | str, ended: str = "", reason: str = "") -> None:

@@ -15,9 +15,9 @@ from td_interference.jobs.progress import Progress
 from td_interference.jobs.resume import ResumeState
 from td_interference.metrics.subject import Subject
 from td_interference.objectives.base import BaseObjective
-from td_interference.planning.control import ControlSettings, window_name
+from td_interference.planning.control import window_name
 from td_interference.planning.grid import RunSpec
-from td_interference.planning.runs import measured_as
+from td_interference.planning.runs import Trained
 from td_interference.replay import Replay
 from td_interference.storage import hdf5, kinds
 from td_interference.storage.checkpoints import CheckpointFile, check_parameters, open_checkpoints
@@ -35,7 +35,7 @@ from td_interference.storage.seal import sealed_digest
 def measure_run(
     metric: str,
     settings: Mapping[str, Any],
-    run: RunSpec | ControlSettings,
+    run: Trained,
     play_path: Path | str,
     checkpoints_path: Path | str,
     measurement_path: Path | str,
@@ -73,7 +73,7 @@ def measure_run(
             the user's own objective is not what they were trained with.
     """
     measure, table = metrics.load(metric), kinds.MEASUREMENTS[metrics.entry(metric).module]
-    described = measured_as(run)
+    described = run.measured_as
     with open_checkpoints(checkpoints_path, wanted) as checkpoints:
         objectives.check_unchanged(described.objective_file, checkpoints.identity)
         steps = checkpoints.steps

@@ -4,26 +4,18 @@ Standard library and pydantic only: the Snakefile imports this at every dry run.
 """
 
 import dataclasses
-import math
 from collections.abc import Iterable, Mapping
+from dataclasses import MISSING
 from operator import attrgetter
 from typing import Any, Self
 
 from td_interference.errors import UserError
 from td_interference.planning import learners
 from td_interference.planning.digits import digits
-
-_LEAST = {
-    "hidden": 1,
-    "extra_layers": 0,
-    "n_train": 2,
-    "minibatch": 1,
-    "measure_every": 1,
-    "samples": 2,  # one sample makes no pair
-}
+from td_interference.planning.settings import check, plain, setting
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class CellSpec:
     """One cell of the grid, a run for each seed: everything that may change their results.
 
@@ -32,20 +24,40 @@ class CellSpec:
 
     dataset: str
     task: str  # name of a learner, a file of generalization/
-    hidden: int  # n_h: width of the network
-    extra_layers: int  # n_L
-    n_train: int  # n_T: the first so many training samples are all that is learned from
-    learning_rate: float  # of Adam
-    # Samples per update, drawn uniformly with replacement; where an agent learns from whole
-    # episodes, the agent steps of those that make an update, at least.
-    minibatch: int
-    # Updates, or of an agent agent steps, between two measurements; the last one is at the end.
-    measure_every: int
-    samples: int  # of each split whose gradients are measured, at most; for agents, states
-    evaluation_samples: int  # of each split that performance is measured on, at most
+    # The configuration has lists of these three.
+    hidden: int = setting(MISSING, "width n_h", minimum=1)
+    extra_layers: int = setting(MISSING, "layers", minimum=0)
+    # The first so many are all that is learned from.
+    n_train: int = setting(MISSING, "training samples or images", minimum=2)
+    learning_rate: float = setting(MISSING, "of Adam", exclusiveMinimum=0)
+    # Drawn uniformly with replacement.
+    minibatch: int = setting(
+        MISSING,
+        "samples per update; of REINFORCE, agent steps at least, in whole episodes",
+        minimum=1,
+    )
+    # The last one is at the end.
+    measure_every: int = setting(
+        MISSING,
+        "updates or agent steps between two measurements; divides the length of training",
+        minimum=1,
+    )
+    # At most; one sample makes no pair.
+    samples: int = setting(
+        MISSING, "samples of each split whose gradients are measured; of agents states", minimum=2
+    )
+    evaluation_samples: int = setting(
+        MISSING,
+        "samples of each split that performance is measured on; of agents images",
+        minimum=2,
+    )
     seeds: tuple[int, ...]  # indices of the repetitions, from 0
-    updates: int | None = None  # of a learner that is no agent
-    agent_steps: int | None = None  # of an agent
+    updates: int | None = setting(
+        None, "length of training, of learners that play nothing", type="integer", minimum=1
+    )
+    agent_steps: int | None = setting(
+        None, "length of training, of agents", type="integer", minimum=1
+    )
     agent: Any = None  # `learners.settings_record` of an agent; None for any other learner
 
     def __post_init__(self) -> None:
@@ -56,8 +68,7 @@ class CellSpec:
         """
         known = learners.known()
         self._require(self.task in known, "task", f"is not one of {', '.join(known)}")
-        for name, least in _LEAST.items():
-            self._require(getattr(self, name) >= least, name, f"must be at least {least}")
+        check(self, "generalization")
         counted, other = self._counted
         self._require(
             getattr(self, other) is None,
@@ -66,8 +77,6 @@ class CellSpec:
         )
         if getattr(self, counted) is None:
             raise UserError(f"config key 'generalization.{counted}' is missing")
-        self._require(self.duration >= 1, counted, "must be at least 1")
-        self._require(0 < self.learning_rate < math.inf, "learning_rate", "must be above 0")
         self._require(
             self.duration % self.measure_every == 0,
             "measure_every",
@@ -136,7 +145,7 @@ class CellSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain values, for Snakemake's params and for file attributes."""
-        return {**dataclasses.asdict(self), "seeds": list(self.seeds)}
+        return plain(self)
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Self:

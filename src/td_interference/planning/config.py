@@ -13,9 +13,12 @@ from jsonschema import Draft202012Validator, validators
 from td_interference import metrics
 from td_interference.errors import UserError
 from td_interference.planning import learners, objectives
+from td_interference.planning.cells import CellSpec
 from td_interference.planning.control import ControlSettings
 from td_interference.planning.expert import ExpertSettings
+from td_interference.planning.grid import RunSpec
 from td_interference.planning.messages import did_you_mean, dotted, explain, shown
+from td_interference.planning.replay import Environment, ReplaySpec
 from td_interference.planning.settings import properties
 from td_interference.planning.studies import Study
 from td_interference.planning.yaml_files import MOST_VALUES
@@ -90,11 +93,19 @@ def read_schema(workflow_directory: Path | str) -> dict[str, Any]:
     control |= properties(ControlSettings)
     networks |= (study := properties(Study))
     networks["studies"]["items"]["properties"] = study
+    schema["properties"]["environment"]["properties"] = properties(Environment)
+    schema["properties"]["replay"]["properties"] = properties(ReplaySpec)
+    schema["properties"]["training"]["properties"] |= properties(RunSpec)
     schema["properties"]["metrics"] = metrics.schema()
     cells = schema["$defs"]["generalization_experiment"]["properties"]
+    own = properties(CellSpec)
+    for axis in ("hidden", "extra_layers", "n_train"):
+        cells[axis]["items"] = own.pop(axis)
+    cells |= own
     cells["agent"]["properties"] = learners.settings_schema()
     cells["task"]["enum"] = list(learners.known())
     grid = schema["$defs"]["experiment"]["properties"]
+    grid |= properties(RunSpec)
     grid["objectives"]["items"]["enum"] = list(objectives.known())
     return schema
 

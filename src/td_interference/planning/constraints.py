@@ -13,7 +13,6 @@ from td_interference import tables
 from td_interference.environments.screen import FRAMESKIP
 from td_interference.errors import UserError
 from td_interference.planning import objectives
-from td_interference.planning.control import ControlSettings
 from td_interference.planning.grid import RunSpec
 
 if TYPE_CHECKING:
@@ -176,7 +175,9 @@ def _metric_settings(plan: "Plan") -> Iterator[str]:
 def _episode_lengths(plan: "Plan") -> Iterator[str]:
     limit = plan.config["environment"]["max_frames_per_episode"]
     of_game = math.ceil(limit / FRAMESKIP)
-    in_control = min((run.longest_episode for run in plan.control_runs.values()), default=of_game)
+    in_control = min(
+        (run.longest_episode for run in plan.of_kind("control").values()), default=of_game
+    )
     for span in _SPANS:
         asked = plan.config["metrics"][span.metric][span.key]
         longest = in_control if span.in_control else of_game
@@ -192,7 +193,7 @@ def _episode_lengths(plan: "Plan") -> Iterator[str]:
 
 
 def _control(plan: "Plan") -> Iterator[str]:
-    for run in plan.control_runs.values():
+    for run in plan.of_kind("control").values():
         if run.epsilon_end > run.epsilon_start:
             yield (
                 f"config key 'control.epsilon_end': {run.epsilon_end:g} is above the "
@@ -209,7 +210,7 @@ def _control(plan: "Plan") -> Iterator[str]:
 def _measurable(plan: "Plan") -> Iterator[str]:
     for source in _sources(plan):
         for run in plan.experiment_runs(source.experiment):
-            if isinstance(run, RunSpec) and (why := unmeasurable(source.metric, run)):
+            if (described := run.measured_as) and (why := unmeasurable(source.metric, described)):
                 yield f"config key 'experiments.{source.experiment}': {why}"
 
 
@@ -222,7 +223,7 @@ def _last_checkpoints(plan: "Plan") -> Iterator[str]:
             continue
         own = plan.checkpoints(source.experiment)[-1]
         for run in plan.experiment_runs(source.experiment):
-            if isinstance(run, RunSpec) and run.checkpoints[-1] != own:
+            if run.checkpoints[-1] != own:
                 yield (
                     f"config key 'experiments.{source.experiment}.checkpoints': they end at {own}, "
                     f"but {run.run_id} is measured at its last checkpoint, which another "
@@ -249,21 +250,11 @@ def _common_checkpoint(plan: "Plan") -> Iterator[str]:
         step = min(common)
         for source in entry.sources:
             for run in plan.source_runs(source):
-                if isinstance(run, RunSpec | ControlSettings) and run.checkpoints[-1] != step:
+                if run.checkpoints[-1] != step:
                     yield (
                         "config key 'metrics.singular_values.checkpoints': figure 12 is of update "
                         f"step {step}, which is not the last of {run.run_id}; set it to all"
                     )
-
-
-def _names(plan: "Plan") -> Iterator[str]:
-    kinds: tuple[Mapping[str, Any], ...] = (plan.runs, plan.control_runs, plan.studies)
-    seen: dict[str, str] = {}
-    for kind in kinds:
-        for run_id in kind:
-            if run_id in seen:
-                yield f"two runs are called {run_id}; rename the objective of your own"
-            seen[run_id] = run_id
 
 
 def _sources(plan: "Plan", *without: str) -> Iterable[tables.Source]:
@@ -281,5 +272,4 @@ _RULES: tuple[Callable[["Plan"], Iterator[str]], ...] = (
     _measurable,
     _last_checkpoints,
     _common_checkpoint,
-    _names,
 )

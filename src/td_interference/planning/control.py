@@ -7,13 +7,22 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from td_interference.environments.screen import FRAMESKIP, STACK
 from td_interference.errors import UserError
 from td_interference.planning.digits import digits
-from td_interference.planning.settings import check, setting
+from td_interference.planning.grid import RunSpec, q_learning_of
+from td_interference.planning.layout import Result
+from td_interference.planning.needs import Needs, control_needs
+from td_interference.planning.replay import Environment
+from td_interference.planning.settings import check, plain, same, setting
+from td_interference.storage.identity import Identity, of_control
+
+if TYPE_CHECKING:
+    from td_interference.planning.lineage import Lineage
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,28 +38,22 @@ class ControlSettings:
         hidden: n_h, channels of the first convolution; the other layers scale with it.
         optimizer: Name in `optimizers.OPTIMIZERS`.
         learning_rate: Step size α (paper B.2; code 2.5e-4).
-        weight_decay: L2 coefficient, added to the gradient (paper).
-        momentum: β of momentum SGD; the others ignore it (paper; code 0.99).
-        loss: Name in `losses.LOSSES`: "capped" (code) or "squared" (paper).
-        gamma: Discount per agent step.
-        minibatch: Transitions per update.
-        frozen_period: Updates between two copies to the frozen network (paper).
-        repeat_action_probability: Stickiness of actions, in play and evaluation (paper).
-        max_frames_per_episode: Emulator frames after which an episode is truncated (Machado et
-            al. 2018: 30 minutes), in play and evaluation.
         checkpoints: Update steps (not agent steps) after which the state is kept (ours).
     """
+
+    kind: ClassVar[str] = "control"
+    labels: ClassVar[Mapping[str, str]] = {}
 
     game: str
     seed: int = 0
     hidden: int = 32
     optimizer: str = "adam"
     learning_rate: float = 1e-4
-    weight_decay: float = 1e-4
-    momentum: float = 0.9
-    loss: str = "capped"
-    gamma: float = 0.99
-    minibatch: int = 32
+    weight_decay: float = same(RunSpec, "weight_decay", "training")
+    momentum: float = same(RunSpec, "momentum", "training")
+    loss: str = same(RunSpec, "loss", "training")
+    gamma: float = same(Environment, "gamma", "environment")
+    minibatch: int = same(RunSpec, "minibatch", "training")
     agent_steps: int = setting(
         10_000_000,
         "agent steps of all environments together from learning_starts on",
@@ -85,11 +88,11 @@ class ControlSettings:
         "code",
         exclusiveMinimum=0,
     )
-    frozen_period: int = 10_000
+    frozen_period: int = same(RunSpec, "frozen_period", "training")
     # With N of them, the agent acts at most N updates behind its newest parameters.
     n_environments: int = setting(1, "copies of the game that act together", "code", minimum=1)
-    repeat_action_probability: float = 0.25
-    max_frames_per_episode: int = 108_000
+    repeat_action_probability: float = same(Environment, "repeat_action_probability", "environment")
+    max_frames_per_episode: int = same(Environment, "max_frames_per_episode", "environment")
     restart_period: int = setting(
         25_000,
         "agent steps per copy between two restarts of all emulators under fresh seeds, so that a "
@@ -188,6 +191,33 @@ class ControlSettings:
         """
         return f"control-{self.game}-h{self.hidden}-seed{self.seed}"
 
+    @cached_property
+    def measured_as(self) -> RunSpec:
+        """What measuring its checkpoints needs to know."""
+        return q_learning_of(self.to_dict(), self.updates)
+
+    @property
+    def play(self) -> str:
+        """Where the transitions lie that it is measured on: the windows of its own play."""
+        return Result.WINDOWS.format(run_id=self.run_id)
+
+    def transitions(self, _: Mapping[str, Any]) -> int:
+        """Return how many transitions one of them is, about."""
+        longest = min(self.restart_period, self.max_frames_per_episode // FRAMESKIP)
+        return self.window + self.n_environments * longest
+
+    def identity(self, _: "Lineage") -> Identity:
+        """Return the identity of its checkpoints."""
+        return of_control(self)
+
+    def products(self, _: Mapping[str, Any]) -> list[str]:
+        """Return what a measurement of it comes from."""
+        return [Result.CHECKPOINTS.format(run_id=self.run_id), self.play]
+
+    def needs(self, config: Mapping[str, Any]) -> Needs:
+        """Return what training it asks of a cluster."""
+        return control_needs(self, config["device"])
+
     def epsilon(self, agent_step: int) -> float:
         """Return the probability of a random action after `agent_step` agent steps.
 
@@ -208,7 +238,7 @@ class ControlSettings:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain values, for Snakemake's params and for file attributes."""
-        return {**dataclasses.asdict(self), "checkpoints": list(self.checkpoints)}
+        return plain(self)
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Self:
@@ -216,8 +246,8 @@ class ControlSettings:
         return cls(**{**fields, "checkpoints": tuple(fields["checkpoints"])})
 
 
-def control_grid(config: Mapping[str, Any]) -> tuple[ControlSettings, ...]:
-    """Return the runs of `config["control"]`: the product of its axes, in the order of the config.
+def control_grid(config: Mapping[str, Any]) -> dict[str, ControlSettings]:
+    """Return the runs of `config["control"]` by their ids: the product of its axes, in its order.
 
     What control shares with training from D* comes from `config["training"]`.
 
@@ -237,7 +267,7 @@ def control_grid(config: Mapping[str, Any]) -> tuple[ControlSettings, ...]:
         for name in ("loss", "minibatch", "weight_decay", "momentum", "frozen_period")
     }
     checkpoints = tuple(block.pop("checkpoints"))
-    return tuple(
+    runs = (
         ControlSettings(
             game=game,
             optimizer=optimizer,
@@ -253,11 +283,12 @@ def control_grid(config: Mapping[str, Any]) -> tuple[ControlSettings, ...]:
             *axes[:-1], range(axes[-1])
         )
     )
+    return {run.run_id: run for run in runs}
 
 
 def window_name(update_step: int) -> str:
     """Return the name of the file with the play before the checkpoint of `update_step`."""
-    return f"window-{update_step}.h5"
+    return Result.WINDOW.rpartition("/")[2].format(update_step=update_step)
 
 
 class ControlOutputs(NamedTuple):

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from td_interference.environments.screen import FRAMESKIP, STACK
 from td_interference.errors import UserError
-from td_interference.planning.settings import setting
+from td_interference.planning.replay import Environment
+from td_interference.planning.settings import same, setting
 
 
 @dataclass(frozen=True)
@@ -22,9 +23,6 @@ class ExpertSettings:
 
     Attributes:
         game: Name in snake_case as in ale_py, e.g. "ms_pacman".
-        gamma: Discount per agent step.
-        max_frames_per_episode: Emulator frames after which an episode is truncated, in training
-            and evaluation.
         evaluation_repeat_action_probability: Stickiness of actions in the evaluation of both
             the expert and the random agent (Machado et al. 2018).
     """
@@ -56,7 +54,7 @@ class ExpertSettings:
         1.0, "updates per agent step; may be below 1", "DER", exclusiveMinimum=0
     )
     n_step: int = setting(20, "agent steps of the multi-step return", "DER; Rainbow 3", minimum=1)
-    gamma: float = 0.99
+    gamma: float = same(Environment, "gamma", "environment")
     learning_rate: float = setting(
         1e-4, "step size of Adam", "DER; Rainbow 6.25e-5", exclusiveMinimum=0
     )
@@ -87,7 +85,7 @@ class ExpertSettings:
     life_loss_terminal: bool = setting(
         True, "whether a lost life ends the bootstrap in training, where the episode goes on", "DER"
     )
-    max_frames_per_episode: int = 108_000
+    max_frames_per_episode: int = same(Environment, "max_frames_per_episode", "environment")
     restart_period: int = setting(
         10_000,
         "agent steps per copy between two restarts of all emulators under fresh seeds, so that a "
@@ -99,7 +97,9 @@ class ExpertSettings:
     evaluation_epsilon: float = setting(
         0.001, "probability of a random action in the evaluation", "Rainbow", minimum=0, maximum=1
     )
-    evaluation_repeat_action_probability: float = 0.25
+    evaluation_repeat_action_probability: float = same(
+        Environment, "repeat_action_probability", "environment"
+    )
     random_episodes: int = setting(
         100, "episodes of the random agent that it is compared with", "ours", minimum=2
     )

@@ -6,14 +6,20 @@ Standard library and pydantic only: the Snakefile imports this at every dry run.
 import dataclasses
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from td_interference.datasets import entry, known
 from td_interference.errors import UserError
 from td_interference.planning import learners
 from td_interference.planning.available_data import AvailableData, available_data
 from td_interference.planning.cells import CellSpec, grouped
+from td_interference.planning.layout import Result
 from td_interference.planning.messages import did_you_mean
+from td_interference.planning.needs import Needs, group_needs
+from td_interference.storage.identity import Identity, of_group
+
+if TYPE_CHECKING:
+    from td_interference.planning.lineage import Lineage
 
 # Keys of an experiment that are axes of its grid, or say what it is; the others are its cells' own.
 _AXES = ("dataset", "hidden", "extra_layers", "n_train", "n_seeds")
@@ -27,6 +33,10 @@ class CellGroup:
     (benchmarks/stacked_training.py), so that each cell of these has a job of its own.
     """
 
+    kind: ClassVar[str] = "generalization"
+    checkpoints: ClassVar[tuple[int, ...]] = ()
+    measured_as: ClassVar[None] = None
+
     name: str  # of the experiment, for tables
     data: str  # that it shows, as figures call it
     cells: tuple[CellSpec, ...]
@@ -38,14 +48,32 @@ class CellGroup:
         return first.group_id if learners.known()[first.task].together else first.cell_id
 
     @property
+    def labels(self) -> dict[str, str]:
+        """What tables call it, beside what its identity says."""
+        return {"name": self.name, "data": self.data}
+
+    @property
     def dataset(self) -> str:
         """Name of the data set that its runs learn from."""
         return self.cells[0].dataset
 
+    def identity(self, _: "Lineage") -> Identity:
+        """Return the identity of what is measured of its runs."""
+        return of_group(self.run_id, [cell.to_dict() for cell in self.cells])
+
+    def products(self, config: Mapping[str, Any]) -> list[str]:
+        """Return what that comes from."""
+        kept = config[self.kind]["keep_checkpoints"]
+        parameters = [Result.PARAMETERS.format(run_id=self.run_id)] if kept else []
+        return [Result.DATASET.format(dataset=self.dataset), *parameters]
+
+    def needs(self, config: Mapping[str, Any]) -> Needs:
+        """Return what training and measuring its runs asks of a cluster."""
+        return group_needs(self.cells, config["device"])
+
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain values, for Snakemake's params."""
-        cells = [cell.to_dict() for cell in self.cells]
-        return {"name": self.name, "data": self.data, "cells": cells}
+        return {**self.labels, "cells": [cell.to_dict() for cell in self.cells]}
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Self:

@@ -7,31 +7,57 @@ import dataclasses
 import itertools
 from collections.abc import Mapping
 from pathlib import PurePath
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from td_interference.errors import UserError
 from td_interference.planning.digits import digits
+from td_interference.planning.layout import Result
+from td_interference.planning.needs import Needs, run_needs
 from td_interference.planning.objectives import known, takes_lambda
+from td_interference.planning.replay import Environment
+from td_interference.planning.settings import plain, same, setting
+from td_interference.storage.identity import Identity, of_run
+
+if TYPE_CHECKING:
+    from td_interference.planning.lineage import Lineage
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class RunSpec:
-    """One training run: everything that may change its result, and nothing else."""
+    """One training run from D*: everything that may change its result, and nothing else."""
+
+    kind: ClassVar[str] = "training"
+    labels: ClassVar[Mapping[str, str]] = {}
 
     game: str  # name of the ROM, e.g. "ms_pacman"
     objective: str  # name of a file of objectives/, or of `objective_file`
     lambda_: float | None  # weight of the longer returns, for TD(λ) alone
-    loss: str  # name in losses.LOSSES
-    gamma: float  # discount per agent step
+    loss: str = setting(
+        "capped",
+        "capped (the smaller of abs(d) and d squared) or squared",
+        "code; paper squared",
+        enum=["capped", "squared"],
+    )
+    gamma: float = same(Environment, "gamma", "environment")
     hidden: int  # n_h: channels of the first convolution
     optimizer: str  # name in optimizers.OPTIMIZERS
     learning_rate: float
-    weight_decay: float  # L2, as torch's optimizers take it
-    momentum: float  # of momentum SGD alone
-    minibatch: int  # transitions per update
-    updates: int
-    frozen_period: int  # updates between two copies to the frozen network
-    tau: float  # share of the network in a moving-average target, per update
+    weight_decay: float = setting(1e-4, "L2 coefficient", "paper", minimum=0)
+    momentum: float = setting(
+        0.9, "beta of momentum SGD, in [0, 1)", "paper; code 0.99", minimum=0, exclusiveMaximum=1
+    )
+    minibatch: int = setting(32, "transitions per update", "paper", minimum=1)
+    updates: int = setting(500_000, "updates from D*", "paper", minimum=1)
+    frozen_period: int = setting(
+        10_000, "updates between two copies to the frozen network", "paper", minimum=1
+    )
+    tau: float = setting(
+        0.01,
+        "share of the network in a moving-average target per update, in (0, 1]",
+        "ours",
+        exclusiveMinimum=0,
+        maximum=1,
+    )
     checkpoints: tuple[int, ...]  # update steps after which the state is kept
     seed: int  # index of the repetition, from 0; names the D* file too
     objective_file: str | None = None  # where an objective of the user's own is defined
@@ -76,9 +102,37 @@ class RunSpec:
         """
         return f"{self.game}-h{self.hidden}-seed{self.seed}"
 
+    @property
+    def measured_as(self) -> Self:
+        """What measuring its checkpoints needs to know: itself."""
+        return self
+
+    @property
+    def play(self) -> str:
+        """Where the transitions lie that it is trained and measured on: D* of its game and seed."""
+        return Result.REPLAY.format(game=self.game, seed=self.seed)
+
+    def transitions(self, config: Mapping[str, Any]) -> int:
+        """Return how many transitions that are, about."""
+        return config["replay"]["transitions"]
+
+    def identity(self, lineage: "Lineage") -> Identity:
+        """Return the identity of its checkpoints."""
+        played = lineage.replay(self.game, self.seed)
+        return of_run(self, played["replay"], played["expert"])
+
+    def products(self, _: Mapping[str, Any]) -> list[str]:
+        """Return what a measurement of it comes from."""
+        expert = Result.EXPERT.format(game=self.game)
+        return [expert, self.play, Result.CHECKPOINTS.format(run_id=self.run_id)]
+
+    def needs(self, config: Mapping[str, Any]) -> Needs:
+        """Return what training it asks of a cluster."""
+        return run_needs(self, self.transitions(config), config["device"])
+
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain values, for Snakemake's params and for file attributes."""
-        return {**dataclasses.asdict(self), "checkpoints": list(self.checkpoints)}
+        return plain(self)
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Self:
@@ -86,44 +140,20 @@ class RunSpec:
         return cls(**{**fields, "checkpoints": tuple(fields["checkpoints"])})
 
 
-@dataclasses.dataclass(frozen=True)
-class ReplaySpec:
-    """One D* file: everything that may change it but the expert."""
+def q_learning_of(control: Mapping[str, Any], updates: int) -> RunSpec:
+    """Return the run as which one of control is measured: as if it had learned from a window.
 
-    game: str
-    seed: int
-    transitions: int  # agent steps: at least so many, then to the end of the episode
-    epsilon: float  # probability of a uniformly random action
-    gamma: float  # discount per agent step, of the Monte-Carlo return
-    repeat_action_probability: float  # sticky actions, at each emulator frame
-    max_frames_per_episode: int  # emulator frames, after which an episode is truncated
-    n_environments: int  # copies of the game that play at once
-
-    @property
-    def random_stream(self) -> str:
-        """Name of the recording's random streams."""
-        return f"replay-{self.game}-seed{self.seed}"
-
-
-def replay_spec(config: Mapping[str, Any], game: str, seed: int) -> ReplaySpec:
-    """Return the description of D* of one game and seed.
+    The random streams are those of policy evaluation: what is drawn to be measured is drawn alike
+    in both.
 
     Args:
-        config: The complete configuration.
-        game: Name of the ROM.
-        seed: Index of the repetition.
+        control: The fields of its `ControlSettings`.
+        updates: Of the whole run.
     """
-    environment, replay = config["environment"], config["replay"]
-    return ReplaySpec(
-        game=game,
-        seed=seed,
-        transitions=replay["transitions"],
-        epsilon=float(replay["epsilon"]),
-        gamma=float(environment["gamma"]),
-        repeat_action_probability=float(environment["repeat_action_probability"]),
-        max_frames_per_episode=environment["max_frames_per_episode"],
-        n_environments=replay["n_environments"],
-    )
+    shared = {name: control[name] for name in RunSpec.__dataclass_fields__ if name in control}
+    # There is no moving average, and so no share of it.
+    own = {"objective": "q_learning", "lambda_": None, "tau": 1.0, "updates": updates}
+    return RunSpec.from_dict({**shared, **own})
 
 
 def expand_grid(config: Mapping[str, Any], experiment: str) -> tuple[RunSpec, ...]:

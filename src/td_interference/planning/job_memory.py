@@ -7,15 +7,18 @@ Standard library and pydantic only: the Snakefile reads this module.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from td_interference.planning import learners
-from td_interference.planning.cells import CellSpec
-from td_interference.planning.control import ControlSettings
-from td_interference.planning.expert import ExpertSettings
-from td_interference.planning.grid import ReplaySpec, RunSpec
 from td_interference.planning.objectives import takes_lambda
-from td_interference.planning.studies import Study
+
+if TYPE_CHECKING:
+    from td_interference.planning.cells import CellSpec
+    from td_interference.planning.control import ControlSettings
+    from td_interference.planning.expert import ExpertSettings
+    from td_interference.planning.grid import RunSpec
+    from td_interference.planning.replay import ReplaySpec
+    from td_interference.planning.studies import Study
 
 MARGIN = 1.15  # of what is added up; other versions of the libraries, other games
 CUDA = 3000  # of the host, for CUDA's libraries and context; assumed, not measured
@@ -36,7 +39,7 @@ _IMAGES = 100_000  # of a data set, train and test; SVHN has 99,289
 _TEST_IMAGES = 26_032  # SVHN's
 
 
-def expert(settings: ExpertSettings) -> float:
+def expert(settings: "ExpertSettings") -> float:
     """Return what training and evaluating an expert holds."""
     features = {"data_efficient": 576, "canonical": 3136}[settings.architecture]
     outputs = settings.n_atoms * 19  # of 18 actions and the state
@@ -46,13 +49,13 @@ def expert(settings: ExpertSettings) -> float:
     return MARGIN * (_PROGRAM + 150 + settings.replay_capacity * _FRAME + networks)
 
 
-def replay(spec: ReplaySpec) -> float:
+def replay(spec: "ReplaySpec") -> float:
     """Return what recording a D* holds: the file twice, and episodes under way."""
     written = spec.transitions * (2 * _STORED + _LISTED)
     return MARGIN * (_PROGRAM + written + spec.n_environments * _WAITING * _FRAME)
 
 
-def run(spec: RunSpec, transitions: int) -> float:
+def run(spec: "RunSpec", transitions: int) -> float:
     """Return what training from a D* of `transitions` holds."""
     network = _network(spec.hidden)
     written = (2 * len(spec.checkpoints) + 2) * _KEPT * network
@@ -60,7 +63,7 @@ def run(spec: RunSpec, transitions: int) -> float:
     return MARGIN * (_PROGRAM + _play(transitions, spec) + held + written)
 
 
-def control(settings: ControlSettings) -> float:
+def control(settings: "ControlSettings") -> float:
     """Return what a control run holds."""
     network = _network(settings.hidden)
     written = (2 * len(settings.checkpoints) + 2) * _KEPT * network
@@ -70,7 +73,9 @@ def control(settings: ControlSettings) -> float:
     return MARGIN * (_PROGRAM + 150 + frames + held + max(written, window))
 
 
-def measurement(metric: str, settings: Mapping[str, Any], spec: RunSpec, transitions: int) -> float:
+def measurement(
+    metric: str, settings: Mapping[str, Any], spec: "RunSpec", transitions: int
+) -> float:
     """Return what measuring a metric of a run on D* holds.
 
     Args:
@@ -98,7 +103,7 @@ def _gradients_at_once(settings: Mapping[str, Any]) -> int:
     return settings.get("samples", settings.get("minibatch", 0))
 
 
-def study(spec: Study) -> float:
+def study(spec: "Study") -> float:
     """Return what a study of random networks holds: one network, and all that is measured."""
     written = 2 * spec.networks * spec.samples**2 * _NUMBER
     network = 8 * spec.hidden**2 * _NUMBER
@@ -110,7 +115,7 @@ def study(spec: Study) -> float:
     return MARGIN * (_PROGRAM + 150 + network + written)  # and what torch.func loads
 
 
-def group(cells: Sequence[CellSpec]) -> float:
+def group(cells: "Sequence[CellSpec]") -> float:
     """Return what training and measuring the runs of a group holds."""
     shared, n_runs = cells[0], sum(len(cell.seeds) for cell in cells)
     card = learners.known()[shared.task]
@@ -182,7 +187,7 @@ def _activations(hidden: int, n_samples: int) -> float:
     return n_samples * (28_224 + 2 * 2_200 * hidden) * _NUMBER
 
 
-def _play(transitions: int, spec: RunSpec) -> float:
+def _play(transitions: int, spec: "RunSpec") -> float:
     """Return the size of D* in memory, and either its file or what is computed of all of it."""
     returns = _RETURNS if takes_lambda(spec.objective) else 0
     return transitions * (_FRAME + _LISTED + max(_STORED, returns))

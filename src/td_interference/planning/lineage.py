@@ -10,12 +10,8 @@ from pathlib import Path
 
 from td_interference import figures, metrics, tables
 from td_interference.planning import sources
-from td_interference.planning.control import ControlSettings
-from td_interference.planning.generalization import CellGroup
-from td_interference.planning.grid import RunSpec
-from td_interference.planning.plan import Plan, Run
-from td_interference.planning.runs import measured_as
-from td_interference.planning.studies import Study
+from td_interference.planning.plan import Plan
+from td_interference.planning.runs import Run
 from td_interference.storage import identity
 from td_interference.storage.identity import Identity
 
@@ -38,22 +34,17 @@ class Lineage:
         """Return the identity of the D* of a game and seed."""
         return identity.of_replay(self.plan.replay(game, seed), self.plan.expert(game))
 
-    def run(self, run: RunSpec | ControlSettings) -> Identity:
-        """Return the identity of a run's checkpoints."""
-        if isinstance(run, ControlSettings):
-            return identity.of_control(run)
-        played = self.replay(run.game, run.seed)
-        return identity.of_run(run, played["replay"], played["expert"])
-
     @functools.cache  # noqa: B019
     def measurement(self, run: Run, metric: str) -> Identity:
-        """Return the identity of what a metric measures of a run, a study or a group."""
-        if isinstance(run, Study):
-            return identity.of_study(run, self.study_code())
-        if isinstance(run, CellGroup):
-            return identity.of_group(run.run_id, [cell.to_dict() for cell in run.cells])
+        """Return the identity of what a metric measures of a run, whatever kind it is of."""
+        if run.measured_as is None:
+            return run.identity(self)
         settings, code = self.plan.metric_settings(metric), self.metric_code(metric, run)
-        return identity.of_measurement(metric, settings, code, self.run(run))
+        return identity.of_measurement(metric, settings, code, run.identity(self))
+
+    @functools.cache  # noqa: B019
+    def _digest(self, run: Run, metric: str) -> str:
+        return identity.digest(self.measurement(run, metric))
 
     @functools.cache  # noqa: B019
     def table(self, name: str) -> Identity:
@@ -62,12 +53,13 @@ class Lineage:
             name,
             self.plan.statistics(tables.entry(name).sources),
             self.table_code(name),
-            [self.measurement(run, source.metric) for run, source in self.plan.measured_runs(name)],
+            [self._digest(run, source.metric) for run, source in self.plan.measured_runs(name)],
         )
 
-    def metric_code(self, metric: str, run: RunSpec | ControlSettings) -> str:
-        """Return the digest of the code that measures a run, its objective included."""
-        described = measured_as(run)
+    def metric_code(self, metric: str, run: Run) -> str:
+        """Return the digest of the code that measures a run's checkpoints, objective included."""
+        described = run.measured_as
+        assert described is not None, f"{run.run_id} has no checkpoints"
         own = described.objective_file
         return _code(
             self.scripts / "measure_run.py",

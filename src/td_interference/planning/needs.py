@@ -7,14 +7,17 @@ request is what follows from them with a margin, so that a change of settings ch
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from td_interference.planning import job_memory, learners
-from td_interference.planning.cells import CellSpec
-from td_interference.planning.control import ControlSettings
-from td_interference.planning.expert import ExpertSettings
-from td_interference.planning.grid import ReplaySpec, RunSpec
-from td_interference.planning.studies import Study
+
+if TYPE_CHECKING:
+    from td_interference.planning.cells import CellSpec
+    from td_interference.planning.control import ControlSettings
+    from td_interference.planning.expert import ExpertSettings
+    from td_interference.planning.grid import RunSpec
+    from td_interference.planning.replay import ReplaySpec
+    from td_interference.planning.studies import Study
 
 _UPDATE = 0.045  # s: minibatch 32 of the paper's network (hidden 32), forward, backward, Adam
 _EXPERT_UPDATE = 0.03  # s: 0.012 to 0.018 measured for data-efficient Rainbow, canonical is larger
@@ -53,7 +56,7 @@ DATASET_NEEDS = Needs(math.ceil(job_memory.dataset()), minutes=60)  # with the d
 FIGURE_NEEDS = Needs(mem_mb=800, minutes=10)
 
 
-def expert_needs(expert: ExpertSettings, device: str = "cpu") -> Needs:
+def expert_needs(expert: "ExpertSettings", device: str = "cpu") -> Needs:
     """Return what training and evaluating an expert needs."""
     updates = expert.agent_steps * expert.updates_per_step
     episodes = expert.evaluation_episodes + expert.random_episodes
@@ -63,18 +66,18 @@ def expert_needs(expert: ExpertSettings, device: str = "cpu") -> Needs:
     return _needs(job_memory.expert(expert), seconds, device, resumes=True)
 
 
-def replay_needs(replay: ReplaySpec) -> Needs:
+def replay_needs(replay: "ReplaySpec") -> Needs:
     """Return what recording a D* needs."""
     return _needs(job_memory.replay(replay), replay.transitions * _RECORDED_STEP)
 
 
-def run_needs(run: RunSpec, transitions: int, device: str = "cpu") -> Needs:
+def run_needs(run: "RunSpec", transitions: int, device: str = "cpu") -> Needs:
     """Return what training from a D* of `transitions` needs."""
     seconds = run.updates * _update(run.hidden, run.minibatch, device)
     return _needs(job_memory.run(run, transitions), seconds, device, resumes=True)
 
 
-def control_needs(control: ControlSettings, device: str = "cpu") -> Needs:
+def control_needs(control: "ControlSettings", device: str = "cpu") -> Needs:
     """Return what a control run needs; the paper's takes days."""
     steps = control.agent_steps + control.learning_starts
     seconds = steps * _STEP + control.updates * _update(control.hidden, control.minibatch, device)
@@ -84,7 +87,7 @@ def control_needs(control: ControlSettings, device: str = "cpu") -> Needs:
 def measurement_needs(
     metric: str,
     settings: Mapping[str, Any],
-    run: RunSpec,
+    run: "RunSpec",
     transitions: int,
     device: str = "cpu",
 ) -> Needs:
@@ -94,14 +97,14 @@ def measurement_needs(
     return _needs(job_memory.measurement(metric, settings, run, transitions), seconds, device)
 
 
-def study_needs(study: Study) -> Needs:
+def study_needs(study: "Study") -> Needs:
     """Return what a study of random networks needs."""
     networks = study.networks * (_width(study.hidden) if study.network == "q" else 0.01)
     seconds = networks * _NETWORKS * (study.samples / 16) ** 2 * 60
     return _needs(job_memory.study(study), seconds)
 
 
-def group_needs(cells: Sequence[CellSpec], device: str = "cpu") -> Needs:
+def group_needs(cells: "Sequence[CellSpec]", device: str = "cpu") -> Needs:
     """Return what training and measuring the runs of a group needs, all in one job."""
     products = sum(len(cell.seeds) * _samples_learned(cell) * _products(cell) for cell in cells)
     if device == "cuda":
@@ -117,18 +120,18 @@ def table_needs(measured: Iterable[tuple[str, Mapping[str, Any], int]]) -> Needs
     return Needs(math.ceil(job_memory.table(measured)), minutes=20)
 
 
-def _turns(cell: CellSpec) -> float:
+def _turns(cell: "CellSpec") -> float:
     """Return how often a run gives a GPU something to do: updates, and an agent's choices."""
     choices = 0 if cell.agent is None else cell.duration / cell.agent.n_environments
     return _samples_learned(cell) / cell.minibatch + choices
 
 
-def _samples_learned(cell: CellSpec) -> float:
+def _samples_learned(cell: "CellSpec") -> float:
     """Return how many samples a run's updates go through, as its learner says."""
     return float(learners.evaluate(learners.known()[cell.task].samples_learned, cell))
 
 
-def _products(cell: CellSpec) -> float:
+def _products(cell: "CellSpec") -> float:
     """Return the multiplications of a sample's forward pass (`image_networks`), about."""
     hidden, extra = cell.hidden, cell.extra_layers
     if not learners.known()[cell.task].of_images:

@@ -1,40 +1,36 @@
 """The plan: the whole configuration and the descriptions of all jobs. Imported by the Snakefile."""
 
-import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from td_interference import metrics, objectives, tables
 from td_interference.environments.roms import check_game
-from td_interference.environments.screen import FRAMESKIP
 from td_interference.planning import config as configuration
 from td_interference.planning import constraints
 from td_interference.planning.control import ControlSettings, control_grid
 from td_interference.planning.expert import ExpertSettings
 from td_interference.planning.generalization import CellGroup, expand_generalization
-from td_interference.planning.grid import RunSpec, all_runs, expand_grid, replay_spec
-from td_interference.planning.runs import measured_as
+from td_interference.planning.grid import RunSpec, all_runs, expand_grid
+from td_interference.planning.replay import replay_spec
+from td_interference.planning.runs import Run
+from td_interference.planning.settings import plain
 from td_interference.planning.studies import Study, expand_studies
 from td_interference.tables import Source
 
-# Experiments with keys of their own.
-CONTROL, RANDOM_NETWORKS, GENERALIZATION = "control", "random_networks", "generalization"
+# Kinds of runs; all but the first are experiments with keys of their own.
+TRAINING, CONTROL = RunSpec.kind, ControlSettings.kind
+RANDOM_NETWORKS, GENERALIZATION = Study.kind, CellGroup.kind
 
 # Experiments that figures are of; any other is a user's own.
 _OF_FIGURES = frozenset(source.experiment for table in tables.TABLES for source in table.sources)
-
-Run = RunSpec | ControlSettings | Study | CellGroup
 
 
 class Plan(NamedTuple):
     """What is to be computed at one scale."""
 
     config: configuration.Config  # complete and valid
-    runs: dict[str, RunSpec]  # every training run from D*, by run_id
-    control_runs: dict[str, ControlSettings]  # every control run, by run_id
-    studies: dict[str, Study]  # every study of random networks, by run_id
-    groups: dict[str, CellGroup]  # every group of cells of the generalization experiments, by id
+    runs: dict[str, Run]  # every run of any kind, by run_id
     by_experiment: dict[str, list[Run]]  # the runs of each experiment that is not left out
 
     @property
@@ -56,8 +52,11 @@ class Plan(NamedTuple):
     @property
     def games(self) -> list[str]:
         """Every game that some run plays."""
-        fixed, control = self.runs.values(), self.control_runs.values()
-        return sorted({run.game for run in fixed} | {run.game for run in control})
+        return sorted({run.game for run in self.of_kind(TRAINING, CONTROL).values()})
+
+    def of_kind(self, *kinds: str) -> dict[str, Any]:
+        """Return the runs of some kinds, by run_id; which records they are, follows from these."""
+        return {run_id: run for run_id, run in self.runs.items() if run.kind in kinds}
 
     def includes(self, experiment: str) -> bool:
         """Return whether an experiment, as `experiment_runs` takes it, is not left out (null)."""
@@ -77,14 +76,16 @@ class Plan(NamedTuple):
     def source_runs(self, source: Source) -> list[Run]:
         """Return the runs whose measurements a table's source is."""
         runs = self.experiment_runs(source.experiment)
-        trained = [run for run in runs if isinstance(run, RunSpec | ControlSettings)]
+        trained = [described for run in runs if (described := run.measured_as)]
         if not trained:  # studies, groups
             return runs
-        if source.first_game:
-            trained = [run for run in trained if run.game == trained[0].game]
-        if source.optimizers:
-            trained = [run for run in trained if run.optimizer in source.optimizers]
-        return [*trained]
+        games = {run.game for run in (trained[:1] if source.first_game else trained)}
+        optimizers = source.optimizers or {run.optimizer for run in trained}
+        return [
+            run
+            for run, described in zip(runs, trained, strict=True)
+            if described.game in games and described.optimizer in optimizers
+        ]
 
     def measured_runs(self, table: str) -> list[tuple[Run, Source]]:
         """Return each run that a table reduces with the source it is of, in the table's order."""
@@ -98,25 +99,9 @@ class Plan(NamedTuple):
             settings = self.config["metrics"].get(source.metric, {})
             last = settings.get("checkpoints") == "last"
             for run in self.source_runs(source):
-                n = 1 if last else len(getattr(run, "checkpoints", ())) or 1
+                n = 1 if last else len(run.checkpoints) or 1
                 measured.append((source.metric, settings, n))
         return measured
-
-    def intermediates(self, run: Run) -> list[str]:
-        """Return the files that a measurement of `run` came from, below the scale's directory."""
-        if isinstance(run, Study):
-            return []
-        if isinstance(run, CellGroup):
-            kept = [f"parameters/{run.run_id}.h5"] if self.keeps_parameters else []
-            return [f"datasets/{run.dataset}.h5", *kept]
-        own = f"runs/{run.run_id}"
-        if isinstance(run, ControlSettings):
-            return [f"{own}/checkpoints.h5", f"{own}/windows"]
-        return [
-            f"experts/{run.game}/expert.safetensors",
-            f"replay/{run.game}-seed{run.seed}.h5",
-            f"{own}/checkpoints.h5",
-        ]
 
     def checkpoints(self, experiment: str) -> list[int]:
         """Return the update steps that an experiment looks at, ascending.
@@ -127,18 +112,6 @@ class Plan(NamedTuple):
             return []
         blocks = {**self.config["experiments"], CONTROL: self.config[CONTROL]}
         return list(blocks[experiment]["checkpoints"])
-
-    def measured_run(self, run_id: str) -> RunSpec:
-        """Return the description of a run by which its checkpoints are measured."""
-        return measured_as(self.control_runs.get(run_id) or self.runs[run_id])
-
-    def transitions_measured_on(self, run_id: str) -> int:
-        """Return how many transitions a run is measured on, about: a D*, or a control's window."""
-        if run_id not in self.control_runs:
-            return self.config["replay"]["transitions"]
-        control = self.control_runs[run_id]
-        longest = min(control.restart_period, control.max_frames_per_episode // FRAMESKIP)
-        return control.window + control.n_environments * longest
 
     def metric_settings(self, metric: str) -> dict[str, Any]:
         """Return how much a metric looks at; with the game's rules where it plays."""
@@ -155,7 +128,7 @@ class Plan(NamedTuple):
     @property
     def datasets(self) -> list[str]:
         """Every data set that some run learns from."""
-        return sorted({group.dataset for group in self.groups.values()})
+        return sorted({group.dataset for group in self.of_kind(GENERALIZATION).values()})
 
     def dataset_settings(self, dataset: str) -> dict[str, Any]:
         """Return the settings of a data set; none for one that is only asked for."""
@@ -178,11 +151,11 @@ class Plan(NamedTuple):
             evaluation_repeat_action_probability=float(environment["repeat_action_probability"]),
             **self.config["expert"],
         )
-        return dataclasses.asdict(settings)
+        return plain(settings)
 
     def replay(self, game: str, seed: int) -> dict[str, Any]:
         """Return the fields of the `ReplaySpec` of a game and seed."""
-        return dataclasses.asdict(replay_spec(self.config, game, seed))
+        return plain(replay_spec(self.config, game, seed))
 
 
 def make_plan(user: Mapping[str, Any], workflow_directory: Path | str) -> Plan:
@@ -202,20 +175,23 @@ def make_plan(user: Mapping[str, Any], workflow_directory: Path | str) -> Plan:
             check_game(game, f"config key '{key}.games'")
     for file in config["own_objectives"]:
         objectives.check_own(file)
-    runs = all_runs(config)
-    control = {run.run_id: run for run in (control_grid(config) if config[CONTROL] else ())}
-    studies = expand_studies(config[RANDOM_NETWORKS]) if config[RANDOM_NETWORKS] else {}
-    generalization = config[GENERALIZATION]
-    groups = expand_generalization(generalization, config["datasets"]) if generalization else {}
+    trained, networks, cells = all_runs(config), config[RANDOM_NETWORKS], config[GENERALIZATION]
+    own: dict[str, Mapping[str, Run]] = {
+        CONTROL: control_grid(config) if config[CONTROL] else {},
+        RANDOM_NETWORKS: expand_studies(networks) if networks else {},
+        GENERALIZATION: expand_generalization(cells, config["datasets"]) if cells else {},
+    }
     by_experiment: dict[str, list[Run]] = {
-        name: [runs[run.run_id] for run in expand_grid(config, name)]
+        name: [trained[run.run_id] for run in expand_grid(config, name)]
         for name, block in config["experiments"].items()
         if block is not None
     }
-    by_experiment[CONTROL] = [*control.values()]
-    by_experiment[RANDOM_NETWORKS] = [*studies.values()]
-    by_experiment[GENERALIZATION] = [*groups.values()]
-    plan = Plan(config, runs, control, studies, groups, by_experiment)
+    # Names of different kinds differ in form; see also `constraints.check_before`.
+    runs: dict[str, Run] = {**trained}
+    for experiment, of_it in own.items():
+        by_experiment[experiment] = [*of_it.values()]
+        runs |= of_it
+    plan = Plan(config, runs, by_experiment)
     for game in plan.games:
         plan.expert(game)  # checks what joins several of the expert's keys
     constraints.check(plan)

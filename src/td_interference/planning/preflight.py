@@ -13,15 +13,16 @@ from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 from pathlib import Path
 
 from td_interference.errors import UserError
+from td_interference.planning.layout import BENCHMARKS, LOGS, STATE
 
 FUTURE = 60.0  # seconds; what is less passes while a job runs
 
 ADDRESS_SPACE = 4000.0  # MB; 3,630 with torch 2.15 for CUDA, before a job has read anything
 
 # Of a scale's directory. Logs and benchmarks are written anew in place, the rest is renamed there.
-_REWRITTEN = ("logs", "benchmarks")
+_REWRITTEN = (LOGS, BENCHMARKS)
 # Never inputs of a job.
-_NO_INPUTS = ("state", "logs", "benchmarks", "figures")
+_NO_INPUTS = (STATE, LOGS, BENCHMARKS, "figures")
 
 
 def check(

@@ -30,7 +30,12 @@ PLUMBING = {
     "planning/config.py": "settings reach a result through its parameters",
     "planning/plan.py": "settings reach a result through its parameters",
     "planning/control.py": "describes runs; the description is a parameter",
+    "planning/lineage.py": "the identity of a result is a parameter",
+    "planning/layout.py": "where results lie",
+    "planning/needs.py": "what jobs ask of a cluster",
+    "planning/settings.py": "settings reach a result through its parameters",
     "planning/learners.py": "describes learners; figures read the cards themselves",
+    "planning/replay.py": "describes games and D*; the description is a parameter",
     "planning/objectives.py": "describes objectives; figures read the cards themselves",
     "planning/sources.py": "this file",
     "planning/cards.py": "reads cards, which are in the files that are followed",
@@ -197,17 +202,22 @@ class Parsed:
         return hashlib.sha256("\0".join(words).encode()).hexdigest()
 
     @cached_property
+    def _nodes(self) -> list[ast.AST]:
+        kinds = (ast.Import, ast.ImportFrom, ast.Call)
+        return [node for node in ast.walk(self._tree) if isinstance(node, kinds)]
+
+    @cached_property
     def imports(self) -> list[str]:
         """Modules that it imports anywhere in it, also in functions, with dots.
 
         Of names that it takes from a module, whose own file they may have, module and name.
         """
-        return sorted({name for node in ast.walk(self._tree) for name in _imported(node)})
+        return sorted({name for node in self._nodes for name in _imported(node)})
 
     @cached_property
     def reads(self) -> list[tuple[str, str]]:
         """Folder and word of the cards that it reads by `cards.read`."""
-        return sorted({wanted for node in ast.walk(self._tree) for wanted in _read_cards(node)})
+        return sorted({wanted for node in self._nodes for wanted in _read_cards(node)})
 
 
 def _parsed(path: Path) -> Parsed:
@@ -243,13 +253,16 @@ def _imported(node: ast.AST) -> Iterator[str]:
         dot = "." if node.module else ""
         yield from (f"{module}{dot}{alias.name}" for alias in node.names)
     elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
-        called = ast.unparse(node.func).rpartition(".")[2]
+        called = getattr(node.func, "attr", getattr(node.func, "id", ""))
         if called in ("import_module", "__import__") and isinstance(node.args[0].value, str):
             yield node.args[0].value
 
 
 def _read_cards(node: ast.AST) -> Iterator[tuple[str, str]]:
-    if isinstance(node, ast.Call) and ast.unparse(node.func) == "cards.read":
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+        return
+    # Every call of a tree comes here, and to write one out takes its time.
+    if node.func.attr == "read" and ast.unparse(node.func) == "cards.read":
         folder, word = (ast.literal_eval(argument) for argument in node.args[:2])
         yield folder, word
 

@@ -6,10 +6,15 @@ Standard library only: the Snakefile imports this at every dry run.
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from td_interference.errors import UserError
-from td_interference.planning.settings import check, setting
+from td_interference.planning.needs import Needs, study_needs
+from td_interference.planning.settings import check, plain, setting
+from td_interference.storage.identity import Identity, of_study
+
+if TYPE_CHECKING:
+    from td_interference.planning.lineage import Lineage
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,6 +23,11 @@ class Study:
 
     The paper (section 6) gives neither network nor sizes, so all of them are choices of ours.
     """
+
+    kind: ClassVar[str] = "random_networks"
+    checkpoints: ClassVar[tuple[int, ...]] = ()
+    measured_as: ClassVar[None] = None
+    labels: ClassVar[Mapping[str, str]] = {}
 
     network: str = setting(
         "mlp",
@@ -92,9 +102,21 @@ class Study:
         """
         return f"random_networks-seed{self.seed}-{number}"
 
+    def identity(self, lineage: "Lineage") -> Identity:
+        """Return the identity of what is measured."""
+        return of_study(self, lineage.study_code())
+
+    def products(self, _: Mapping[str, Any]) -> list[str]:
+        """Return what that comes from: nothing."""
+        return []
+
+    def needs(self, _: Mapping[str, Any]) -> Needs:
+        """Return what measuring asks of a cluster."""
+        return study_needs(self)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain values, for Snakemake's params and for file attributes."""
-        return {**dataclasses.asdict(self), "step_sizes": list(self.step_sizes)}
+        return plain(self)
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Self:

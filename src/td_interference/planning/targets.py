@@ -2,18 +2,23 @@
 
 import difflib
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from td_interference import figures, tables
 from td_interference.planning.config import SCALES
 from td_interference.planning.constraints import unmeasurable
-from td_interference.planning.grid import RunSpec
+from td_interference.planning.layout import LOGS, RESULTS, Result, figure_files, published
 from td_interference.planning.messages import did_you_mean
-from td_interference.planning.plan import CONTROL, GENERALIZATION, RANDOM_NETWORKS, Plan
+from td_interference.planning.plan import CONTROL, GENERALIZATION, RANDOM_NETWORKS, TRAINING, Plan
 
 _IN_A_STAGE = 3  # parts of results/<scale>/<stage>
 _OWN_KEYS = {CONTROL, RANDOM_NETWORKS, GENERALIZATION}
+KINDS = {  # of the runs that a wildcard names
+    "run_id": {TRAINING, CONTROL},
+    "study_id": {RANDOM_NETWORKS},
+    "group_id": {GENERALIZATION},
+}
 
 
 def figure_states(plan: Plan) -> dict[str, str]:
@@ -95,7 +100,7 @@ def _missing(plan: Plan, source: tables.Source) -> str:
     if source.optimizers and not plan.source_runs(source):
         return f"'{where}.optimizers' has no {' or '.join(source.optimizers)}"
     for run in plan.experiment_runs(source.experiment):
-        if isinstance(run, RunSpec) and (why := unmeasurable(source.metric, run)):
+        if (described := run.measured_as) and (why := unmeasurable(source.metric, described)):
             return f"{why} (in '{where}')"
     return ""
 
@@ -111,19 +116,19 @@ def gone(plan: Plan, figure: str, exists: Callable[[str], bool]) -> list[str]:
         figure: Name of the figure.
         exists: Whether a file is there, by its path below the scale's directory.
     """
-    own = [f"figures/{figure}.{kind}" for kind in ("pdf", "png", "csv")]
+    own = figure_files(figure)
     # The log stays where Snakemake removed all three, for a job that then failed to draw again.
-    drawn = any(map(exists, [*own, f"logs/publish/{figure}.log"]))
+    drawn = any(map(exists, [*own, f"{LOGS}/publish/{figure}.log"]))
     found = {path for path in own if drawn and not exists(path)}
     for name in figures.entry(figure).tables:
-        table = f"tables/{name}.parquet"
+        table = Result.TABLE.format(table=name)
         reduced = exists(table)
         if drawn and not reduced:
             found.add(table)
         for run, source in plan.measured_runs(name):
             made_of_it = drawn or reduced
-            measurement = f"metrics/{source.metric}/{run.run_id}.h5"
-            for path in (measurement, *reversed(plan.intermediates(run))):
+            measurement = Result.MEASUREMENT.format(metric=source.metric, run_id=run.run_id)
+            for path in (measurement, *reversed(run.products(plan.config))):
                 if exists(path):
                     made_of_it = True
                 elif made_of_it:
@@ -133,12 +138,8 @@ def gone(plan: Plan, figure: str, exists: Callable[[str], bool]) -> list[str]:
 
 def are_planned(plan: Plan, wildcards: Mapping[str, str]) -> bool:
     """Return whether the ids among a target's wildcards are of the plan's runs."""
-    planned: dict[str, Collection[str]] = {
-        "run_id": plan.runs.keys() | plan.control_runs.keys(),
-        "study_id": plan.studies,
-        "group_id": plan.groups,
-    }
-    return all(wildcards[name] in planned[name] for name in planned if name in wildcards)
+    named = [(plan.runs.get(wildcards[name]), KINDS[name]) for name in KINDS if name in wildcards]
+    return all(run is not None and run.kind in kinds for run, kinds in named)
 
 
 def asked_for(arguments: Sequence[str], known: Callable[[str], bool]) -> list[str]:
@@ -183,20 +184,20 @@ def explain(target: str, states: Mapping[str, str], scale: str, rules: Iterable[
     """
     path = Path(target)
     name, parts = path.stem, path.parts
-    if len(parts) > 1 and "results" in parts:
-        parts = parts[parts.index("results") :]
-    if len(parts) > 2 and parts[0] == "results" and parts[1] != scale and parts[1] in SCALES:
+    if len(parts) > 1 and RESULTS in parts:
+        parts = parts[parts.index(RESULTS) :]
+    if len(parts) > 2 and parts[0] == RESULTS and parts[1] != scale and parts[1] in SCALES:
         return (
             f"{target}: is of the scale {parts[1]}, and this call is of {scale}; add --config "
             f"scale={parts[1]}"
         )
-    if path.is_absolute() and "results" in path.parts:
+    if path.is_absolute() and RESULTS in path.parts:
         return f"{target}: targets are named from the working directory: {Path(*parts)}"
     figure = _figure_meant(name, states)
     if figure and states[figure]:
         return f"{target}: {figure} cannot be drawn, for {states[figure]}"
     if figure:
-        return f"{target}: no such target; did you mean results/{figure}.pdf?"
+        return f"{target}: no such target; did you mean {published('pdf', figure)}?"
     if len(parts) > _IN_A_STAGE:
         return (
             f"{target}: nothing of this name is made at {scale} scale; `td-interference plan "
@@ -204,9 +205,8 @@ def explain(target: str, states: Mapping[str, str], scale: str, rules: Iterable[
         )
     guess = did_you_mean(name, rules) if len(parts) == 1 else ""
     drawable = ", ".join(name for name, reason in states.items() if not reason)
-    return (
-        f"{target}: no such target{guess or '.'} The figures are results/<name>.pdf of {drawable}"
-    )
+    form = published("pdf", "<name>")
+    return f"{target}: no such target{guess or '.'} The figures are {form} of {drawable}"
 
 
 def _figure_meant(name: str, states: Mapping[str, str]) -> str:

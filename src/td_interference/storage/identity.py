@@ -34,20 +34,20 @@ class Described(Protocol):
         ...
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as plain values."""
+        """Return the fields as JSON has them."""
         ...
 
 
 def of_expert(settings: Mapping[str, Any]) -> Identity:
     """Return the identity of an expert with these fields of `ExpertSettings`."""
     name = f"the expert of {settings['game']}, seed {settings['seed']}"
-    return _plain({_NAME: name, "expert": settings})
+    return {_NAME: name, "expert": settings}
 
 
 def of_replay(spec: Mapping[str, Any], expert: Mapping[str, Any]) -> Identity:
     """Return the identity of a D*, by the fields of its `ReplaySpec` and its expert's settings."""
     name = f"D* of {spec['game']}, seed {spec['seed']}"
-    return _plain({_NAME: name, "replay": spec, "expert": expert})
+    return {_NAME: name, "replay": spec, "expert": expert}
 
 
 def of_run(run: Described, replay: Mapping[str, Any], expert: Mapping[str, Any]) -> Identity:
@@ -64,14 +64,13 @@ def of_run(run: Described, replay: Mapping[str, Any], expert: Mapping[str, Any])
     fields = run.to_dict()
     file = fields.pop("objective_file", None)
     own = {} if file is None else {"objective_sha256": sha256(file)}
-    return _plain(
-        {_NAME: f"the run {run.run_id}", "run": fields, **own, "replay": replay, "expert": expert}
-    )
+    name = f"the run {run.run_id}"
+    return {_NAME: name, "run": fields, **own, "replay": replay, "expert": expert}
 
 
 def of_control(settings: Described) -> Identity:
     """Return the identity of a control run's checkpoints, by its `ControlSettings`."""
-    return _plain({_NAME: f"the run {settings.run_id}", "control": settings.to_dict()})
+    return {_NAME: f"the run {settings.run_id}", "control": settings.to_dict()}
 
 
 def of_window(run: Identity, update_step: int) -> Identity:
@@ -91,15 +90,13 @@ def of_measurement(
         code: Digest of the code that measures.
         measured: The run's.
     """
-    return _plain(
-        {
-            **settings_alone(measured),
-            _NAME: f"{metric} of {measured[_NAME]}",
-            "metric": metric,
-            "settings": settings,
-            "code": code,
-        }
-    )
+    return {
+        **settings_alone(measured),
+        _NAME: f"{metric} of {measured[_NAME]}",
+        "metric": metric,
+        "settings": _plain(settings),
+        "code": code,
+    }
 
 
 def of_measured(measurement: Identity) -> Identity:
@@ -113,7 +110,7 @@ def of_measured(measurement: Identity) -> Identity:
 def of_study(study: Described, code: str) -> Identity:
     """Return the identity of a study of random networks that `code` (a digest) measures."""
     name = f"the random networks {study.run_id}"
-    return _plain({_NAME: name, "study": study.to_dict(), "code": code})
+    return {_NAME: name, "study": study.to_dict(), "code": code}
 
 
 def of_dataset(name: str) -> Identity:
@@ -123,11 +120,11 @@ def of_dataset(name: str) -> Identity:
 
 def of_group(name: str, cells: Sequence[Mapping[str, Any]]) -> Identity:
     """Return the identity of a group's runs, by the fields of its `CellSpec`s."""
-    return _plain({_NAME: f"the runs {name}", "cells": cells})
+    return {_NAME: f"the runs {name}", "cells": cells}
 
 
 def of_table(
-    name: str, statistics: Mapping[str, Any], code: str, measurements: Sequence[Identity]
+    name: str, statistics: Mapping[str, Any], code: str, measurements: Sequence[str]
 ) -> Identity:
     """Return the identity of a table.
 
@@ -135,16 +132,15 @@ def of_table(
         name: Its name.
         statistics: Of its intervals.
         code: Digest of the code that computes it.
-        measurements: Of what it reduces, in its order; a digest of them is kept.
+        measurements: The `digest` of each that it reduces, in its order; one of all is kept.
     """
-    plain = _plain([settings_alone(measurement) for measurement in measurements])
     return _plain(
         {
             _NAME: f"the table {name}",
             "table": name,
             "statistics": statistics,
             "code": code,
-            "measurements": digest(plain),
+            "measurements": _sha256(measurements),
         }
     )
 
@@ -159,8 +155,12 @@ def settings_alone(identity: Identity) -> dict[str, Any]:
     return {key: value for key, value in identity.items() if key not in (_NAME, _MADE_FROM)}
 
 
-def digest(plain: object) -> str:
-    """Return the SHA-256 of plain values, whatever the order of their keys."""
+def digest(identity: Identity) -> str:
+    """Return the SHA-256 of an identity's settings, whatever the order of their keys."""
+    return _sha256(settings_alone(identity))
+
+
+def _sha256(plain: object) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 

@@ -11,26 +11,23 @@ from numpy.typing import NDArray
 from td_interference import metrics, tables
 from td_interference.errors import UserError
 from td_interference.planning.cells import CellSpec
-from td_interference.planning.control import ControlSettings
 from td_interference.planning.generalization import CellGroup
 from td_interference.planning.grid import RunSpec
-from td_interference.planning.runs import run_of
+from td_interference.planning.runs import Trained, run_of
 from td_interference.planning.studies import Study
 from td_interference.seeds import numpy_generator
 from td_interference.statistics import mean_over_runs, out_of_range
 from td_interference.storage import file_kind, hdf5, kinds
 from td_interference.storage.attributes import parse_attributes
-from td_interference.storage.identity import Identity, of_table
+from td_interference.storage.identity import Identity, digest, of_table
 from td_interference.storage.parquet import write_table
 from td_interference.tables.variants import Key, find_variants
-
-Run = RunSpec | ControlSettings
 
 
 class Measured(NamedTuple):
     """One run and what a metric measured of it."""
 
-    run: Run
+    run: Trained
     arrays: hdf5.Arrays  # of the metric's table in storage
     experiment: str = ""  # for which the run was measured
     metric: str = ""
@@ -156,8 +153,8 @@ def all_games(measured: Sequence[Measured]) -> str:
 
 def trained_from_replay(item: Measured) -> RunSpec:
     """Return the description of a run that learned from D*."""
-    assert isinstance(item.run, RunSpec), f"{item.experiment} trains from D*"
-    return item.run
+    assert item.run.kind == "training", f"{item.experiment} trains from D*"
+    return item.run.measured_as
 
 
 def compute_table(
@@ -187,19 +184,18 @@ def compute_table(
         UserError: If a measurement is bad, of something else, or of a run that diverged and is not
             to be left out.
     """
-    measured = [_read(item, path) for item, path in zip(runs, measurement_paths, strict=True)]
-    for item in measured:
-        if isinstance(item, Measured) and item.diverged and on_divergence != "leave_out":
-            raise UserError(
-                f"{item.run.run_id}: its training diverged, or its {item.metric} overflows; lower "
-                "'learning_rates', or go on without such runs by 'training.on_divergence: "
-                "leave_out'"
-            )
-    identity = of_table(name, statistics, code, [item["identity"] for item in runs])
+    strict = on_divergence != "leave_out"
+    measured = [
+        _read(item, path, strict) for item, path in zip(runs, measurement_paths, strict=True)
+    ]
+    identity = of_table(name, statistics, code, [digest(item["identity"]) for item in runs])
     write_table(tables.load(name)(measured, statistics), parquet_path, csv_path, identity)
 
 
-def _read(item: Mapping[str, Any], path: Path | str) -> Measured | MeasuredStudy | MeasuredGroup:
+def _read(
+    item: Mapping[str, Any], path: Path | str, strict: bool
+) -> Measured | MeasuredStudy | MeasuredGroup:
+    """Return one measurement; where it is `strict`, a run that diverged is refused."""
     wanted: Identity = item["identity"]
     if "cells" in wanted:
         with hdf5.opened(path, kinds.GENERALIZATION, wanted) as file:
@@ -213,11 +209,10 @@ def _read(item: Mapping[str, Any], path: Path | str) -> Measured | MeasuredStudy
     schema = kinds.MEASUREMENTS[metrics.entry(item["metric"]).module]
     with hdf5.opened(path, schema, wanted) as file:
         arrays, diverged = hdf5.arrays_of(path, file), "diverged_at" in file.attrs
-    return Measured(
-        run_of(wanted),
-        arrays,
-        item["experiment"],
-        item["metric"],
-        item["checkpoints"],
-        diverged or overflowed(schema, arrays),
-    )
+    run, diverged = run_of(wanted), diverged or overflowed(schema, arrays)
+    if diverged and strict:
+        raise UserError(
+            f"{run.run_id}: its training diverged, or its {item['metric']} overflows; lower "
+            "'learning_rates', or go on without such runs by 'training.on_divergence: leave_out'"
+        )
+    return Measured(run, arrays, item["experiment"], item["metric"], item["checkpoints"], diverged)
