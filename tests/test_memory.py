@@ -15,10 +15,13 @@ from jobs_at_scale import JOBS, needs_of, plan_of
 from peak_memory import peak_memory
 from tree import ROOT
 
+from td_interference.agents.expert.file import new_network
+from td_interference.agents.expert.network import to_pixels
 from td_interference.generalization.agent_runs import AgentsInTurn
 from td_interference.planning import job_memory, needs
 from td_interference.planning.cells import CellSpec
 from td_interference.planning.config import SCALES
+from td_interference.planning.expert import ExpertSettings
 from td_interference.replay import Replay
 
 PROGRAM = Path(jobs_at_scale.__file__)
@@ -80,6 +83,23 @@ def test_a_request_follows_the_transitions(n_transitions, plans, tmp_path):
         Replay.load(tmp_path / "d.h5")
     more = job_memory.run(run, n_transitions) - job_memory.run(run, 0)
     assert peak.megabytes - 5 <= more <= 1.6 * peak.megabytes
+
+
+def test_a_request_of_an_expert_follows_minibatch_and_emulators():
+    """What a large minibatch leaves in the canonical network is asked for beyond a small one's."""
+    small = ExpertSettings(game="ms_pacman", architecture="canonical", minibatch=1)
+    large = dataclasses.replace(small, minibatch=257)
+    network = new_network(small, torch.Generator())
+    observation = torch.zeros(256, 4, 84, 84, dtype=torch.uint8)
+    with peak_memory() as peak:
+        before, after = (to_pixels(observation) for _ in range(2))
+        with torch.no_grad():
+            target = network(after, None)
+        (network(before, None) - target).square().sum().backward()
+    more = job_memory.expert(large) - job_memory.expert(small)
+    assert peak.megabytes <= more <= 2 * peak.megabytes
+    emulated = job_memory.expert(dataclasses.replace(small, evaluation_environments=100))
+    assert emulated - job_memory.expert(small) >= 1.1 * (100 - 32)
 
 
 @pytest.mark.parametrize("hidden, extra_layers", [(16, 1), (24, 2)])

@@ -30,6 +30,8 @@ _LISTED = 150 / 1e6  # an agent step's numbers in D*: Q* of 18 actions, targets,
 # An agent step in the λ-returns of whole episodes, which stand in rows as long as the longest:
 # 27,000 steps, where the mean is 600, in three arrays of eight bytes.
 _RETURNS = 3 * 8 * 27_000 / 600 / 1e6
+_EMULATOR = 2.0  # with what was seen last; 1.1 measured
+_TRANSITION = 0.6  # of an expert's minibatch, on its way through the networks; 0.5 measured
 _NUMBER = 4 / 1e6  # a float32
 _TRAINED = 5  # copies of a network that learns: itself, frozen, gradient, two moments of Adam
 _KEPT = 4  # copies of a network in a checkpoint: itself, frozen, two moments
@@ -45,8 +47,10 @@ def expert(settings: "ExpertSettings") -> float:
     outputs = settings.n_atoms * 19  # of 18 actions and the state
     parameters = 2 * settings.hidden * (2 * features + outputs)  # mean and noise of each
     networks = 2 * _TRAINED * parameters * _NUMBER
-    # Emulators, minibatches, and what is drawn at the end.
-    return MARGIN * (_PROGRAM + 150 + settings.replay_capacity * _FRAME + networks)
+    emulators = max(settings.n_environments, settings.evaluation_environments)
+    held = _EMULATOR * emulators + _TRANSITION * settings.minibatch
+    # And what is drawn at the end.
+    return MARGIN * (_PROGRAM + 110 + settings.replay_capacity * _FRAME + networks + held)
 
 
 def replay(spec: "ReplaySpec") -> float:
