@@ -15,7 +15,7 @@ from td_interference.planning.layout import Result
 from td_interference.planning.needs import Needs, run_needs
 from td_interference.planning.objectives import known, takes_lambda
 from td_interference.planning.replay import Environment
-from td_interference.planning.settings import plain, same, setting
+from td_interference.planning.settings import plain, properties, same, setting, typed
 from td_interference.storage.identity import Identity, of_run
 
 if TYPE_CHECKING:
@@ -183,6 +183,8 @@ def expand_grid(config: Mapping[str, Any], experiment: str) -> tuple[RunSpec, ..
     if len(block["objectives"]) > 1:
         own = config.get("own_objectives", [])
         targets += [(PurePath(file).stem, file, None) for file in own]
+    keys = {name: block[name] for name in properties(RunSpec)}
+    shared = typed(RunSpec, {**keys, "gamma": config["environment"]["gamma"]})
     axes = itertools.product(
         block["games"],
         targets,
@@ -205,17 +207,10 @@ def expand_grid(config: Mapping[str, Any], experiment: str) -> tuple[RunSpec, ..
             game=game,
             objective=objective,
             lambda_=None if lambda_ is None else float(lambda_),
-            loss=block["loss"],
-            gamma=float(config["environment"]["gamma"]),
             hidden=hidden,
             optimizer=optimizer,
             learning_rate=float(learning_rate),
-            weight_decay=float(block["weight_decay"]),
-            momentum=float(block["momentum"]),
-            minibatch=block["minibatch"],
-            updates=block["updates"],
-            frozen_period=block["frozen_period"],
-            tau=float(block["tau"]),
+            **shared,
             checkpoints=tuple(block["checkpoints"]),
             seed=seed,
             objective_file=objective_file,

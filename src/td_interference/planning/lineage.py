@@ -25,10 +25,6 @@ class Lineage:
     plan: Plan
     scripts: Path  # directory of the workflow's scripts
 
-    def expert(self, game: str) -> Identity:
-        """Return the identity of a game's expert."""
-        return identity.of_expert(self.plan.expert(game))
-
     @functools.cache  # noqa: B019 - a process has one lineage, to its end
     def replay(self, game: str, seed: int) -> Identity:
         """Return the identity of the D* of a game and seed."""

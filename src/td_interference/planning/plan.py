@@ -12,9 +12,9 @@ from td_interference.planning.control import ControlSettings, control_grid
 from td_interference.planning.expert import ExpertSettings
 from td_interference.planning.generalization import CellGroup, expand_generalization
 from td_interference.planning.grid import RunSpec, all_runs, expand_grid
-from td_interference.planning.replay import replay_spec
+from td_interference.planning.replay import ReplaySpec
 from td_interference.planning.runs import Run
-from td_interference.planning.settings import plain
+from td_interference.planning.settings import plain, typed
 from td_interference.planning.studies import Study, expand_studies
 from td_interference.tables import Source
 
@@ -155,7 +155,8 @@ class Plan(NamedTuple):
 
     def replay(self, game: str, seed: int) -> dict[str, Any]:
         """Return the fields of the `ReplaySpec` of a game and seed."""
-        return plain(replay_spec(self.config, game, seed))
+        fields = {**self.config["environment"], **self.config["replay"]}
+        return plain(ReplaySpec(game=game, seed=seed, **typed(ReplaySpec, fields)))
 
 
 def make_plan(user: Mapping[str, Any], workflow_directory: Path | str) -> Plan:

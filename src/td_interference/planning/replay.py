@@ -4,8 +4,6 @@ Standard library only: the Snakefile imports this at every dry run.
 """
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
 
 from td_interference.planning.settings import same, setting
 
@@ -53,24 +51,3 @@ class ReplaySpec:
     def random_stream(self) -> str:
         """Name of the recording's random streams."""
         return f"replay-{self.game}-seed{self.seed}"
-
-
-def replay_spec(config: Mapping[str, Any], game: str, seed: int) -> ReplaySpec:
-    """Return the description of D* of one game and seed.
-
-    Args:
-        config: The complete configuration.
-        game: Name of the ROM.
-        seed: Index of the repetition.
-    """
-    environment, replay = config["environment"], config["replay"]
-    return ReplaySpec(
-        game=game,
-        seed=seed,
-        transitions=replay["transitions"],
-        epsilon=float(replay["epsilon"]),
-        gamma=float(environment["gamma"]),
-        repeat_action_probability=float(environment["repeat_action_probability"]),
-        max_frames_per_episode=environment["max_frames_per_episode"],
-        n_environments=replay["n_environments"],
-    )

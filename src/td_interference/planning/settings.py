@@ -8,6 +8,7 @@ of a wrong value. Standard library only: the Snakefile imports this.
 import dataclasses
 import math
 import operator
+from collections.abc import Mapping
 from typing import Any
 
 from td_interference.errors import UserError
@@ -92,6 +93,12 @@ def check(record: Any, key: str) -> None:
                 raise UserError(
                     f"config key '{block}.{field.name}': {value!r} {otherwise} {bounds}"
                 )
+
+
+def typed(record: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values of a record's fields, where people write 1 for 1.0 as the record has them."""
+    kinds = {field.name: field.type for field in dataclasses.fields(record)}
+    return {name: float(v) if kinds[name] is float else v for name, v in values.items()}
 
 
 def plain(record: Any) -> dict[str, Any]:
