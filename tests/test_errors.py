@@ -72,3 +72,15 @@ def test_names_with_line_breaks_stay_one_line(capsys):
     with pytest.raises(SystemExit), one_line_errors():
         raise UserError("a\nb.h5: no such file")
     assert capsys.readouterr().err == "error: a b.h5: no such file\n"
+
+
+@pytest.mark.parametrize(
+    ("raised", "lines"), [("UserError('m.py: no card')", 1), ("KeyError(3)", 3)]
+)
+def test_a_mistake_that_a_script_meets_on_import_is_one_line(raised, lines):
+    code = "import td_interference.jobs.interruptible; from td_interference.errors import UserError"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\nraise {raised}"], capture_output=True, text=True
+    )
+    assert done.returncode == 1 and done.stderr.count("\n") == lines
+    assert (done.stderr == "error: m.py: no card\n") == (lines == 1)
