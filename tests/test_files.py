@@ -15,6 +15,7 @@ import torch
 from matplotlib.figure import Figure
 from safetensors.torch import save_file
 
+from td_interference import pictures
 from td_interference.errors import UserError
 from td_interference.storage import hdf5, kinds
 from td_interference.storage.files import _ABANDONED, atomic_path, write_text
@@ -85,6 +86,22 @@ def test_a_quota_leaves_the_old_file(tmp_path, wanted, kind):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     write(kind, path, 1)
     assert path.read_bytes() == wanted[kind, 1]
+
+
+@pytest.mark.parametrize("limit", [100, 2000, 6000])
+def test_a_quota_in_the_middle_of_a_drawing_is_said(tmp_path, limit):
+    """The library fails once more as it closes what it could not write."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with pictures.style():
+        figure = Figure()
+        figure.subplots().plot(np.random.default_rng(0).random(500))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limits[1]))
+        try:
+            with pytest.raises(UserError, match=r"x\.pdf: cannot be written, File too large"):
+                pictures.write(figure, tmp_path / "x.pdf")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.fixture(scope="module")

@@ -110,12 +110,17 @@ def _is_running(process: int) -> bool:
     return True
 
 
-def _no_space(error: Exception) -> str | None:
-    """Return the system's words for a full disk if they stand in an error.
+def _no_space(error: BaseException | None) -> str | None:
+    """Return the system's words for a full disk if they stand in an error, or in one before it.
 
-    Libraries put them into exceptions of their own, mostly without the system's number.
+    Libraries put them into exceptions of their own, mostly without the system's number, or fail
+    once more as they close the file.
     """
-    return next((reason for reason in _NO_SPACE if reason in str(error)), None)
+    while error is not None:
+        if said := next((reason for reason in _NO_SPACE if reason in str(error)), None):
+            return said
+        error = error.__context__
+    return None
 
 
 def _fsync(path: Path) -> None:
