@@ -27,18 +27,7 @@ def measure_checkpoints(
     directory: Path,
     force: bool,
 ) -> None:
-    """Measure one metric of a run; the arguments are those of the command `measure`.
-
-    Args:
-        metric: Its name.
-        checkpoints: Of the run.
-        replay: The D*, or the directory of a control run's windows.
-        output: HDF5 file to write.
-        objective: Python file of the run's objective, where it is a user's own; it is run.
-        scale: Whose settings to use; "" for the configuration's.
-        device: "auto", "cpu" or "cuda".
-        directory: The project's.
-        force: Whether an earlier measurement may be replaced.
+    """Measure one metric of a run; what the arguments are, the help of `measure` says.
 
     Raises:
         UserError: If there is no such metric, a file is bad, or the output would cost another file.
