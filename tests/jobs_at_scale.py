@@ -217,7 +217,7 @@ def _collect(plan: Plan, kind: str, inputs: Path, directory: Path) -> None:
         return collect.Episode(frames, [0] * length, [0.0] * length, [0.0] * length, q, True)
 
     def episodes(recording: Any, resume: Any) -> Any:
-        waiting = [one(1000) for _ in range(spec.environments)]
+        waiting = [one(1000) for _ in range(spec.n_environments)]
         generator = np.random.default_rng(0)
         while True:
             episode = waiting.pop(0)

@@ -88,7 +88,7 @@ def test_rebuilt_observations_are_what_the_expert_saw(recorded, expert_path):
     arrays = hdf5.read(recorded, kinds.REPLAY)
     environments = AtariEnvironments(
         AtariSettings(SPEC.game, SPEC.repeat_action_probability, max_frames_per_episode=1200),
-        SPEC.environments,
+        SPEC.n_environments,
         seed_for(SPEC.random_stream, "emulators"),
     )
     generator = numpy_generator(SPEC.random_stream, "exploration")

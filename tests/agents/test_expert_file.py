@@ -92,7 +92,7 @@ def test_foreign(path: Path) -> None:
     with pytest.raises(UserError, match=r"safetensors weights \(1 tensors\), not an expert"):
         load_expert(path)
     save_file({"weight": torch.zeros(3)}, path, {METADATA_KEY: "{}"})
-    with pytest.raises(UserError, match="not an expert of version 2"):
+    with pytest.raises(UserError, match="not an expert of version 3"):
         load_expert(path)
 
 
