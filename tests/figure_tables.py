@@ -79,7 +79,7 @@ def gain_by_optimizer(n, generator):
             rows += [
                 {
                     "game": "asterix+ms_pacman",
-                    "task": experiment,
+                    "experiment": experiment,
                     "optimizer": optimizer,
                     "offset": int(x),
                     "mean": float(y),
@@ -97,7 +97,7 @@ def singular_values_by_optimizer(n):
         [
             {
                 "game": "ms_pacman",
-                "task": experiment,
+                "experiment": experiment,
                 "optimizer": optimizer,
                 "update_step": 100_000,
                 "index": int(i),

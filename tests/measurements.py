@@ -44,6 +44,8 @@ def random_arrays(plan, run, metric, generator) -> hdf5.Arrays:
         arrays["update_step"] = np.array(steps)
     if "offset" in arrays:
         arrays["offset"] = np.arange(SIZES["offset"]) - SIZES["offset"] // 2
+    if "index" in arrays:
+        arrays["index"] = np.arange(1, SIZES["index"] + 1)
     if "step_size" in arrays:
         arrays["step_size"] = np.array(run.step_sizes)
         arrays["relative_error"] = np.abs(arrays["relative_error"])

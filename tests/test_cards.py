@@ -135,7 +135,16 @@ FIGURE = {"name": "fig99", "tables": ["gain_by_lambda"], "caption": "Gain at S_{
         ({**FIGURE, "title": "{scale} {game}"}, "field 'title': '{game}' stands for nothing"),
         ({**FIGURE, "title": "{confidence:.0%} {nothing:d}"}, "'{nothing}' stands for nothing"),
         ({**FIGURE, "name": "fig-99"}, "field 'name': string should match pattern"),
-        ({"name": "fig99"}, "field 'tables': is missing (that it draws"),
+        ({"name": "fig99"}, "field 'caption': is missing (what the report"),
+        ({"name": "fig99", "caption": "x"}, "FIGURE: draws no table: name some in 'tables', or"),
+        (
+            {**FIGURE, "means": {"mine": {"metric": "gain", "feild": "gain"}}},
+            "field 'means.mine.feild': is unknown; did you mean 'field'",
+        ),
+        (
+            {**FIGURE, "means": {"mine": {"metric": "gain", "experiments": []}}},
+            "field 'means.mine': needs either a 'field' or 'parts'",
+        ),
         (None, "FIGURE is missing: a file with a function 'plot'"),
     ],
 )
@@ -156,7 +165,7 @@ def test_captions_have_the_fragments_that_they_share():
 
 def test_two_figures_of_one_name_are_refused(monkeypatch):
     card = figures.FigureCard.model_validate(FIGURE)
-    monkeypatch.setattr(figures, "read", lambda *_: {"one": card, "two": card})
+    monkeypatch.setattr(figures, "cards", lambda: {"one": card, "two": card})
     with pytest.raises(UserError, match=r"two\.py: FIGURE, field 'name': one\.py has 'fig99' alr"):
         figures._entries()
 
@@ -169,20 +178,42 @@ SOURCE = {"experiment": "td_lambda", "metric": "gain"}
     [
         ({"mine": [{**SOURCE, "optimiser": []}]}, "'mine.0.optimiser': is unknown; did you mean"),
         ({"mine": [{"metric": "gain"}]}, "'mine.0.experiment': is missing (a key of the"),
-        ({"another": [SOURCE]}, "TABLES: 'another' needs a function of that name"),
-        ({"gain_by_lambda": [SOURCE]}, "TABLES: by_lambda.py has 'gain_by_lambda' already"),
+        ({"another": [SOURCE]}, "TABLES, field 'another': needs a function of that name"),
+        ({"gain_by_lambda": [SOURCE]}, "'gain_by_lambda': fig11_gain_by_lambda.py has a table of"),
     ],
 )
 def test_a_wrong_card_of_tables_is_refused(tmp_path, monkeypatch, card, said):
+    refuse_tables(tmp_path, monkeypatch, f"TABLES = {card!r}\ndef mine(): ...\n", said)
+
+
+PLAIN = {"metric": "gain", "field": "gain", "experiments": ["td_lambda"]}
+
+
+@pytest.mark.parametrize(
+    ("over", "said"),
+    [
+        ({"metric": "gian"}, "MEANS, field 'mine': 'gian' is no metric; did you mean 'gain'"),
+        ({"field": "gains"}, "field 'mine': 'gains' is no field of gain; did you mean 'gain'"),
+        ({"parts": {"x": {"field": "gain"}}}, "'mine': needs either a 'field' or 'parts'"),
+        ({"by": ["lamda"]}, "field 'mine.by.0': input should be 'experiment', 'lambda'"),
+        ({"checkpoints": "all", "over": [[0, 1]]}, "'mine': of all checkpoints, a field keeps"),
+    ],
+)
+def test_a_wrong_description_of_means_is_refused(tmp_path, monkeypatch, over, said):
+    refuse_tables(tmp_path, monkeypatch, f"MEANS = { ({'mine': {**PLAIN, **over}})!r}\n", said)
+
+
+def refuse_tables(tmp_path, monkeypatch, text, said):
     shutil.copytree(cards.PACKAGE / "tables", tmp_path / "tables")
     path = tmp_path / "tables" / "mine.py"
-    path.write_text(f"TABLES = {card!r}\ndef mine(): ...\n")
+    path.write_text(text)
     for module in (cards, tables):
         monkeypatch.setattr(module, "PACKAGE", tmp_path)
     monkeypatch.setattr(tables, "read", partial(cards.read, package=tmp_path))
     with pytest.raises(UserError) as refused:
         tables._entries()
-    assert said in str(refused.value) and str(path) in str(refused.value)
+    line = str(refused.value)
+    assert said in line and str(path) in line and "\n" not in line
 
 
 def test_words_of_cards_for_people_make_nothing_stale():

@@ -61,7 +61,7 @@ CONTRADICTIONS = [
     ),
     (
         "environment: {max_frames_per_episode: 60}",
-        "metrics.stiffness.anchors_per_segment",
+        "metrics.gain.half_width",
         "'environment.max_frames_per_episode'",
     ),
     ("metrics: {gain: {half_width: 200}}", "metrics.gain.half_width", "'control.restart_period'"),
@@ -80,7 +80,7 @@ CONTRADICTIONS = [
     (
         "control: {checkpoints: [50, 150]}",
         "experiments.policy_evaluation.checkpoints' and 'control.checkpoints",
-        "figure 12",
+        "singular_values_by_optimizer",
     ),
     (
         "metrics: {singular_values: {checkpoints: last}}",

@@ -12,9 +12,9 @@ from td_interference.planning.control import ControlSettings
 from td_interference.planning.expert import ExpertSettings
 from td_interference.planning.grid import RunSpec
 from td_interference.planning.learners import settings_record
-from td_interference.planning.reference import page
+from td_interference.planning.reference import pages
 from td_interference.planning.replay import Environment, ReplaySpec
-from td_interference.planning.settings import check, properties, same, setting
+from td_interference.planning.settings import check, of_record, properties, same, setting
 from td_interference.planning.studies import Study
 
 AGENTS = [settings_record("double_dqn"), settings_record("reinforce")]
@@ -79,7 +79,7 @@ def test_every_default_is_a_right_value(record):
 
 @pytest.mark.parametrize("key", sorted(properties(ExpertSettings)))
 def test_a_wrong_value_is_named_with_what_its_key_means(key):
-    meaning = ExpertSettings.__dataclass_fields__[key].metadata["meaning"]
+    meaning = of_record(ExpertSettings)[key].description
     with pytest.raises(UserError) as error:
         complete({"scale": "smoke", "expert": {key: ["x", "y"]}}, ROOT / "workflow")
     line = str(error.value)
@@ -117,9 +117,16 @@ def test_agents_settings_say_of_which_agent_they_are():
     assert set(agent) == both and len(both) == 11
 
 
-def test_the_page_of_reference_is_what_the_records_say():
-    assert (ROOT / "docs" / "settings.md").read_text() == page()
+@pytest.mark.parametrize(
+    "name", ["settings", "metrics", "objectives", "figures", "learners", "datasets"]
+)
+def test_the_pages_of_reference_are_what_the_cards_say(name):
+    assert (ROOT / "docs" / f"{name}.md").read_text() == pages()[f"{name}.md"]
+
+
+def test_the_page_of_settings_has_a_row_for_each():
+    page = pages()["settings.md"]
     row = (
         "| `tau` | 0.1 | share of the network in each update of its moving average, which gives the"
     )
-    assert row in page() and "| `n_step` | 20 | agent steps of the multi-step return" in page()
+    assert row in page and "| `n_step` | 20 | agent steps of the multi-step return" in page

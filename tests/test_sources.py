@@ -22,6 +22,8 @@ METRICS = {entry.name for entry in metrics.METRICS}
 TABLES = {entry.name for entry in tables.TABLES}
 FIGURES = {entry.name for entry in figures.FIGURES}
 BY_GRADIENTS = {"stiffness", "function_interference", "second_order", "momentum"}
+PLAIN = {entry.name for entry in tables.TABLES if entry.means is not None}
+OF_RUNS = {entry.name for entry in tables.TABLES if entry.module == "parameterizations"}
 OF_GENERALIZATION = {
     entry.name for entry in tables.TABLES if entry.module in ("generalization", "capacity")
 }
@@ -83,6 +85,7 @@ def before():
         ("environments/atari.py", {"policy_score"}),
         ("random_networks.py", {"study"}),
         ("statistics.py", named("table", TABLES) | named("figure", FIGURES) | {"policy_score"}),
+        ("tables/plain.py", named("table", PLAIN | OF_RUNS)),
         ("tables/gap_correlations.py", named("table", OF_GENERALIZATION)),
         ("tables/generalization.py", named("table", OF_GENERALIZATION)),
         ("tables/random_networks.py", OF_RANDOM_NETWORKS),

@@ -69,8 +69,10 @@ def plan(
     ] = None,
     directory: Annotated[Path, typer.Option(help="The project's directory.")] = Path(),
 ) -> None:
-    """List the runs of a scale; a configuration file is checked, and nothing in it executed."""
+    """List the runs and figures of a scale; a configuration file is checked, nothing executed."""
+    from td_interference import figures
     from td_interference.planning import config as configuration
+    from td_interference.planning import targets
     from td_interference.planning.plan import make_plan
 
     user = configuration.read_yaml(directory / "config.yaml")
@@ -84,7 +86,14 @@ def plan(
         for run_id, run in the_plan.runs.items()
         if (trained := run.measured_as)
     ]
+    groups = the_plan.of_kind("generalization").items()
+    rows += [(run_id, f"{group.cells[0].duration:,}", "") for run_id, group in groups]
     show_table(f"{the_plan.scale} scale", ("run", "updates", "checkpoints"), rows)
+    drawn = [
+        (name, ", ".join(figures.entry(name).tables), reason)
+        for name, reason in targets.figure_states(the_plan).items()
+    ]
+    show_table("", ("figure", "tables", "why not"), drawn)
 
 
 @app.command()

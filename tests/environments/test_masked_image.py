@@ -2,11 +2,9 @@
 
 import itertools
 
-import gymnasium
 import numpy as np
 import pytest
 import torch
-from gymnasium.wrappers.vector import RecordEpisodeStatistics
 
 from td_interference.datasets.arrays import DatasetArrays, Split
 from td_interference.environments.masked_image import (
@@ -15,7 +13,6 @@ from td_interference.environments.masked_image import (
     MaskedImageSettings,
     check_actions,
 )
-from td_interference.environments.masked_image_vector import MaskedImageVectorEnv
 
 UP, DOWN, LEFT, RIGHT = range(4)
 DEVICES = [
@@ -231,28 +228,6 @@ def test_where_mixes_rows():
         assert torch.equal(part[1], getattr(other, name)[1])
 
 
-def plain_images(first, count):
-    """Images each of one grey that is its own: `first`, `first` + 1, ..."""
-    grey = np.arange(first, first + count, dtype=np.uint8)
-    return Split(np.ones((count, 3, 32, 32), np.uint8) * grey[:, None, None, None], grey % 10)
-
-
-def test_training_shows_its_first_images_and_never_a_test_image():
-    data = DatasetArrays(plain_images(1, 60), plain_images(101, 20))
-    seen = {}
-    for name, split in (("train", data.train.first(20)), ("test", data.test)):
-        environment = MaskedImageVectorEnv(MaskedImages.of(split), 16)
-        observation, _ = environment.reset(seed=5)
-        environment.action_space.seed(6)
-        greys = set()
-        for _ in range(200):
-            greys |= set(np.unique(np.rint(observation[:, 1:] * 255)).astype(int)) - {0}
-            observation, *_ = environment.step(environment.action_space.sample())
-        seen[name] = greys
-    assert seen["train"] == set(range(1, 21))  # seeds 0..n_T-1, all of them
-    assert seen["test"] == set(range(101, 121))
-
-
 def test_there_is_no_image_beyond_the_split():
     images = MaskedImages.of(dataset().train.first(20))
     assert len(images) == 20
@@ -267,70 +242,3 @@ def test_actions_outside_the_space(action, name):
     class_action, move = (torch.tensor([0, part]) for part in action)
     with pytest.raises(ValueError, match=f"{name} actions span"):
         check_actions(class_action, move)
-    environment = MaskedImageVectorEnv(MaskedImages.of(dataset().train), 1)
-    environment.reset(seed=0)
-    with pytest.raises(ValueError, match=f"{name} actions span"):
-        environment.step(np.array([action]))
-
-
-def test_vector_environment_resets_at_the_next_step():
-    data = plain_images(1, 30)
-    environment = MaskedImageVectorEnv(MaskedImages.of(data), 3)
-    assert environment.metadata["autoreset_mode"] == gymnasium.vector.AutoresetMode.NEXT_STEP
-    observation, _ = environment.reset(seed=28)
-    assert observation in environment.observation_space
-    # The seed is the image; after the last one it goes on with the first.
-    np.testing.assert_allclose(observation[:, 1:].max(axis=(1, 2, 3)) * 255, [29, 30, 1])
-    right = np.array([9, 0, 1])
-    wrong = (right + 1) % 10
-    actions = np.stack([np.array([right[0], *wrong[1:]]), [UP, UP, UP]], axis=1)
-    final, reward, terminated, truncated, _ = environment.step(actions)
-    assert terminated.tolist() == [True, False, False] and not truncated.any()
-    np.testing.assert_allclose(reward, [1, -0.05, -0.05])
-    assert (final[0, 1] > 0).sum() == 128  # of the episode that ended
-    # The old image's right class would be rewarded if the step were one.
-    actions[:, 0] = right
-    actions[1:, 0] = wrong[1:]
-    observation, reward, terminated, truncated, _ = environment.step(actions)
-    np.testing.assert_allclose(reward, [0, -0.05, -0.05])
-    assert not terminated.any() and not truncated.any()
-    assert (observation[:, 1] > 0).sum(axis=(1, 2)).tolist() == [64, 160, 160]
-    assert environment.state.steps.tolist() == [0, 2, 2]
-
-
-def test_vector_environment_works_with_gymnasiums_wrappers():
-    environment = RecordEpisodeStatistics(MaskedImageVectorEnv(MaskedImages.of(dataset().train), 2))
-    environment.reset(seed=[4, 9])
-    labels = dataset().train.targets[[4, 9]]
-    actions = np.stack([(labels + 1) % 10, [LEFT, RIGHT]], axis=1)
-    for _ in range(19):
-        *_, info = environment.step(actions)
-        assert "episode" not in info
-    *_, truncated, info = environment.step(actions)
-    assert truncated.all() and info["episode"]["l"].tolist() == [20, 20]
-    np.testing.assert_allclose(info["episode"]["r"], -1)
-    _, reward, terminated, truncated, _ = environment.step(actions)
-    assert environment.unwrapped.state.steps.tolist() == [0, 0]
-    assert reward.tolist() == [0, 0] and not terminated.any() and not truncated.any()
-
-
-def test_same_seed_same_episodes():
-    streams = []
-    for _ in range(2):
-        environment = MaskedImageVectorEnv(MaskedImages.of(dataset().train), 4)
-        environment.reset(seed=np.int64(2))
-        environment.action_space.seed(0)
-        images = []
-        for _ in range(100):
-            environment.step(environment.action_space.sample())
-            images.append(environment.state.image.tolist())
-        streams.append(images)
-    assert streams[0] == streams[1]
-    assert len({image for images in streams[0] for image in images}) > 10
-
-
-@pytest.mark.parametrize("seed", [[1], [0, 30], [-1, 0]])
-def test_seeds_that_are_no_images(seed):
-    environment = MaskedImageVectorEnv(MaskedImages.of(dataset().train), 2)
-    with pytest.raises(ValueError, match=r"need 2 images of 0\.\.29"):
-        environment.reset(seed=seed)

@@ -10,7 +10,7 @@ from reference_gradients import autograd_gradients
 from torch import nn
 
 from td_interference.generalization.interference import Interference, interference
-from td_interference.generalization.learners import batch_of_one
+from td_interference.generalization.side_by_side import batch_of_one
 from td_interference.gradients import PairMeans, per_sample_gradients
 
 

@@ -72,7 +72,7 @@ def test_measured_steps_are_steps_of_all_environments():
 
 def test_agents_that_differ_cannot_share_a_group():
     cells = [
-        cell_spec(task="reinforce", agent=ReinforceSettings(weight), n_train=size)
+        cell_spec(task="reinforce", agent=ReinforceSettings(entropy_weight=weight), n_train=size)
         for weight, size in ((0.1, 5), (0.2, 6))
     ]
     with pytest.raises(UserError, match="described twice or unlike"):

@@ -20,7 +20,8 @@ from reference_gradients import autograd_gradients
 
 from td_interference.errors import UserError
 from td_interference.generalization import learner
-from td_interference.generalization.learners import SeparateLearners, StackedLearners
+from td_interference.generalization.side_by_side import SeparateLearners
+from td_interference.generalization.stacked import StackedLearners
 from td_interference.generalization.tasks import Split
 from td_interference.generalization.training import TrainingTogether
 from td_interference.seeds import numpy_generator, torch_generator

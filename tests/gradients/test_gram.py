@@ -18,7 +18,6 @@ from tree import ROOT
 from td_interference.errors import UserError
 from td_interference.gradients import (
     PerSampleGradients,
-    band,
     cosines,
     gram,
     per_sample,
@@ -697,19 +696,6 @@ def test_diverged_network_gives_nan(no_fallback):
     network = randomised(nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3)))
     network[0].weight.data.fill_(torch.nan)
     assert gram(per_sample_gradients(network, normal(N, 4), smooth)).isnan().all()
-
-
-def test_band_of_a_hand_made_matrix():
-    matrix = torch.arange(25.0).view(5, 5)  # entry [r, c] is 5 r + c
-    found = band(matrix, torch.tensor([2, 1]), 1)
-    assert found.tolist() == [[11, 12, 13], [5, 6, 7]]
-
-
-def test_band_is_nan_outside_the_matrix():
-    found = band(torch.arange(9.0).view(3, 3), torch.tensor([0, 2]), 2)
-    nan = torch.nan
-    expected = torch.tensor([[nan, nan, 0, 1, 2], [6, 7, 8, nan, nan]])
-    torch.testing.assert_close(found, expected, equal_nan=True)
 
 
 def batch_statistics(x: Tensor) -> Tensor:

@@ -6,12 +6,14 @@ To add one: a module here with a card, `FIGURE` (see `FigureCard`), `data(tables
 
 import importlib
 import re
+from functools import cache
 from types import ModuleType
 from typing import Literal, NamedTuple
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from td_interference.planning.cards import Card, read, refuse
+from td_interference.planning.means import Means
 
 _OF_A_MEAN = (
     "interval of that mean over runs: Student's t, which from ten runs on a bootstrap widens where "
@@ -45,10 +47,17 @@ class FigureCard(Card):
     name: str = Field(
         description="of the files a user asks for: results/<name>.pdf", pattern="^[a-z][a-z0-9_]*$"
     )
-    tables: tuple[str, ...] = Field(description="that it draws, by their names in tables.TABLES")
+    means: dict[str, Means] = Field(default_factory=dict)  # tables that it draws, described here
+    tables: tuple[str, ...] = ()  # others that it draws, by their names in tables.TABLES
     caption: str = Field(description="what the report says below it; {lines} stands for a fragment")
     title: str = "{games} · {scale} scale · {runs} per line\nbands: {interval}"  # over the picture
     about: Literal["atari", "generalization"] = "atari"  # the target that makes it among others
+
+    @model_validator(mode="after")
+    def _check(self) -> "FigureCard":
+        if not (self.means or self.tables):
+            raise ValueError("draws no table: name some in 'tables', or describe some in 'means'")
+        return self
 
     @field_validator("caption")
     @classmethod
@@ -74,13 +83,26 @@ class FigureEntry(NamedTuple):
     about: str
 
 
+@cache
+def cards() -> dict[str, FigureCard]:
+    """Return the card of every figure, by its module's name, sorted.
+
+    Raises:
+        UserError: If a card is wrong; names file and field.
+    """
+    return read("figures", "FIGURE", FigureCard, "plot")
+
+
 def _entries() -> tuple[FigureEntry, ...]:
     found: dict[str, FigureEntry] = {}
-    for module, card in read("figures", "FIGURE", FigureCard, "plot").items():
+    for module, card in cards().items():
         if card.name in found:
             other = found[card.name].module
             refuse("figures", module, f"FIGURE, field 'name': {other}.py has {card.name!r} already")
-        found[card.name] = FigureEntry(module=module, **card.model_dump())
+        drawn = (*card.means, *card.tables)
+        found[card.name] = FigureEntry(
+            card.name, module, drawn, card.caption, card.title, card.about
+        )
     return tuple(found.values())
 
 

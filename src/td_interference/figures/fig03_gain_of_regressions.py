@@ -9,7 +9,15 @@ from td_interference.figures.lines import plot_lines
 
 FIGURE = {
     "name": "fig3",
-    "tables": ["gain_by_objective"],
+    "means": {
+        "gain_by_objective": {
+            "metric": "gain",
+            "field": "gain",
+            "experiments": ["regression"],
+            "by": ["objective"],
+            "games": "together",
+        },
+    },
     "caption": "Gain of the regressions to Monte-Carlo returns (MC), to Q* (reg) and to TD "
     "targets of Q* (TD*): pointwise TD loss before minus after one real optimizer step, at states "
     "around those of the step's minibatch (offset 0, dotted). {lines}",

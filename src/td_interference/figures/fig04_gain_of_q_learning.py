@@ -9,7 +9,15 @@ from td_interference.figures.experiments import GAIN_COLUMNS, plot_gain
 
 FIGURE = {
     "name": "fig4",
-    "tables": ["gain_by_optimizer"],
+    "means": {
+        "gain_by_optimizer": {
+            "metric": "gain",
+            "field": "gain",
+            "experiments": ["policy_evaluation", "control"],
+            "by": ["experiment", "optimizer"],
+            "games": "together",
+        },
+    },
     "caption": "Gain of Q-learning: pointwise TD loss before minus after one real optimizer step, "
     "at states around those of the step's minibatch. Full lines: control; dashed: policy "
     "evaluation. Each optimizer has a panel and a scale of its own. Offset 0, of far higher gain, "

@@ -9,7 +9,14 @@ from td_interference.figures.lines import compared, plot_lines
 
 FIGURE = {
     "name": "fig5",
-    "tables": ["stiffness_by_lambda"],
+    "means": {
+        "stiffness_by_lambda": {
+            "metric": "stiffness",
+            "field": "cosine",
+            "experiments": ["td_lambda"],
+            "by": ["lambda"],
+        },
+    },
     "caption": "Cosine similarity between the loss gradients at S_t (offset 0) and at "
     "neighbouring states of its episode, after TD(λ) policy evaluation. {lines}",
 }

@@ -9,7 +9,14 @@ from td_interference.figures.lines import compared, plot_lines
 
 FIGURE = {
     "name": "fig11",
-    "tables": ["gain_by_lambda"],
+    "means": {
+        "gain_by_lambda": {
+            "metric": "gain",
+            "field": "gain",
+            "experiments": ["td_lambda"],
+            "by": ["lambda"],
+        },
+    },
     "caption": "Gain: pointwise TD(λ) loss before minus after one real optimizer step, at states "
     "around those of the step's minibatch (offset 0). {lines}",
 }

@@ -11,7 +11,18 @@ from td_interference.figures.experiments import draw_experiments, experiment_han
 
 FIGURE = {
     "name": "fig12",
-    "tables": ["singular_values_by_optimizer"],
+    "means": {
+        "singular_values_by_optimizer": {
+            "metric": "singular_values",
+            "field": "singular_value",
+            "experiments": ["policy_evaluation", "control"],
+            "by": ["experiment", "optimizer"],
+            "games": "together",
+            "first_game": True,
+            "optimizers": ["adam", "rmsprop"],  # that the paper compares
+            "checkpoints": "common",  # "after 100k" in the paper
+        },
+    },
     "caption": "Singular values of the last hidden layer's weights during Q-learning. Full lines: "
     "control; dashed: policy evaluation. {lines}",
 }

@@ -9,7 +9,14 @@ from td_interference.figures.lines import compared, plot_lines
 
 FIGURE = {
     "name": "fig13",
-    "tables": ["singular_values_by_lambda"],
+    "means": {
+        "singular_values_by_lambda": {
+            "metric": "singular_values",
+            "field": "singular_value",
+            "experiments": ["td_lambda"],
+            "by": ["lambda"],
+        },
+    },
     "caption": "Singular values of the last hidden layer's weights after TD(λ) policy evaluation. "
     "{lines}",
 }

@@ -15,7 +15,16 @@ from td_interference.figures import style
 
 FIGURE = {
     "name": "fig14",
-    "tables": ["gain_over_training"],
+    "means": {
+        "gain_over_training": {
+            "metric": "gain_over_training",
+            "field": "gain",
+            "experiments": ["control"],
+            "first_game": True,
+            "optimizers": ["adam"],
+            "checkpoints": "all",
+        },
+    },
     "caption": "Gain of Q-learning in control over training: pointwise TD loss before minus after "
     "one real optimizer step, mean over runs. A cell reaches halfway to the neighbouring "
     "checkpoints. Dots: 0 is in the {of_a_mean}. Offset 0, of far higher gain, is left out.",

@@ -16,8 +16,8 @@ from td_interference.environments.masked_image import MaskedImages
 from td_interference.errors import UserError
 from td_interference.generalization import learner
 from td_interference.generalization.interference import interference
-from td_interference.generalization.learners import batch_of_one
 from td_interference.generalization.records import RunMeasurement
+from td_interference.generalization.side_by_side import batch_of_one
 from td_interference.gradients import per_sample_gradients
 from td_interference.planning.cells import CellSpec
 from td_interference.seeds import numpy_generator

@@ -30,7 +30,6 @@ LEARNER = {
     "acts": True,
     "function": "the largest of all 14 values",
     "performance": "episode reward",
-    "samples_learned": "cell.agent_steps * agent.updates_per_step * cell.minibatch",
     "settings": {
         "gamma": {
             "default": 0.9,
@@ -103,31 +102,41 @@ LEARNER = {
     "rules": [
         {
             "key": "agent.n_environments",
-            "holds": "agent.n_environments <= min(agent.replay_capacity, agent.learning_starts)",
-            "otherwise": "exceeds 'agent.replay_capacity' or 'agent.learning_starts'",
+            "at_most": ["agent.replay_capacity"],
+            "otherwise": "exceeds 'agent.replay_capacity'",
+        },
+        {
+            "key": "agent.n_environments",
+            "at_most": ["agent.learning_starts"],
+            "otherwise": "exceeds 'agent.learning_starts'",
         },
         {
             "key": "agent.epsilon_end",
-            "holds": "agent.epsilon_end <= agent.epsilon_start",
-            "otherwise": "is above the {agent.epsilon_start:g} of 'agent.epsilon_start', from "
+            "at_most": ["agent.epsilon_start"],
+            "otherwise": "is above the {of.agent.epsilon_start:g} of 'agent.epsilon_start', from "
             "which it falls",
         },
         {
             "key": "measure_every",
-            "holds": "cell.measure_every % agent.n_environments == 0",
-            "otherwise": "must be a multiple of the {agent.n_environments} 'agent.n_environments'",
+            "multiple_of": ["agent.n_environments"],
+            "otherwise": "must be a multiple of the {of.agent.n_environments} "
+            "'agent.n_environments'",
         },
-        {  # pairs of different transitions are measured
+        {
             "key": "measure_every",
-            "holds": "min(cell.measure_every, agent.replay_capacity) >= 2",
-            "otherwise": "leaves no two transitions to measure; it and 'agent.replay_capacity' "
-            "must be at least 2",
+            "at_least": 2,
+            "otherwise": "must be at least 2, for pairs of different transitions are measured",
+        },
+        {
+            "key": "agent.replay_capacity",
+            "at_least": 2,
+            "otherwise": "must be at least 2, for pairs of different transitions are measured",
         },
         {
             "key": "agent_steps",
-            "holds": "(cell.agent_steps - agent.learning_starts) * agent.updates_per_step >= 1",
-            "otherwise": "leave nothing to learn in after the {agent.learning_starts} agent steps "
-            "of 'agent.learning_starts'; raise the one or lower the other",
+            "at_least": ["agent.learning_starts", "1/agent.updates_per_step"],
+            "otherwise": "leave nothing to learn in after the {of.agent.learning_starts} agent "
+            "steps of 'agent.learning_starts'; raise the one or lower the other",
         },
     ],
 }

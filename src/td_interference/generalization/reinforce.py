@@ -28,7 +28,7 @@ LEARNER = {
     "acts": True,
     "function": "the mean of all 14 outputs",
     "performance": "episode reward",
-    "samples_learned": "cell.agent_steps",  # each agent step is learned from once
+    "learns_once": True,
     "settings": {
         "entropy_weight": {
             "default": 1e-4,
@@ -47,8 +47,8 @@ LEARNER = {
     "rules": [
         {
             "key": "minibatch",
-            "holds": "cell.minibatch <= cell.agent_steps",
-            "otherwise": "is more than the {cell.agent_steps} agent steps ('agent_steps') of the "
+            "at_most": ["agent_steps"],
+            "otherwise": "is more than the {of.agent_steps} agent steps ('agent_steps') of the "
             "whole training",
         },
     ],

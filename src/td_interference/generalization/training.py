@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from td_interference.errors import UserError
 from td_interference.generalization.interference import Interference, interference
-from td_interference.generalization.learners import Learners, make_learners
 from td_interference.generalization.records import RunMeasurement
+from td_interference.generalization.side_by_side import Learners
+from td_interference.generalization.stacked import make_learners
 from td_interference.generalization.tasks import Split, Task
 from td_interference.gradients import PerSampleGradients
 from td_interference.planning.cells import CellSpec

@@ -1,6 +1,6 @@
 """Per-sample gradients and their inner products: the one door to gradients of single samples."""
 
-from td_interference.gradients.gram import band, cosines, gram, squared_norms
+from td_interference.gradients.gram import cosines, gram, squared_norms
 from td_interference.gradients.pair_means import (
     GradientSums,
     PairMeans,
@@ -14,7 +14,6 @@ __all__ = [
     "GradientSums",
     "PairMeans",
     "PerSampleGradients",
-    "band",
     "cosines",
     "gradient_sums",
     "gram",

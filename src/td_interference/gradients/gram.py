@@ -53,26 +53,6 @@ def cosines(a: PerSampleGradients, b: PerSampleGradients | None = None) -> Tenso
     return (_unscaled_gram(a, b) / norm_a[:, None] / norm_b).clamp(-1, 1)
 
 
-def band(matrix: Tensor, rows: Tensor, half_width: int) -> Tensor:
-    """Return the entries around the diagonal: matrix[r, r + offset], |offset| <= half_width.
-
-    With samples in the order of time, column half_width + x is the pair of sample r with the one
-    x agent steps later, as in figures 3 to 5 of the paper.
-
-    Args:
-        matrix: [N, M], of samples that are consecutive in time, row n and column n the same one.
-        rows: The samples at the centre, [K], int64, in 0..N-1.
-        half_width: Largest offset, in agent steps.
-
-    Returns:
-        [K, 2 · half_width + 1]; NaN where the offset leaves the matrix.
-    """
-    columns = rows[:, None] + torch.arange(-half_width, half_width + 1, device=rows.device)
-    inside = (columns >= 0) & (columns < matrix.shape[1])
-    entries = matrix[rows[:, None], columns.clamp(0, matrix.shape[1] - 1)]
-    return entries.masked_fill(~inside, torch.nan)
-
-
 def checked(gradients: PerSampleGradients) -> PerSampleGradients:
     """Return the gradients themselves.
 

@@ -7,37 +7,38 @@ given are made from the card. The registry imports nothing heavy, so the Snakefi
 
 import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import make_dataclass
+from dataclasses import fields
 from typing import Any, Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from td_interference.planning.cards import Card, read, refuse
+from td_interference.planning.grid import RunSpec
 from td_interference.planning.messages import did_you_mean
+from td_interference.planning.objectives import ObjectiveCard
+from td_interference.planning.settings import Rule, Setting, make_record
+
+_OF_RUNS = (
+    *(f"run.{field.name}" for field in fields(RunSpec)),
+    *(f"objective.{name}" for name in ObjectiveCard.model_fields),
+)
 
 Settings = Any  # what `measure` is given: a frozen record with the card's settings as attributes
 
 
 class FieldCard(Card):
-    """One array that `measure` returns."""
+    """One array that `measure` returns.
+
+    A dimension is an axis if a field of its own name has its coordinates. The first that is none is
+    what was drawn within a run, the unit of means; what the others were drawn for is averaged.
+    """
 
     dtype: str
     dimensions: tuple[str | int, ...] = Field(description="the name of each, or its fixed size")
     unit: str = Field(description="'1' for a number without one, '' for a truth value")
     description: str
     may_lack: bool = False  # NaN where there is nothing to measure; elsewhere NaN is an overflow
-
-
-class SettingCard(Card):
-    """One setting: how much to look at, in the words of JSON Schema; the default is the paper's."""
-
-    type: Literal["integer", "number"]
-    default: int | float
-    description: str
-    unit: str = ""
-    minimum: int | float | None = None
-    maximum: int | float | None = None
-    enum: tuple[int, ...] | None = None
+    of_pairs: bool = False  # each unit's is a mean over its pairs with all others
 
 
 class MetricCard(Card):
@@ -46,11 +47,29 @@ class MetricCard(Card):
     title: str = Field(description="what its files hold")
     source: str = Field(description="where in the paper")
     about: str = Field(description="what its block of the configuration is of")
+    formula: str = ""  # with the number of its equation
+    departures: tuple[str, ...] = ()  # from the paper
     version: int = Field(description="of its files; higher wherever they change")
     checkpoints: Literal["all", "last"] = Field(description="of a run, that are measured")
     fields: dict[str, FieldCard] = Field(description="what 'measure' returns, by name")
-    settings: dict[str, SettingCard] = Field(description="how much to look at, by name")
+    settings: dict[str, Setting] = Field(description="how much to look at, by name")
     environment: tuple[str, ...] = ()  # settings that it takes from that block
+    rules: tuple[Rule, ...] = ()  # that join its settings
+    measurable: tuple[Rule, ...] = ()  # of the runs it can measure: of `run` and its `objective`
+    copies: int = 1  # of a network, or of what is as large, that it works with beside the run's own
+
+    @model_validator(mode="after")
+    def _check(self) -> "MetricCard":
+        for rule in self.rules:
+            for key in rule.keys:
+                if key not in self.settings:
+                    raise ValueError(f"'rules' name no setting: {key!r}")
+        for rule in self.measurable:
+            for key in rule.keys:
+                if key not in _OF_RUNS:
+                    known = did_you_mean(key, _OF_RUNS) or f"; known: {', '.join(_OF_RUNS)}"
+                    raise ValueError(f"'measurable' names nothing of a run: {key!r}{known}")
+        return self
 
 
 class VariantCard(Card):
@@ -108,12 +127,12 @@ def load(name: str) -> Callable[[Any, Mapping[str, Any]], Any]:
         KeyError: If the registry has no such name.
     """
     found = entry(name)
-    record = make_dataclass(
+    further = [(key, Any) for key in found.card.environment]
+    record = make_record(
         f"{found.module}_settings",
-        [(key, Any, value) for key, value in _defaults(found.card).items()]
-        + [(key, Any) for key in found.card.environment],
-        frozen=True,
-        kw_only=True,
+        found.card.settings,
+        ("checkpoints", str, found.card.checkpoints),
+        *further,
     )
     module = importlib.import_module(f"{__name__}.{found.module}")
     return lambda subject, settings: module.measure(subject, record(**settings))
@@ -143,11 +162,7 @@ def _block(card: MetricCard) -> dict[str, Any]:
     properties: dict[str, Any] = {
         "checkpoints": {"description": "which of a run's checkpoints", "enum": ["all", "last"]}
     }
-    for name, setting in card.settings.items():
-        rules = setting.model_dump(mode="json", exclude={"unit"}, exclude_none=True)
-        if setting.unit:
-            rules["description"] += f", in {setting.unit}"
-        properties[name] = rules
+    properties |= {name: setting.in_schema() for name, setting in card.settings.items()}
     return _closed(card.about, properties)
 
 

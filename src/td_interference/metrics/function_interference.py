@@ -9,6 +9,7 @@ METRIC = {
     "title": "Inner products of output gradients, grad f(u) . grad f(v), u != v",
     "source": "paper, eq. 8",
     "about": "inner products of output gradients",
+    "formula": "mean over u ≠ v of ∇f(u)·∇f(v), f the largest output (eq. 8)",
     "version": 3,
     "checkpoints": "last",
     "fields": {
@@ -17,6 +18,7 @@ METRIC = {
             "dimensions": ["sample"],
             "unit": "1",
             "description": "mean over all v != u of one sample u; its mean is the mean over pairs",
+            "of_pairs": True,
         },
         "squared_norm": {
             "dtype": "float32",
@@ -27,7 +29,6 @@ METRIC = {
     },
     "settings": {
         "samples": {
-            "type": "integer",
             "minimum": 2,
             "default": 256,
             "description": "states to draw",

@@ -17,6 +17,12 @@ METRIC = {
     "title": "Pointwise loss before minus after one optimizer step",
     "source": "paper, figures 3, 4, 11",
     "about": "losses before and after one optimizer step",
+    "formula": "J(S_{t+x}; θ) - J(S_{t+x}; θ'), θ' after a step on S_t and others (section 5)",
+    "departures": [
+        "J of Q-learning has the frozen network's target, with which the run trains; that of "
+        "regressions has the network's own (eq. 10).",
+        "In control, minibatches are drawn from the recent play that is kept with a checkpoint.",
+    ],
     "version": 3,
     "checkpoints": "last",
     "fields": {
@@ -43,25 +49,24 @@ METRIC = {
     },
     "settings": {
         "minibatches": {
-            "type": "integer",
             "minimum": 2,
             "default": 64,
             "description": "steps taken on trial",
         },
         "half_width": {
-            "type": "integer",
             "minimum": 1,
             "default": 30,
             "unit": "agent steps",
             "description": "largest offset",
+            "within_episode": 1,
         },
         "unrelated": {
-            "type": "integer",
             "minimum": 1,
             "default": 64,
             "description": "transitions drawn independently of each minibatch",
         },
     },
+    "copies": 3,
 }
 
 _EVALUATION_BATCH = 256  # observations at a time

@@ -14,6 +14,10 @@ METRIC = {
     "title": "Interference and its change under momentum SGD",
     "source": "paper, section 6.1",
     "about": "interference under momentum for all pairs of a minibatch",
+    "formula": "ρ_μ (eq. 20), ρ'_μ (eq. 21, its sign corrected) beside ρ and ρ' (eq. 14)",
+    "departures": [
+        "μ is (1 - β)/2 of PyTorch's buffer, of the run's loss δ² with its cap and weight decay.",
+    ],
     "version": 3,
     "checkpoints": "all",
     "fields": {
@@ -56,12 +60,31 @@ METRIC = {
     },
     "settings": {
         "minibatch": {
-            "type": "integer",
             "minimum": 2,
             "default": 32,
             "description": "transitions whose pairs are taken",
         },
     },
+    "measurable": [
+        {
+            "key": "run.optimizer",
+            "equals": "momentum_sgd",
+            "otherwise": "'momentum' is measured of runs with momentum_sgd in 'optimizers', not of "
+            "{of.run.optimizer}",
+        },
+        {
+            "key": "run.momentum",
+            "above": 0,
+            "otherwise": "'momentum' is measured of runs with 'momentum' above 0",
+        },
+        {
+            "key": "objective.target_moves",
+            "equals": False,
+            "otherwise": "'momentum' needs targets that no update moves, unlike those of "
+            "{of.run.objective}",
+        },
+    ],
+    "copies": 8,
 }
 
 

@@ -16,6 +16,10 @@ METRIC = {
     "title": "Whole episodes played by the learned Q values",
     "source": "paper, figure 6",
     "about": "undiscounted scores of whole episodes",
+    "formula": "Σ_t R_t of an episode (figure 6)",
+    "departures": [
+        "Greedy play with sticky actions; the paper says average reward after training.",
+    ],
     "version": 3,
     "checkpoints": "last",
     "fields": {
@@ -40,13 +44,11 @@ METRIC = {
     },
     "settings": {
         "episodes": {
-            "type": "integer",
             "minimum": 2,
             "default": 30,
             "description": "whole episodes",
         },
         "n_environments": {
-            "type": "integer",
             "minimum": 1,
             "default": 10,
             "description": "copies of the game that play at once",
@@ -59,6 +61,14 @@ METRIC = {
             "description": "probability of a random action, 0 is greedy",
         },
     },
+    "measurable": [
+        {
+            "key": "objective.learns",
+            "equals": "Q",
+            "otherwise": "'policy_score' needs values of actions, and {of.run.objective} learns V; "
+            "take one of Q",
+        },
+    ],
     "environment": ["repeat_action_probability", "max_frames_per_episode"],
 }
 

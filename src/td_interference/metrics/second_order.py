@@ -20,6 +20,12 @@ METRIC = {
     "title": "Terms of rho' = -r1 - r2 - r3, the change of interference",
     "source": "paper, eq. 16, 17, figure 7",
     "about": "terms of the change of interference for all pairs of a minibatch",
+    "formula": "ρ' = -r1 - r2 - r3: ρ'_reg (eq. 16), or ρ'_TD (eq. 17) of what bootstraps",
+    "departures": [
+        "r2 of regressions has the factor 1 of the derivative; eq. 16 prints 2.",
+        "J = δ²/2, whatever loss the run trains with.",
+        "All pairs of a minibatch, A = B among them.",
+    ],
     "version": 3,
     "checkpoints": "all",
     "fields": {
@@ -56,18 +62,25 @@ METRIC = {
     },
     "settings": {
         "minibatch": {
-            "type": "integer",
             "minimum": 2,
             "default": 32,
             "description": "transitions whose pairs are taken",
         },
         "second_term_factor": {
-            "type": "integer",
             "enum": [1, 2],
             "default": 1,
             "description": "of r2 in regression: 1 as the derivative has it, 2 as eq. 16 prints it",
         },
     },
+    "measurable": [
+        {
+            "key": "run.lambda_",
+            "at_most": 0,
+            "otherwise": "'second_order' knows targets of one step (eq. 17): 'lambdas' 0, not "
+            "{of.run.lambda_:g}",
+        },
+    ],
+    "copies": 8,
 }
 
 

@@ -10,6 +10,10 @@ METRIC = {
     "title": "Variance of sign(TD error) in windows of consecutive steps",
     "source": "paper, section 5.2",
     "about": "incoherence of nearby TD errors",
+    "formula": "mean over windows of Var(sign δ), δ = target - prediction (section 5.2)",
+    "departures": [
+        "δ is of the objective's own target.",
+    ],
     "version": 4,
     "checkpoints": "last",
     "fields": {
@@ -28,26 +32,32 @@ METRIC = {
     },
     "settings": {
         "segments": {
-            "type": "integer",
             "minimum": 2,
             "default": 100,
             "description": "stretches of consecutive steps",
         },
         "steps_per_segment": {
-            "type": "integer",
             "minimum": 2,
             "default": 50,
             "unit": "agent steps",
             "description": "length of each",
+            "within_episode": 0,
         },
         "window": {
-            "type": "integer",
             "minimum": 2,
             "default": 5,
             "unit": "agent steps",
             "description": "length of a window",
         },
     },
+    "rules": [
+        {
+            "key": "window",
+            "at_most": ["steps_per_segment"],
+            "otherwise": "does not fit into the {of.steps_per_segment} of "
+            "'metrics.sign_variance.steps_per_segment'",
+        },
+    ],
 }
 
 

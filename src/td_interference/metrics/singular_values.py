@@ -1,5 +1,6 @@
 """Singular values of the last hidden layer's weight matrix (paper, figures 12 and 13)."""
 
+import numpy as np
 import torch
 
 from td_interference.metrics import Settings
@@ -11,9 +12,16 @@ METRIC = {
     "title": "Singular values of the last hidden layer's weights, descending",
     "source": "paper, figures 12, 13",
     "about": "of the last hidden layer",
+    "formula": "σ_i(W), W the last hidden layer's weights (section 5, appendix D.1)",
     "version": 3,
     "checkpoints": "all",
     "fields": {
+        "index": {
+            "dtype": "int64",
+            "dimensions": ["index"],
+            "unit": "1",
+            "description": "1 for the largest",
+        },
         "singular_value": {
             "dtype": "float32",
             "dimensions": ["index"],
@@ -34,7 +42,8 @@ def measure(subject: Subject, settings: Settings) -> Arrays:
         settings: None are needed.
 
     Returns:
-        "singular_value" [smaller side of the matrix].
+        "index" and "singular_value" [smaller side of the matrix].
     """
     weight = last_hidden_layer(subject.objective.network).weight
-    return {"singular_value": torch.linalg.svdvals(weight).cpu().numpy()}
+    singular_value = torch.linalg.svdvals(weight).cpu().numpy()
+    return {"index": np.arange(1, len(singular_value) + 1), "singular_value": singular_value}

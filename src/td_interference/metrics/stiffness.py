@@ -14,6 +14,11 @@ METRIC = {
     "title": "Cosine between the loss gradients at S_t and S_{t+offset}",
     "source": "paper, figure 5",
     "about": "cosines between the gradients of nearby states",
+    "formula": "cos(∇J(S_t), ∇J(S_{t+x})), ∇ over all parameters (section 5.1)",
+    "departures": [
+        "At the last checkpoint of a run, the end of a target period; the paper does not say when.",
+        "Anchor states come in segments of consecutive ones, so that each gradient is taken once.",
+    ],
     "version": 4,
     "checkpoints": "last",
     "fields": {
@@ -40,25 +45,32 @@ METRIC = {
     },
     "settings": {
         "anchors": {
-            "type": "integer",
             "minimum": 1,
             "default": 2000,
             "description": "anchor states in all",
         },
         "anchors_per_segment": {
-            "type": "integer",
             "minimum": 1,
             "default": 20,
             "description": "consecutive anchor states in one segment",
+            "within_episode": 0,
         },
         "half_width": {
-            "type": "integer",
             "minimum": 5,
             "default": 30,
             "unit": "agent steps",
             "description": "largest offset",
+            "within_episode": 1,
         },
     },
+    "rules": [
+        {
+            "key": "anchors",
+            "multiple_of": ["anchors_per_segment"],
+            "otherwise": "is no multiple of the {of.anchors_per_segment} of "
+            "'metrics.stiffness.anchors_per_segment'; take {near}",
+        },
+    ],
 }
 
 

@@ -4,7 +4,12 @@ from torch import Tensor
 
 from td_interference.objectives.q_base import QRegressionObjective
 
-OBJECTIVE = {"label": "reg", "colour": "#D55E00"}
+OBJECTIVE = {
+    "label": "reg",
+    "colour": "#D55E00",
+    "about": "regression to the expert (section 5)",
+    "formula": "L_reg = (Q(S_t, A_t) - Q*(S_t, A_t))²",
+}
 
 
 class Objective(QRegressionObjective):

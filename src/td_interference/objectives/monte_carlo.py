@@ -4,7 +4,15 @@ from torch import Tensor
 
 from td_interference.objectives.q_base import QRegressionObjective
 
-OBJECTIVE = {"label": "MC", "colour": "#0072B2"}
+OBJECTIVE = {
+    "label": "MC",
+    "colour": "#0072B2",
+    "about": "Monte-Carlo regression (section 5)",
+    "formula": "L_MC = (Q(S_t, A_t) - G_t)²",
+    "departures": [
+        "G_t ends with the rewards before a truncated step, without a bootstrap.",
+    ],
+}
 
 
 class Objective(QRegressionObjective):

@@ -5,7 +5,12 @@ from torch import nn
 
 from td_interference.objectives.q_base import QLearningObjective
 
-OBJECTIVE = {"label": "DDQN", "colour": "#E69F00"}
+OBJECTIVE = {
+    "label": "DDQN",
+    "colour": "#E69F00",
+    "about": "Q-learning with a moving average as target network (figure 7)",
+    "formula": "L_QL as of q_learning, with θ̄ = (1 - τ) θ̄ + τ θ after each update (below figure 7)",
+}
 
 
 class Objective(QLearningObjective):

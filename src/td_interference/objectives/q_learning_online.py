@@ -4,7 +4,13 @@ from torch import nn
 
 from td_interference.objectives.q_base import QLearningObjective
 
-OBJECTIVE = {"label": "QL", "colour": "#56B4E9"}
+OBJECTIVE = {
+    "label": "QL",
+    "colour": "#56B4E9",
+    "about": "Q-learning without a target network (figure 7)",
+    "formula": "L_QL = (Q(S_t, A_t) - (R_t + γ max_a Q(S_{t+1}, a)))² (eq. 10)",
+    "target_moves": True,
+}
 
 
 class Objective(QLearningObjective):

@@ -16,8 +16,13 @@ from td_interference.returns import lambda_return
 OBJECTIVE = {
     "label": "TD(λ)",
     "colour": "#000000",
+    "about": "policy evaluation by λ-returns (section 5.1)",
+    "formula": "L_TD(λ) = (V(S_t) - G^λ(S_t))² (eq. 4, 5)",
     "learns": "V",
     "takes_lambda": True,
+    "departures": [
+        "A truncated step bootstraps; the authors' code ends an episode there.",
+    ],
 }
 
 _EVALUATION_BATCH = 256  # observations at a time, when V of all of D* is needed

@@ -5,7 +5,15 @@ from torch import Tensor
 
 from td_interference.objectives.q_base import QRegressionObjective
 
-OBJECTIVE = {"label": "TD*", "colour": "#009E73"}
+OBJECTIVE = {
+    "label": "TD*",
+    "colour": "#009E73",
+    "about": "regression to the expert's one-step targets (section 5)",
+    "formula": "L_TD* = (Q(S_t, A_t) - (R_t + γ max_a Q*(S_{t+1}, a)))²",
+    "departures": [
+        "After a truncated step the target is Q*(S_t, A_t), for D* has no Q* of the next state.",
+    ],
+}
 
 
 class Objective(QRegressionObjective):

@@ -122,7 +122,9 @@ def _fitted(path: Path, word: str, values: Any, model: Any) -> Any:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
+        # A misspelt field is missing as well, and is better named as it was written.
+        found = error.errors(include_url=False)
+        first = min(found, key=lambda one: one["type"] != "extra_forbidden")
     *above, field = first["loc"] or ("",)
     said = first["msg"]
     if first["type"] == "missing":

@@ -98,9 +98,7 @@ class CellSpec:
             "agent",
             f"does not fit the task {self.task}, which takes {kind.__name__}",
         )
-        for rule in known[self.task].rules:
-            holds = learners.evaluate(rule.holds, self)
-            self._require(holds, rule.key, rule.otherwise.format(cell=self, agent=self.agent))
+        learners.check_rules(self)
 
     def _require(self, holds: bool, name: str, otherwise: str) -> None:
         if not holds:

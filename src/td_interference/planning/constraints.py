@@ -5,15 +5,17 @@ rule says what is wrong with a plan, in the order in which a person would look.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, NamedTuple
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
-from td_interference import tables
+from td_interference import metrics, tables
 from td_interference.environments.screen import FRAMESKIP
 from td_interference.errors import UserError
 from td_interference.planning import objectives
 from td_interference.planning.grid import RunSpec
+from td_interference.planning.means import Source
 
 if TYPE_CHECKING:
     from td_interference.planning.plan import Plan
@@ -21,37 +23,7 @@ if TYPE_CHECKING:
 Config = Mapping[str, Any]
 
 
-class _Span(NamedTuple):
-    """A number of agent steps that must lie within one episode."""
-
-    metric: str
-    key: str
-    least: int  # agent steps of an episode beyond the key's own number
-    in_control: bool = False  # measured of control as well, whose episodes may be shorter
-
-
-# Looked at along an episode: no episode is longer than the game's limit lets it be.
-_SPANS = (
-    _Span("stiffness", "anchors_per_segment", 0),
-    _Span("stiffness", "half_width", 1),
-    _Span("sign_variance", "steps_per_segment", 0),
-    _Span("gain", "half_width", 1, in_control=True),
-    _Span("gain_over_training", "half_width", 1, in_control=True),
-)
-
 _MOST_RUNS = 100_000  # of one experiment; the paper's largest has some hundreds
-
-# Metrics of a run's last checkpoint, whichever experiment asked for it.
-_OF_THE_LAST = (
-    "stiffness",
-    "gain",
-    "singular_values",
-    "sign_variance",
-    "function_interference",
-    "policy_score",
-)
-_AT_NAMED = ("second_order", "momentum")  # at the checkpoints that an experiment names
-_FIGURE_12 = "singular_values_by_optimizer"  # at one that two experiments share
 
 
 def unmeasurable(metric: str, run: RunSpec) -> str:
@@ -63,23 +35,13 @@ def unmeasurable(metric: str, run: RunSpec) -> str:
         metric: A name of `metrics.METRICS`.
         run: From D*.
     """
-    if metric == "momentum" and (run.optimizer != "momentum_sgd" or not run.momentum):
-        return (
-            f"'momentum' is measured of runs with momentum_sgd in 'optimizers' and 'momentum' "
-            f"above 0, not of {run.optimizer} with {run.momentum:g}"
-        )
-    if metric == "momentum" and run.objective == "q_learning_online":
-        return "'momentum' needs targets that no update moves, unlike those of q_learning_online"
-    if metric == "second_order" and run.lambda_:
-        return (
-            f"'second_order' knows targets of one step (eq. 17): 'lambdas' 0, not {run.lambda_:g}"
-        )
     card = objectives.known().get(run.objective)
-    if metric == "policy_score" and card is not None and card.learns == "V":
-        return (
-            f"'policy_score' needs values of actions, and {run.objective} learns V; take one of Q"
-        )
-    return ""
+    of = SimpleNamespace(run=run, objective=card)
+    rules = metrics.entry(metric).card.measurable
+    return next(
+        filter(None, (rule.broken(of) for rule in rules if card or rule.key.startswith("run."))),
+        "",
+    )
 
 
 def check(plan: "Plan") -> None:
@@ -156,39 +118,39 @@ def _grids(config: Config) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _metric_settings(plan: "Plan") -> Iterator[str]:
-    metrics = plan.config["metrics"]
-    stiffness, signs = metrics["stiffness"], metrics["sign_variance"]
-    anchors, each = stiffness["anchors"], stiffness["anchors_per_segment"]
-    if anchors % each:
-        near = max(1, round(anchors / each)) * each
-        yield (
-            f"config key 'metrics.stiffness.anchors': {anchors} is no multiple of the {each} of "
-            f"'metrics.stiffness.anchors_per_segment'; take {near}"
-        )
-    if signs["window"] > signs["steps_per_segment"]:
-        yield (
-            f"config key 'metrics.sign_variance.window': {signs['window']} does not fit into the "
-            f"{signs['steps_per_segment']} of 'metrics.sign_variance.steps_per_segment'"
-        )
+    for entry in metrics.METRICS:
+        given = plan.config["metrics"][entry.name]
+        for rule in entry.card.rules:
+            if said := rule.broken(SimpleNamespace(**given)):
+                yield f"config key 'metrics.{entry.name}.{rule.key}': {given[rule.key]} {said}"
 
 
 def _episode_lengths(plan: "Plan") -> Iterator[str]:
+    """Yield what is looked at along an episode that is longer than the game's limit lets it be."""
     limit = plan.config["environment"]["max_frames_per_episode"]
     of_game = math.ceil(limit / FRAMESKIP)
     in_control = min(
         (run.longest_episode for run in plan.of_kind("control").values()), default=of_game
     )
-    for span in _SPANS:
-        asked = plan.config["metrics"][span.metric][span.key]
-        longest = in_control if span.in_control else of_game
-        if asked + span.least > longest:
+    of_control = {
+        source.metric
+        for entry in tables.TABLES
+        for source in entry.sources
+        if source.experiment == "control"
+    }
+    for entry in metrics.METRICS:
+        longest = in_control if entry.name in of_control else of_game
+        for key, setting in entry.card.settings.items():
+            asked, beyond = plan.config["metrics"][entry.name][key], setting.within_episode
+            if beyond is None or asked + beyond <= longest:
+                continue
             cause = "'environment.max_frames_per_episode'"
             if longest < of_game:
                 cause = "'control.restart_period'"
             yield (
-                f"config key 'metrics.{span.metric}.{span.key}': {asked} agent steps never lie in "
+                f"config key 'metrics.{entry.name}.{key}': {asked} agent steps never lie in "
                 f"one episode, of which none has more than {longest} ({cause}); lower it to "
-                f"{max(0, longest - span.least)} or less"
+                f"{max(0, longest - beyond)} or less"
             )
 
 
@@ -216,10 +178,9 @@ def _measurable(plan: "Plan") -> Iterator[str]:
 
 def _last_checkpoints(plan: "Plan") -> Iterator[str]:
     """Yield where another experiment's checkpoints decide what an experiment is measured at."""
-    for source in _sources(plan, _FIGURE_12):
-        settings = plan.config["metrics"][source.metric]
-        named = source.metric in _AT_NAMED and settings["checkpoints"] == "last"
-        if source.metric not in _OF_THE_LAST and not named:
+    for source in _sources(plan):
+        measured = plan.config["metrics"][source.metric]["checkpoints"]
+        if source.checkpoints == "common" or "last" not in (source.checkpoints, measured):
             continue
         own = plan.checkpoints(source.experiment)[-1]
         for run in plan.experiment_runs(source.experiment):
@@ -232,36 +193,38 @@ def _last_checkpoints(plan: "Plan") -> Iterator[str]:
 
 
 def _common_checkpoint(plan: "Plan") -> Iterator[str]:
-    """Yield why figure 12 could not compare control with policy evaluation."""
-    entry = tables.entry(_FIGURE_12)
-    steps: list[Sequence[int]] = []
-    for source in entry.sources:
-        if not plan.includes(source.experiment):
-            return
-        steps.append(plan.checkpoints(source.experiment))
-    common = set.intersection(*map(set, steps))
-    if not common:
-        yield (
-            "config keys 'experiments.policy_evaluation.checkpoints' and 'control.checkpoints': "
-            "they have no update step in common at which figure 12 could compare the two; add one "
-            "to both"
+    """Yield why a table could not compare experiments at a checkpoint that they have in common."""
+    for entry in tables.TABLES:
+        names = [source.experiment for source in entry.sources if source.checkpoints == "common"]
+        if not names or not all(map(plan.includes, names)):
+            continue
+        common = set.intersection(*(set(plan.checkpoints(name)) for name in names))
+        keys = " and ".join(
+            f"'{name if name == 'control' else f'experiments.{name}'}.checkpoints'"
+            for name in names
         )
-    elif plan.config["metrics"]["singular_values"]["checkpoints"] == "last":
-        step = min(common)
+        if not common:
+            yield (
+                f"config keys {keys}: they have no update step in common at which the table "
+                f"{entry.name} could compare them; add one to both"
+            )
+            continue
         for source in entry.sources:
+            if plan.config["metrics"][source.metric]["checkpoints"] == "all":
+                continue
             for run in plan.source_runs(source):
-                if run.checkpoints[-1] != step:
+                if run.checkpoints and run.checkpoints[-1] != min(common):
                     yield (
-                        "config key 'metrics.singular_values.checkpoints': figure 12 is of update "
-                        f"step {step}, which is not the last of {run.run_id}; set it to all"
+                        f"config key 'metrics.{source.metric}.checkpoints': {entry.name} is of "
+                        f"update step {min(common)}, which is not the last of {run.run_id}; set it "
+                        "to all"
                     )
 
 
-def _sources(plan: "Plan", *without: str) -> Iterable[tables.Source]:
-    """Return the sources of the tables of experiments from D* that are on, but for some tables."""
-    shipped = [entry for entry in tables.TABLES if entry.name not in without]
+def _sources(plan: "Plan") -> Iterable[Source]:
+    """Return the sources of the tables of experiments from D* that are on."""
     own = [table for name in plan.own_experiments for table in tables.of_experiment(name)]
-    sources = (source for entry in [*shipped, *own] for source in entry.sources)
+    sources = (source for entry in [*tables.TABLES, *own] for source in entry.sources)
     return dict.fromkeys(source for source in sources if source.experiment in plan.experiments)
 
 

@@ -90,14 +90,12 @@ def measurement(
     """
     network = _network(spec.hidden)
     read = (len(spec.checkpoints) + 1) * _KEPT * network
-    held = (_TRAINED + _COPIES.get(metric, 1)) * network
+    from td_interference import metrics  # whose cards say what runs they are of
+
+    held = (_TRAINED + metrics.entry(metric).card.copies) * network
     n = _gradients_at_once(settings)
     gradients = n * _convolutions(spec.hidden) + _activations(spec.hidden, max(256, n))
     return MARGIN * (_PROGRAM + _play(transitions, spec) + read + held + gradients)
-
-
-# Networks, or directions as large, that a metric works with beside the run's own.
-_COPIES = {"gain": 3, "gain_over_training": 3, "second_order": 8, "momentum": 8}
 
 
 def _gradients_at_once(settings: Mapping[str, Any]) -> int:

@@ -3,8 +3,8 @@
 Standard library and pydantic only: the Snakefile imports this at every dry run.
 """
 
-import dataclasses
 from functools import cache
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, model_validator
@@ -12,44 +12,10 @@ from pydantic import Field, model_validator
 from td_interference.datasets import Kind
 from td_interference.errors import UserError
 from td_interference.planning import cards
-from td_interference.planning.settings import check, properties, setting
+from td_interference.planning.settings import Rule, Setting, make_record, properties
 
 if TYPE_CHECKING:
     from td_interference.planning.cells import CellSpec
-
-
-class Setting(cards.Card):
-    """One key of the config block `agent`.
-
-    Attributes:
-        default: Where the configuration has none; a whole number where only such make sense.
-        minimum: Least value; None for no bound.
-        exclusive_minimum: What it must be above ("exclusiveMinimum"); None for no bound.
-        maximum: Largest value; None for no bound.
-        description: What it is, with its unit.
-        source: Where the default comes from: the paper's section, or its authors' code ("code").
-    """
-
-    default: int | float
-    minimum: int | float | None = None
-    exclusive_minimum: int | float | None = Field(None, alias="exclusiveMinimum")
-    maximum: int | float | None = None
-    description: str
-    source: str = ""
-
-
-class Rule(cards.Card):
-    """What must hold between keys of a cell.
-
-    Attributes:
-        key: At fault where it does not: of the cell, or "agent." and a setting.
-        holds: A Python expression of `cell` (a `CellSpec`), `agent` (its settings), min and max.
-        otherwise: What the message says of the key's value; `{cell.…}` and `{agent.…}` are values.
-    """
-
-    key: str
-    holds: str
-    otherwise: str
 
 
 class LearnerCard(cards.Card):
@@ -67,10 +33,9 @@ class LearnerCard(cards.Card):
         performance: What it is in, and the gap with it.
         higher_is_better: Whether more performance is better.
         decades: Whether gaps of few samples are many times those of many.
-        samples_learned: How many samples the updates of a run go through, an expression as in
-            `Rule`; what a job takes follows from it.
+        learns_once: Whether an agent learns from each of its steps once, and not from minibatches.
         settings: Of an agent, "n_environments" at least; of no other learner.
-        rules: For its cells.
+        rules: For its cells: of their keys, "agent." before those of `settings`.
     """
 
     title: str
@@ -82,7 +47,7 @@ class LearnerCard(cards.Card):
     performance: str
     higher_is_better: bool = True
     decades: bool = False
-    samples_learned: str = "cell.updates * cell.minibatch"
+    learns_once: bool = False
     settings: dict[str, Setting] = Field(default_factory=dict)
     rules: tuple[Rule, ...] = ()
 
@@ -90,11 +55,6 @@ class LearnerCard(cards.Card):
     def _check(self) -> "LearnerCard":
         if self.acts != ("n_environments" in self.settings) or (not self.acts and self.settings):
             raise ValueError("an agent has settings, 'n_environments' among them; others have none")
-        for expression in (self.samples_learned, *(rule.holds for rule in self.rules)):
-            try:
-                compile(expression, "", "eval")
-            except SyntaxError:
-                raise ValueError(f"{expression!r} is no Python expression") from None
         return self
 
     @property
@@ -122,33 +82,32 @@ def settings_record(learner: str) -> type[Any]:
     settings = known()[learner].settings
     if not settings:
         return type(None)
-    fields = []
-    for name, one in settings.items():
-        rules = {"minimum", "exclusive_minimum", "maximum"}
-        bounds = one.model_dump(include=rules, exclude_none=True, by_alias=True)
-        field = setting(one.default, one.description, one.source, **bounds)
-        fields.append((name, type(one.default), field))
-    return dataclasses.make_dataclass(
-        f"SettingsOf_{learner}",
-        fields,
-        frozen=True,
-        namespace={"__post_init__": lambda record: check(record, "generalization.agent")},
-    )
+    return make_record(f"SettingsOf_{learner}", settings, key="generalization.agent")
 
 
-def evaluate(expression: str, cell: "CellSpec") -> Any:
-    """Return the value of a card's expression for a cell; see `Rule`.
+def check_rules(cell: "CellSpec") -> None:
+    """Check what its learner's card says of a cell.
 
     Raises:
-        UserError: If it names what there is not.
+        UserError: Names the key at fault; or the card, if that names what cells have not.
     """
-    names = {"__builtins__": {}, "min": min, "max": max, "cell": cell, "agent": cell.agent}
-    try:
-        return eval(expression, names)
-    except (AttributeError, NameError) as error:
-        raise UserError(
-            f"generalization/{cell.task}.py: LEARNER: {expression!r}: {error}"
-        ) from None
+    for rule in known()[cell.task].rules:
+        try:
+            said = rule.broken(cell)
+        except AttributeError as error:
+            raise UserError(
+                f"generalization/{cell.task}.py: LEARNER, field 'rules': {error}"
+            ) from None
+        if said:
+            value = attrgetter(rule.key)(cell)
+            raise UserError(f"config key 'generalization.{rule.key}': {value!r} {said}")
+
+
+def samples_learned(cell: "CellSpec") -> float:
+    """Return how many samples the updates of a run go through; what a job takes follows from it."""
+    if known()[cell.task].learns_once:
+        return cell.duration
+    return cell.duration * getattr(cell.agent, "updates_per_step", 1) * cell.minibatch
 
 
 def settings_schema() -> dict[str, dict[str, Any]]:

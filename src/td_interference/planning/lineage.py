@@ -6,6 +6,7 @@ one that reads a file compares. Nothing heavy: the Snakefile imports this.
 
 import dataclasses
 import functools
+import hashlib
 from pathlib import Path
 
 from td_interference import figures, metrics, tables
@@ -68,9 +69,12 @@ class Lineage:
         return _code(self.scripts / "measure_random_networks.py")
 
     def table_code(self, name: str) -> str:
-        """Return the digest of the code that computes a table."""
-        module = f"tables/{tables.entry(name).module}.py"
-        return _code(self.scripts / "compute_table.py", module)
+        """Return the digest of what computes a table: its code, and the words of a plain one."""
+        entry = tables.entry(name)
+        code = _code(self.scripts / "compute_table.py", f"tables/{entry.module}.py")
+        if entry.means is None:
+            return code
+        return hashlib.sha256(f"{code} {entry.means.model_dump_json()}".encode()).hexdigest()
 
     def figure_code(self, name: str) -> str:
         """Return the digest of the code that draws a figure."""

@@ -106,7 +106,9 @@ def study_needs(study: "Study") -> Needs:
 
 def group_needs(cells: "Sequence[CellSpec]", device: str = "cpu") -> Needs:
     """Return what training and measuring the runs of a group needs, all in one job."""
-    products = sum(len(cell.seeds) * _samples_learned(cell) * _products(cell) for cell in cells)
+    products = sum(
+        len(cell.seeds) * learners.samples_learned(cell) * _products(cell) for cell in cells
+    )
     if device == "cuda":
         turns = sum(len(cell.seeds) * _turns(cell) for cell in cells)
         seconds = turns * _UPDATE_ON_GPU + products * _PRODUCT_ON_GPU
@@ -123,12 +125,7 @@ def table_needs(measured: Iterable[tuple[str, Mapping[str, Any], int]]) -> Needs
 def _turns(cell: "CellSpec") -> float:
     """Return how often a run gives a GPU something to do: updates, and an agent's choices."""
     choices = 0 if cell.agent is None else cell.duration / cell.agent.n_environments
-    return _samples_learned(cell) / cell.minibatch + choices
-
-
-def _samples_learned(cell: "CellSpec") -> float:
-    """Return how many samples a run's updates go through, as its learner says."""
-    return float(learners.evaluate(learners.known()[cell.task].samples_learned, cell))
+    return learners.samples_learned(cell) / cell.minibatch + choices
 
 
 def _products(cell: "CellSpec") -> float:

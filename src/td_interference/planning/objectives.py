@@ -15,14 +15,22 @@ class ObjectiveCard(cards.Card):
     Attributes:
         label: What figures call it.
         colour: Of its lines, "#rrggbb".
+        about: What it is.
+        formula: Of its squared loss, with the number of its equation.
+        departures: From the paper.
         learns: What the network's outputs are: V, one value of a state, or Q, one of each action.
         takes_lambda: Whether its targets weigh longer returns by λ, so that a run must have one.
+        target_moves: Whether an update moves them at once, for no frozen network holds them.
     """
 
     label: str
     colour: str
+    about: str = ""
+    formula: str = ""
+    departures: tuple[str, ...] = ()
     learns: Literal["Q", "V"] = "Q"
     takes_lambda: bool = False
+    target_moves: bool = False
 
 
 @cache

@@ -1,20 +1,27 @@
-"""Settings of a record: what each of its fields means and may be, said once.
+"""Settings: what each key of the configuration means and may be, said once.
 
-A field made with `setting` carries its meaning, its source and its bounds, in the words of JSON
-Schema. The block of the configuration's schema follows from the record, and from that what is said
-of a wrong value. Standard library only: the Snakefile imports this.
+A `Setting` stands in the card of what it is of, or beside the field of a record (`setting`). The
+block of the configuration's schema follows from it, and from that what is said of a wrong value;
+so do the frozen record that code is given, and the page of reference. Standard library and pydantic
+only: the Snakefile imports this.
 """
 
 import dataclasses
 import math
 import operator
 from collections.abc import Mapping
-from typing import Any
+from functools import cached_property
+from operator import attrgetter
+from typing import Any, Literal
+
+from pydantic import model_validator
 
 from td_interference.errors import UserError
+from td_interference.planning.cards import Card
 
 _TYPES: dict[Any, str] = {int: "integer", float: "number", bool: "boolean", str: "string"}
 _NO_DEFAULT = (dataclasses.MISSING, None)
+_INVERSE = "1/"
 _RULES = {
     "minimum": (operator.ge, "must be at least"),
     "exclusiveMinimum": (operator.gt, "must be above"),
@@ -24,19 +31,165 @@ _RULES = {
 }
 
 
-def setting(default: Any, meaning: str, source: str = "", **rules: Any) -> Any:
-    """Return a field of a frozen record that the configuration may set.
+class Setting(Card):
+    """One key, with its bounds in the words of JSON Schema.
+
+    Attributes:
+        default: Where the configuration has none; MISSING where it must have one, None where it may
+            do without.
+        description: What it is, in a few words, such as "updates between two copies to the frozen
+            network"; messages and pages of reference show it.
+        unit: Where the description does not say it.
+        source: Where the default comes from, or what others use.
+        type: Where it is not the default's.
+        minItems: Of an array.
+        items: Schema of each of an array.
+        within_episode: Of what is looked at along an episode: how many agent steps the episode has
+            beyond so many, at least.
+    """
+
+    default: Any
+    description: str
+    unit: str = ""
+    source: str = ""
+    type: Literal["integer", "number", "array"] | None = None
+    minimum: int | float | None = None
+    exclusiveMinimum: int | float | None = None
+    maximum: int | float | None = None
+    exclusiveMaximum: int | float | None = None
+    enum: tuple[Any, ...] | None = None
+    minItems: int | None = None
+    items: dict[str, Any] | None = None
+    within_episode: int | None = None
+
+    @cached_property
+    def rules(self) -> dict[str, Any]:
+        """Its bounds, as JSON Schema has them."""
+        words = {*_RULES, "minItems", "items"}
+        return self.model_dump(mode="json", include=words, exclude_none=True)
+
+    @property
+    def described(self) -> str:
+        """What it is, with its unit."""
+        return f"{self.description}, in {self.unit}" if self.unit else self.description
+
+    def in_schema(self, of: Any = None) -> dict[str, Any]:
+        """Return its JSON Schema; a field's type says what it is `of`, or else its default."""
+        described = self.described
+        if self.default not in _NO_DEFAULT:
+            described += f"; default {shown(self.default)}"
+        kind = self.type or _TYPES.get(of) or _TYPES.get(type(self.default))
+        if self.enum and kind != "integer":  # that it is one of these says more
+            return {"description": described, **self.rules}
+        return {"description": described, "type": kind, **self.rules}
+
+
+class Rule(Card):
+    """What must hold of one key, beside its own bounds; for the others it names, see `holds`.
+
+    Attributes:
+        key: With dots, of whatever the rule is applied to.
+        equals: What it is.
+        above: What it is more than.
+        at_least: A number, or keys whose sum it is; "1/key" is one divided by its value.
+        at_most: The same.
+        multiple_of: Another key.
+        otherwise: What is said where it does not hold; `{of.…}` are values, `{near}` a multiple.
+    """
+
+    key: str
+    equals: bool | str | None = None
+    above: int | None = None
+    at_least: int | tuple[str, ...] | None = None
+    at_most: int | tuple[str, ...] | None = None
+    multiple_of: tuple[str] | None = None
+    otherwise: str
+
+    @model_validator(mode="after")
+    def _one(self) -> "Rule":
+        if sum(getattr(self, kind) is not None for kind in _COMPARED) != 1:
+            raise ValueError(f"needs one of {', '.join(_COMPARED)}")
+        return self
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Every key that it names."""
+        bound = self._bound
+        others = bound if isinstance(bound, tuple) else ()
+        return (self.key, *(key.removeprefix(_INVERSE) for key in others))
+
+    def broken(self, of: Any) -> str:
+        """Return what is to be said of an object whose attributes the keys are, or "".
+
+        What an object lacks (None), such as λ of what takes none, no rule is of.
+        """
+        value, bound = attrgetter(self.key)(of), self._bound
+        if isinstance(bound, tuple):
+            values = (attrgetter(key.removeprefix(_INVERSE))(of) for key in bound)
+            inverse = [key.startswith(_INVERSE) for key in bound]
+            bound = sum(1 / v if over else v for v, over in zip(values, inverse, strict=True))
+        if value is None or _COMPARED[self._kind](value, bound):
+            return ""
+        near = max(1, round(value / bound)) * bound if self.multiple_of else None
+        return self.otherwise.format(of=of, near=near)
+
+    @property
+    def _kind(self) -> str:
+        return next(kind for kind in _COMPARED if getattr(self, kind) is not None)
+
+    @property
+    def _bound(self) -> Any:
+        return getattr(self, self._kind)
+
+
+_COMPARED = {
+    "equals": operator.eq,
+    "above": operator.gt,
+    "at_least": operator.ge,
+    "at_most": operator.le,
+    "multiple_of": lambda value, of: value % of == 0,
+}
+
+
+def setting(default: Any, description: str, source: str = "", **rules: Any) -> Any:
+    """Return a field of a frozen record that the configuration may set; see `Setting`."""
+    own = Setting(default=default, description=description, source=source, **rules)
+    return dataclasses.field(default=default, metadata={"setting": own})
+
+
+def of_record(record: Any) -> dict[str, Setting]:
+    """Return the settings whose keys stand in a record's own block of the configuration."""
+    fields = dataclasses.fields(record)
+    return {
+        field.name: field.metadata["setting"]
+        for field in fields
+        if field.metadata and "block" not in field.metadata
+    }
+
+
+def make_record(
+    name: str, settings: Mapping[str, Setting], *further: Any, key: str = ""
+) -> type[Any]:
+    """Return a frozen record of settings, whose constructor takes them by name.
 
     Args:
-        default: Its value where the configuration has none; MISSING where it must have one,
-            None where it may do without.
-        meaning: What it is, in a few words that begin with its unit, such as "updates between two
-            copies to the frozen network"; messages and pages of reference show it.
-        source: Where the default comes from, or what others use.
-        rules: Of JSON Schema: bounds such as `minimum=1`, or `enum=["capped", "squared"]`.
+        name: Of the class.
+        settings: By name; what is not given is as their defaults are.
+        further: Fields as `dataclasses.make_dataclass` takes them.
+        key: The block of the configuration whose bounds the constructor checks; "" not to.
     """
-    metadata = {"meaning": meaning, "source": source, "rules": rules}
-    return dataclasses.field(default=default, metadata=metadata)
+    fields: list[Any] = [
+        (
+            field,
+            type(own.default),
+            dataclasses.field(default=own.default, metadata={"setting": own}),
+        )
+        for field, own in settings.items()
+    ]
+    checked = {"__post_init__": lambda record: check(record, key)} if key else {}
+    return dataclasses.make_dataclass(
+        name, [*fields, *further], frozen=True, kw_only=True, namespace=checked
+    )
 
 
 def same(record: Any, name: str, block: str) -> Any:
@@ -51,26 +204,10 @@ def same(record: Any, name: str, block: str) -> Any:
     return dataclasses.field(default=field.default, metadata={**field.metadata, "block": block})
 
 
-def own_settings(record: Any) -> list[dataclasses.Field[Any]]:
-    """Return the fields of a record whose keys stand in its own block of the configuration."""
-    fields = dataclasses.fields(record)
-    return [field for field in fields if field.metadata and "block" not in field.metadata]
-
-
 def properties(record: Any) -> dict[str, dict[str, Any]]:
-    """Return the JSON Schema of each key in a record's own block of the configuration, by name.
-
-    Args:
-        record: A dataclass, some of whose fields are made with `setting`.
-    """
-    found = {}
-    for field in own_settings(record):
-        rules, described = field.metadata["rules"], field.metadata["meaning"]
-        if field.default not in _NO_DEFAULT:
-            described += f"; default {shown(field.default)}"
-        kind = {} if {"enum", "type"} & {*rules} else {"type": _TYPES[field.type]}
-        found[field.name] = {"description": described, **kind, **rules}
-    return found
+    """Return the JSON Schema of each key in a record's own block of the configuration, by name."""
+    fields = {field.name: field for field in dataclasses.fields(record)}
+    return {name: own.in_schema(fields[name].type) for name, own in of_record(record).items()}
 
 
 def check(record: Any, key: str) -> None:
@@ -84,8 +221,10 @@ def check(record: Any, key: str) -> None:
         UserError: Names the key at fault.
     """
     for field in dataclasses.fields(record):
+        if "setting" not in field.metadata:
+            continue
         value, block = getattr(record, field.name), field.metadata.get("block", key)
-        rules = field.metadata.get("rules", {})
+        rules = field.metadata["setting"].rules
         for rule, bound in ((rule, rules[rule]) for rule in _RULES if rule in rules):
             holds, otherwise = _RULES[rule]
             if value is not None and (not holds(value, bound) or value == math.inf):

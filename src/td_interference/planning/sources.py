@@ -35,6 +35,7 @@ PLUMBING = {
     "planning/needs.py": "what jobs ask of a cluster",
     "planning/settings.py": "settings reach a result through its parameters",
     "planning/learners.py": "describes learners; figures read the cards themselves",
+    "planning/means.py": "describes tables; the description goes with the code's digest",
     "planning/replay.py": "describes games and D*; the description is a parameter",
     "planning/objectives.py": "describes objectives; figures read the cards themselves",
     "planning/sources.py": "this file",
@@ -48,11 +49,12 @@ PLUMBING = {
 
 # Of these cards nothing counts where they stand: all of it is a parameter or an input of what it
 # describes, or counts where it is read (`cards.read`).
-_PARAMETERS = ("FIGURE", "TABLES", "OBJECTIVE", "DATASET", "LEARNER")
+_PARAMETERS = ("FIGURE", "TABLES", "MEANS", "OBJECTIVE", "DATASET", "LEARNER")
 # Of this one all but these keys, which are words for people, or parameters.
-_MEASURED, _OF_NO_NUMBER = (
-    "METRIC",
-    ("title", "source", "about", "unit", "description", "settings", "checkpoints", "environment"),
+_MEASURED = "METRIC"
+_OF_NO_NUMBER = (
+    *("title", "source", "about", "formula", "departures", "unit", "description", "settings"),
+    *("checkpoints", "environment", "rules", "measurable", "copies"),
 )
 
 

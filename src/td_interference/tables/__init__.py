@@ -1,29 +1,26 @@
-"""Tables: what figures draw. Modules here describe theirs, and the folder is the registry.
+"""Tables: what figures draw. Modules here and the figures describe theirs; there is no other list.
 
-To add some: a module with a card, `TABLES = {name: [sources]}` (see `Source`), and a function of
-each name that reduces what was measured. Columns have the same names in every table and figure:
-game, experiment, objective, lambda, optimizer, variant (what else tells runs apart), update_step,
-offset, index, mean, low, high, n, diverged, not_measured. n is the number of runs in the mean,
-diverged that of those left out of it, not_measured that of those without a value at that place.
-The registry imports nothing heavy, so the Snakefile can read it.
+A plain mean is described alone, as `planning.means.Means` has it: under "means" in the card of the
+figure that draws it, or in a card `MEANS = {name: {…}}` of a module here. Any other table is a
+function in a module here, of the name that it has in the card `TABLES = {name: [sources]}`. Columns
+have the same names in every table and figure: game, experiment, objective, lambda, optimizer,
+variant (what else tells runs apart), update_step, offset, index, mean, low, high, n, diverged,
+not_measured. n is the number of runs in the mean, diverged that of those left out of it,
+not_measured that of those without a value at that place. The registry imports nothing heavy, so the
+Snakefile can read it.
 """
 
 import importlib
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, NamedTuple
 
-from pydantic import Field, RootModel
+from pydantic import RootModel
 
-from td_interference.planning.cards import PACKAGE, Card, names, read, refuse
-
-
-class Source(Card):
-    """Measurements of one kind that a table reduces."""
-
-    experiment: str = Field(description="a key of the configuration's experiments, or see planning")
-    metric: str = Field(description="which measurement of each of its runs")
-    optimizers: tuple[str, ...] = ()  # only runs by these; () for all
-    first_game: bool = False  # only runs of the game that the experiment lists first
+from td_interference import figures, metrics
+from td_interference.planning.cards import PACKAGE, names, read, refuse
+from td_interference.planning.means import Means, Source
+from td_interference.planning.messages import did_you_mean
 
 
 class TableEntry(NamedTuple):
@@ -31,19 +28,57 @@ class TableEntry(NamedTuple):
 
     name: str
     sources: tuple[Source, ...]
-    module: str  # of td_interference.tables; holds a function of the table's name
+    module: str  # of td_interference.tables; holds a function of the table's name, unless plain
+    means: Means | None = None  # of a plain one
 
 
 def _entries() -> tuple[TableEntry, ...]:
     found: dict[str, TableEntry] = {}
+    places: dict[str, str] = {}
+    for folder, module, card, table in _described():
+        place = f"{card}{table.name}'"
+        if table.name in found:
+            refuse(folder, module, f"{place}: {places[table.name]}.py has a table of that name")
+        if table.means is not None:
+            if wrong := _wrong(table.means):
+                refuse(folder, module, f"{place}: {wrong}")
+        elif table.name not in names(PACKAGE / "tables" / f"{module}.py"):
+            refuse(folder, module, f"{place}: needs a function of that name")
+        found[table.name], places[table.name] = table, module
+    return tuple(found.values())
+
+
+def _described() -> Iterator[tuple[str, str, str, TableEntry]]:
+    """Yield each table with the folder and module of its card and its place there, plain first."""
+    for module, figure in figures.cards().items():
+        for name, means in figure.means.items():
+            yield "figures", module, "FIGURE, field 'means.", _plain(name, means)
+    for module, own in read("tables", "MEANS", RootModel[dict[str, Means]]).items():
+        for name, means in own.root.items():
+            yield "tables", module, "MEANS, field '", _plain(name, means)
     for module, card in read("tables", "TABLES", RootModel[dict[str, tuple[Source, ...]]]).items():
         for name, sources in card.root.items():
-            if name in found:
-                refuse("tables", module, f"TABLES: {found[name].module}.py has {name!r} already")
-            if name not in names(PACKAGE / "tables" / f"{module}.py"):
-                refuse("tables", module, f"TABLES: {name!r} needs a function of that name")
-            found[name] = TableEntry(name, sources, module)
-    return tuple(found.values())
+            yield "tables", module, "TABLES, field '", TableEntry(name, sources, module)
+
+
+def _plain(name: str, means: Means) -> TableEntry:
+    return TableEntry(name, means.sources, "plain", means)
+
+
+def _wrong(means: Means) -> str:
+    """Return what a plain table names that no metric measures, or ""."""
+    known = {entry.name: entry.card.fields for entry in metrics.METRICS}
+    if means.metric not in known:
+        return f"{means.metric!r} is no metric{_known(means.metric, known)}"
+    for field in means.fields:
+        if field not in known[means.metric]:
+            hint = _known(field, known[means.metric])
+            return f"{field!r} is no field of {means.metric}{hint}"
+    return ""
+
+
+def _known(name: str, known: Any) -> str:
+    return did_you_mean(name, known) or f"; known: {', '.join(known)}"
 
 
 TABLES = _entries()
@@ -51,9 +86,7 @@ TABLES = _entries()
 # What every experiment from D* has tables of, "<table>-<experiment>" for one of a user's own: by λ
 # where all its runs have one, else by objective.
 OF_ANY_EXPERIMENT = tuple(
-    entry.name
-    for entry in TABLES
-    if {source.experiment for source in entry.sources} == {"td_lambda"}
+    entry.name for entry in TABLES if entry.means is not None and entry.means.by == ("lambda",)
 )
 
 
@@ -88,5 +121,8 @@ def load(name: str) -> Callable:
     Raises:
         KeyError: If the registry has no such name.
     """
-    module = importlib.import_module(f"{__name__}.{entry(name).module}")
+    found = entry(name)
+    module = importlib.import_module(f"{__name__}.{found.module}")
+    if found.means is not None:
+        return partial(module.table, found.means)
     return getattr(module, name.partition("-")[0])

@@ -9,8 +9,8 @@ import polars as pl
 from td_interference.errors import UserError
 from td_interference.seeds import numpy_generator
 from td_interference.statistics import mean_interval
-from td_interference.tables import curves
 from td_interference.tables.correlations import pearson
+from td_interference.tables.plain import number
 from td_interference.tables.reduce import Measured
 from td_interference.tables.variants import Key, find_variants
 
@@ -27,10 +27,10 @@ TABLES = {
     ],
 }
 
-_CURVES = {
-    "sign_variance": curves.sign_variance,
-    "policy_score": curves.policy_score,
-    "function_interference": curves.function_interference,
+_FIELDS = {
+    "sign_variance": "sign_variance",
+    "policy_score": "score",
+    "function_interference": "function_interference",
 }
 _CELL = ("learning_rate", "hidden")  # runs of one differ in seed alone
 
@@ -55,9 +55,9 @@ def parameterizations(measured: Sequence[Measured], statistics: Mapping[str, Any
         run, diverged = items[0].run, any(item.diverged for item in items)
         row: dict[str, Any] = {**_parameterization(items[0]), "variant": variants.of(run)}
         row |= {"seed": run.seed}
-        for item in sorted(items, key=lambda item: list(_CURVES).index(item.metric)):
-            column = item.metric.removeprefix("policy_")
-            values = np.full((1, 1), np.nan) if diverged else _CURVES[item.metric](item).units
+        for item in sorted(items, key=lambda item: list(_FIELDS).index(item.metric)):
+            column = _FIELDS[item.metric]
+            values = np.full((1, 1), np.nan) if diverged else number(item, column)
             interval = mean_interval(
                 values,
                 confidence=statistics["confidence"],

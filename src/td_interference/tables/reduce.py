@@ -57,11 +57,6 @@ class Curve(NamedTuple):
     units: NDArray[Any]  # [units, P]
 
 
-def along(axis: str, positions: Sequence[float]) -> list[Key]:
-    """Return the positions of a curve along one axis, named as the table's column."""
-    return [{axis: position} for position in positions]
-
-
 def means_by(
     key: Callable[[Measured], Key],
     measured: Sequence[Measured],

@@ -8,12 +8,15 @@ import polars as pl
 from numpy.typing import NDArray
 
 from td_interference.statistics import mean_where_known
-from td_interference.tables import curves
 from td_interference.tables.reduce import Curve, Key, Measured, means_by, trained_from_replay
 
 TABLES = {
-    "second_order_by_objective": [{"experiment": "second_order", "metric": "second_order"}],
-    "momentum_variance": [{"experiment": "momentum", "metric": "momentum"}],
+    "second_order_by_objective": [
+        {"experiment": "second_order", "metric": "second_order", "checkpoints": "named"},
+    ],
+    "momentum_variance": [
+        {"experiment": "momentum", "metric": "momentum", "checkpoints": "named"},
+    ],
 }
 
 TERMS = ("r1", "r2", "r3")
@@ -43,7 +46,7 @@ def second_order_by_objective(
                 "negative": mean_where_known(negative, 1),
                 "share_negative": (pairs < 0).mean(1),
             }
-            return curves.over_checkpoints(item, values, "part")
+            return _over_checkpoints(item, values, "part")
 
         tables.append(means_by(key, measured, parts, statistics))
     return pl.concat(tables)
@@ -66,7 +69,7 @@ def momentum_variance(measured: Sequence[Measured], statistics: Mapping[str, Any
         own_units = _ratio(spread["momentum_interference"], spread["interference"])
         relative = _ratio(ratio, own_units)
         values = {**spread, "change_ratio": ratio, "relative_change_ratio": relative}
-        return curves.over_checkpoints(item, values, "quantity")
+        return _over_checkpoints(item, values, "quantity")
 
     return means_by(lambda item: {"game": item.run.game}, measured, quantities, statistics)
 
@@ -80,3 +83,19 @@ def _spread(pairs: NDArray) -> NDArray[np.float64]:
 def _ratio(above: NDArray[np.float64], below: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the ratio, NaN (nothing measured) where there is nothing to divide by."""
     return np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0)
+
+
+def _over_checkpoints(measured: Measured, values: Mapping[str, NDArray], column: str) -> Curve:
+    """Return several quantities at each checkpoint that the experiment looks at; a run is one unit.
+
+    Args:
+        measured: The run.
+        values: Each [checkpoints of the run], by what the table's `column` says of it.
+        column: Of the table.
+    """
+    steps = measured.arrays["update_step"].tolist()
+    wanted = [place for place, step in enumerate(steps) if step in measured.checkpoints]
+    positions: list[Key] = [
+        {column: name, "update_step": steps[place]} for name in values for place in wanted
+    ]
+    return Curve(positions, np.concatenate([value[wanted] for value in values.values()])[None])

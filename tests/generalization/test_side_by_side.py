@@ -15,13 +15,9 @@ from cells import (
 from reference_gradients import autograd_gradients
 from torch import nn
 
-from td_interference.generalization import learners
-from td_interference.generalization.learners import (
-    SeparateLearners,
-    StackedLearners,
-    make_learners,
-    stackable,
-)
+from td_interference.generalization import side_by_side, stacked
+from td_interference.generalization.side_by_side import SeparateLearners
+from td_interference.generalization.stacked import StackedLearners, make_learners, stackable
 from td_interference.gradients import PerSampleGradients, gram, per_sample_gradients
 
 R, LEARNING_RATE = 3, 1e-2
@@ -111,10 +107,10 @@ def test_gradients_of_one_value_and_batch_of_networks_are_in_memory_at_a_time(ki
     if kind is StackedLearners:
         make = only_one_alive(StackedLearners._backward)
         monkeypatch.setattr(StackedLearners, "_backward", staticmethod(make))
-        monkeypatch.setattr(learners, "BATCH_BYTES", 1)
+        monkeypatch.setattr(stacked, "BATCH_BYTES", 1)
     else:
-        make = only_one_alive(learners.per_sample_gradients)
-        monkeypatch.setattr(learners, "per_sample_gradients", make)
+        make = only_one_alive(side_by_side.per_sample_gradients)
+        monkeypatch.setattr(side_by_side, "per_sample_gradients", make)
     index = torch.randint(N_TRAIN, (R, 10), generator=torch.Generator().manual_seed(9))
     inputs, targets = task.train.inputs[index], task.train.targets[index]
     values = [lambda outputs, _: task.function(outputs), task.loss]
@@ -129,7 +125,7 @@ def test_gradients_come_in_batches_that_fit_the_cache(monkeypatch):
     inputs, targets = task.train.inputs[index], task.train.targets[index]
     ((whole,),) = stack.reduce_gradients(inputs, targets, [task.loss], kept)
     # Per network: 30 + 36 + 18 weights, and 10 samples of 11 + 12 + 9 inputs and outputs.
-    monkeypatch.setattr(learners, "BATCH_BYTES", 8 * 2 * (84 + 10 * 32))
+    monkeypatch.setattr(stacked, "BATCH_BYTES", 8 * 2 * (84 + 10 * 32))
     networks_of = []
 
     def noted(gradients, networks):

@@ -5,7 +5,7 @@ import pytest
 
 from td_interference.planning.grid import RunSpec
 from td_interference.statistics import mean_interval
-from td_interference.tables import curves
+from td_interference.tables.plain import number
 from td_interference.tables.reduce import Measured
 
 
@@ -17,8 +17,9 @@ def means_of_states(gradients):
 
 def units_of(gradients):
     run: RunSpec = None  # type: ignore[assignment]  # not asked
-    measured = Measured(run, {"function_interference": means_of_states(gradients)[None]})
-    return curves.function_interference(measured).units[:, 0]
+    measured = {"function_interference": means_of_states(gradients)[None]}
+    item = Measured(run, measured, metric="function_interference")
+    return number(item, "function_interference")[:, 0]
 
 
 def test_units_are_the_jackknifes_pseudo_values():
