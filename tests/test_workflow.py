@@ -206,7 +206,7 @@ REDRAWN = {"compute_table": 1, "make_figure": 1, "publish": 1}
         ("generalization={keep_checkpoints: true}", {"train_group": 21, **REDRAWN}),
         # digits stand in for both, whatever is asked of the second
         (
-            "generalization={experiments: {cifar10_classification: {dataset: cifar10, experiment: "
+            "generalization={experiments: {cifar10_classification: {dataset: cifar10, task: "
             "classification, hidden: [64], extra_layers: [3], n_train: [9], n_seeds: 9, "
             "updates: 9, learning_rate: 1, minibatch: 9, measure_every: 9, samples: 9, "
             "evaluation_samples: 9}}}",
