@@ -37,8 +37,8 @@ is `update_step`. More departures from the paper, with reasons, are in
 _OBJECTIVES = """# Objectives
 
 What networks learn from D\\*. The loss is that of the formula where `training.loss` is squared;
-where it is capped, it is linear in δ beyond |δ| = 1. More departures from the paper, with reasons, are in
-[deviations.md](deviations.md).
+where it is capped, it is linear in δ beyond |δ| = 1. More departures from the paper, with
+reasons, are in [deviations.md](deviations.md).
 """
 _FIGURES = """# Figures and their tables
 
