@@ -1,5 +1,7 @@
 """The most memory that this process holds within a block, as Linux counts it."""
 
+import ctypes
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +22,9 @@ def peak_memory() -> Iterator[Peak]:
         Path("/proc/self/clear_refs").write_text("5")  # proc(5): resets the peak, VmHWM
     except OSError as error:
         pytest.skip(f"the peak of memory cannot be measured here ({error.strerror})")
+    # What is free but kept, of tests before this one, would be taken again without being counted.
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
     before, peak = _kilobytes("VmRSS"), Peak()
     yield peak
     peak.megabytes = (_kilobytes("VmHWM") - before) * 1024 / 1e6
