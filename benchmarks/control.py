@@ -44,7 +44,7 @@ def made_training(
     window: int,
     directory: Path,
 ) -> ControlTraining:
-    """A run that has just begun to learn, on the play of its random fill."""
+    """A run that has just begun to learn, on the play from before it."""
     training = ControlTraining(
         ControlSettings(
             GAME,

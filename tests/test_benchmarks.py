@@ -8,7 +8,7 @@ import pytest
 from tree import ROOT
 
 TINY = {
-    "control": "--hidden 1 --steps 1 --random-fill 400 --window 40 --episode-steps 10",
+    "control": "--hidden 1 --steps 1 --learning-starts 400 --window 40 --episode-steps 10",
     "device": "--only cpu --hidden 1 --most 1",
     "gain": "--transitions 1000 --hidden 1 --minibatches 1 --half-width 3 --unrelated 4",
     "gram_engine": "--samples 3 --rounds 1 --hidden 1",
