@@ -92,7 +92,7 @@ def test_every_product_is_there_and_good(made):
         n_runs = sum(len(cell.seeds) for cell in cells)
         assert len(arrays["run_id"]) == n_runs * cells[0].duration // cells[0].measure_every
     runs = pl.read_parquet(smoke / "tables" / "generalization_runs.parquet")
-    assert set(runs["experiment"]) == {"classification", "regression", "double_dqn", "reinforce"}
+    assert set(runs["task"]) == {"classification", "regression", "double_dqn", "reinforce"}
     assert runs["train_loss"].is_finite().all() and not runs["diverged"].any()
     assert not list(smoke.glob("state/**/*.pt")), "resume states are removed after success"
     assert list(smoke.glob("logs/train_run/*.log")), "each job has its log"
