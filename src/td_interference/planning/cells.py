@@ -6,13 +6,13 @@ Standard library and pydantic only: the Snakefile imports this at every dry run.
 import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING
-from operator import attrgetter
+from functools import partial
 from typing import Any, Self
 
 from td_interference.errors import UserError
 from td_interference.planning import learners
 from td_interference.planning.digits import digits
-from td_interference.planning.settings import check, plain, setting
+from td_interference.planning.settings import check, plain, require, setting
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -67,44 +67,39 @@ class CellSpec:
             UserError: Names the key at fault.
         """
         known = learners.known()
-        self._require(self.task in known, "task", f"is not one of {', '.join(known)}")
+        demand = partial(require, self, "generalization")
+        demand(self.task in known, "task", f"is not one of {', '.join(known)}")
         check(self, "generalization")
         counted, other = self._counted
-        self._require(
+        demand(
             getattr(self, other) is None,
             other,
             f"is not what the training of {self.task} is counted in; write '{counted}'",
         )
         if getattr(self, counted) is None:
             raise UserError(f"config key 'generalization.{counted}' is missing")
-        self._require(
+        demand(
             self.duration % self.measure_every == 0,
             "measure_every",
             f"must divide the {self.duration} {counted}, so that the trained network is measured",
         )
-        self._require(
+        demand(
             self.evaluation_samples >= self.samples,
             "evaluation_samples",
             f"must be at least the {self.samples} 'samples', which are among them",
         )
-        self._require(
+        demand(
             bool(self.seeds) and self.seeds[0] >= 0 and list(self.seeds) == sorted(set(self.seeds)),
             "seeds",
             "must be numbers from 0 on, in ascending order",
         )
         kind = learners.settings_record(self.task)
-        self._require(
+        demand(
             type(self.agent) is kind,
             "agent",
             f"does not fit the task {self.task}, which takes {kind.__name__}",
         )
         learners.check_rules(self)
-
-    def _require(self, holds: bool, name: str, otherwise: str) -> None:
-        if not holds:
-            raise UserError(
-                f"config key 'generalization.{name}': {attrgetter(name)(self)!r} {otherwise}"
-            )
 
     @property
     def _counted(self) -> tuple[str, str]:

@@ -7,18 +7,17 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from td_interference.environments.screen import FRAMESKIP, STACK
-from td_interference.errors import UserError
 from td_interference.planning.digits import digits
 from td_interference.planning.grid import RunSpec, q_learning_of
 from td_interference.planning.layout import Result
 from td_interference.planning.needs import Needs, control_needs
 from td_interference.planning.replay import Environment
-from td_interference.planning.settings import check, plain, same, setting
+from td_interference.planning.settings import check, plain, require, same, setting
 from td_interference.storage.identity import Identity, of_control
 
 if TYPE_CHECKING:
@@ -129,17 +128,18 @@ class ControlSettings:
             UserError: Names the key at fault.
         """
         check(self, "control")
+        demand = partial(require, self, "control")
         # The first update draws from rows that are followed by another one.
         least, otherwise = 3 * self.n_environments, "leaves nothing to draw; it must be at least"
         each = f"{least}, 3 in each of {self.n_environments} 'n_environments'"
-        self._require(self.learning_starts >= least, "learning_starts", f"{otherwise} {each}")
-        self._require(bool(self.checkpoints), "checkpoints", "names no update step")
-        self._require(
+        demand(self.learning_starts >= least, "learning_starts", f"{otherwise} {each}")
+        demand(bool(self.checkpoints), "checkpoints", "names no update step")
+        demand(
             list(self.checkpoints) == sorted(set(self.checkpoints)) and self.checkpoints[0] >= 1,
             "checkpoints",
             "must be update steps from 1 on, in ascending order",
         )
-        self._require(
+        demand(
             self.checkpoints[-1] <= self.updates,
             "checkpoints",
             f"goes beyond the {self.updates} updates of the run",
@@ -147,17 +147,13 @@ class ControlSettings:
         longest = self.longest_episode
         # Besides, some rows must be left to draw from, of which two in a row may be no transitions.
         needed = max(self.window_per_environment + longest + 1, STACK + 2) * self.n_environments
-        self._require(
+        demand(
             self.replay_capacity // self.n_environments > needed // self.n_environments,
             "replay_capacity",
             f"must be at least {needed + self.n_environments}: in each of {self.n_environments} "
             "environments it has to hold the window and the episode that it begins in, up to "
             f"{longest} agent steps ('restart_period')",
         )
-
-    def _require(self, holds: bool, name: str, otherwise: str) -> None:
-        if not holds:
-            raise UserError(f"config key 'control.{name}': {getattr(self, name)!r} {otherwise}")
 
     @property
     def longest_episode(self) -> int:

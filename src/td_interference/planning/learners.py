@@ -4,7 +4,6 @@ Standard library and pydantic only: the Snakefile imports this at every dry run.
 """
 
 from functools import cache
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, model_validator
@@ -12,7 +11,7 @@ from pydantic import Field, model_validator
 from td_interference.datasets import Kind
 from td_interference.errors import UserError
 from td_interference.planning import cards
-from td_interference.planning.settings import Rule, Setting, make_record, properties
+from td_interference.planning.settings import Rule, Setting, make_record, properties, require
 
 if TYPE_CHECKING:
     from td_interference.planning.cells import CellSpec
@@ -98,9 +97,7 @@ def check_rules(cell: "CellSpec") -> None:
             raise UserError(
                 f"generalization/{cell.task}.py: LEARNER, field 'rules': {error}"
             ) from None
-        if said:
-            value = attrgetter(rule.key)(cell)
-            raise UserError(f"config key 'generalization.{rule.key}': {value!r} {said}")
+        require(cell, "generalization", not said, rule.key, said)
 
 
 def samples_learned(cell: "CellSpec") -> float:

@@ -85,7 +85,7 @@ class Setting(Card):
 
 
 class Rule(Card):
-    """What must hold of one key, beside its own bounds; for the others it names, see `holds`.
+    """What must hold of one key, beside its own bounds.
 
     Attributes:
         key: With dots, of whatever the rule is applied to.
@@ -153,8 +153,11 @@ _COMPARED = {
 
 def setting(default: Any, description: str, source: str = "", **rules: Any) -> Any:
     """Return a field of a frozen record that the configuration may set; see `Setting`."""
-    own = Setting(default=default, description=description, source=source, **rules)
-    return dataclasses.field(default=default, metadata={"setting": own})
+    return _field(Setting(default=default, description=description, source=source, **rules))
+
+
+def _field(own: Setting) -> Any:
+    return dataclasses.field(default=own.default, metadata={"setting": own})
 
 
 def of_record(record: Any) -> dict[str, Setting]:
@@ -178,14 +181,7 @@ def make_record(
         further: Fields as `dataclasses.make_dataclass` takes them.
         key: The block of the configuration whose bounds the constructor checks; "" not to.
     """
-    fields: list[Any] = [
-        (
-            field,
-            type(own.default),
-            dataclasses.field(default=own.default, metadata={"setting": own}),
-        )
-        for field, own in settings.items()
-    ]
+    fields: list[Any] = [(field, type(own.default), _field(own)) for field, own in settings.items()]
     checked = {"__post_init__": lambda record: check(record, key)} if key else {}
     return dataclasses.make_dataclass(
         name, [*fields, *further], frozen=True, kw_only=True, namespace=checked
@@ -229,9 +225,28 @@ def check(record: Any, key: str) -> None:
             holds, otherwise = _RULES[rule]
             if value is not None and (not holds(value, bound) or value == math.inf):
                 bounds = ", ".join(map(str, bound)) if rule == "enum" else bound
-                raise UserError(
-                    f"config key '{block}.{field.name}': {value!r} {otherwise} {bounds}"
-                )
+                raise _refusal(record, block, field.name, f"{otherwise} {bounds}")
+
+
+def require(record: Any, block: str, holds: bool, name: str, otherwise: str) -> None:
+    """Check what joins several settings of a record.
+
+    Args:
+        record: Of the settings.
+        block: Of the configuration, where its keys stand.
+        holds: Whether all is well.
+        name: Of the key at fault if not, below the block.
+        otherwise: What is said of its value then.
+
+    Raises:
+        UserError: Names the key.
+    """
+    if not holds:
+        raise _refusal(record, block, name, otherwise)
+
+
+def _refusal(record: Any, block: str, name: str, otherwise: str) -> UserError:
+    return UserError(f"config key '{block}.{name}': {attrgetter(name)(record)!r} {otherwise}")
 
 
 def typed(record: Any, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,11 +6,12 @@ Standard library only: the Snakefile imports this at every dry run.
 import dataclasses
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from td_interference.errors import UserError
 from td_interference.planning.needs import Needs, study_needs
-from td_interference.planning.settings import check, plain, setting
+from td_interference.planning.settings import check, plain, require, setting
 from td_interference.storage.identity import Identity, of_study
 
 if TYPE_CHECKING:
@@ -69,12 +70,13 @@ class Study:
             UserError: Names the key at fault.
         """
         check(self, "random_networks")
-        self._require(
+        demand = partial(require, self, "random_networks")
+        demand(
             self.checked_networks <= self.networks,
             "checked_networks",
             f"must be at most the {self.networks} networks of the study",
         )
-        self._require(
+        demand(
             bool(self.step_sizes)
             and list(self.step_sizes) == sorted(set(self.step_sizes))
             and self.step_sizes[0] > 0
@@ -82,12 +84,6 @@ class Study:
             "step_sizes",
             "must be numbers above 0 in ascending order",
         )
-
-    def _require(self, holds: bool, name: str, otherwise: str) -> None:
-        if not holds:
-            raise UserError(
-                f"config key 'random_networks.{name}': {getattr(self, name)!r} {otherwise}"
-            )
 
     @property
     def run_id(self) -> str:
