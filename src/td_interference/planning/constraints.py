@@ -199,10 +199,7 @@ def _common_checkpoint(plan: "Plan") -> Iterator[str]:
         if not names or not all(map(plan.includes, names)):
             continue
         common = set.intersection(*(set(plan.checkpoints(name)) for name in names))
-        keys = " and ".join(
-            f"'{name if name == 'control' else f'experiments.{name}'}.checkpoints'"
-            for name in names
-        )
+        keys = " and ".join(f"'{plan.key(name)}.checkpoints'" for name in names)
         if not common:
             yield (
                 f"config keys {keys}: they have no update step in common at which the table "

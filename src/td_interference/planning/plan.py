@@ -21,6 +21,7 @@ from td_interference.tables import Source
 # Kinds of runs; all but the first are experiments with keys of their own.
 TRAINING, CONTROL = RunSpec.kind, ControlSettings.kind
 RANDOM_NETWORKS, GENERALIZATION = Study.kind, CellGroup.kind
+OWN_KEYS = (CONTROL, RANDOM_NETWORKS, GENERALIZATION)
 
 # Experiments that figures are of; any other is a user's own.
 _OF_FIGURES = frozenset(source.experiment for table in tables.TABLES for source in table.sources)
@@ -60,9 +61,12 @@ class Plan(NamedTuple):
 
     def includes(self, experiment: str) -> bool:
         """Return whether an experiment, as `experiment_runs` takes it, is not left out (null)."""
-        own_keys = (CONTROL, RANDOM_NETWORKS, GENERALIZATION)
-        blocks = self.config if experiment in own_keys else self.config["experiments"]
+        blocks = self.config if experiment in OWN_KEYS else self.config["experiments"]
         return blocks.get(experiment) is not None
+
+    def key(self, experiment: str) -> str:
+        """Return the key of the configuration under which an experiment's block stands."""
+        return experiment if experiment in OWN_KEYS else f"experiments.{experiment}"
 
     def experiment_runs(self, experiment: str) -> list[Run]:
         """Return the runs of one experiment, as they are trained (for all experiments together).

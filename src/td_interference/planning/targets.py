@@ -10,10 +10,16 @@ from td_interference.planning.config import SCALES
 from td_interference.planning.constraints import unmeasurable
 from td_interference.planning.layout import LOGS, RESULTS, Result, figure_files, published
 from td_interference.planning.messages import did_you_mean
-from td_interference.planning.plan import CONTROL, GENERALIZATION, RANDOM_NETWORKS, TRAINING, Plan
+from td_interference.planning.plan import (
+    CONTROL,
+    GENERALIZATION,
+    OWN_KEYS,
+    RANDOM_NETWORKS,
+    TRAINING,
+    Plan,
+)
 
 _IN_A_STAGE = 3  # parts of results/<scale>/<stage>
-_OWN_KEYS = {CONTROL, RANDOM_NETWORKS, GENERALIZATION}
 KINDS = {  # of the runs that a wildcard names
     "run_id": {TRAINING, CONTROL},
     "study_id": {RANDOM_NETWORKS},
@@ -31,7 +37,7 @@ def figure_states(plan: Plan) -> dict[str, str]:
     for experiment in plan.own_experiments:
         for entry in figures.FIGURES:
             drawn_of = {source.experiment for source in sources(entry.name)}
-            if len(drawn_of) == 1 and not drawn_of & _OWN_KEYS:
+            if len(drawn_of) == 1 and drawn_of.isdisjoint(OWN_KEYS):
                 name = f"{entry.name}-{experiment}"
                 states[name] = _state(plan, name)
     return states
@@ -93,8 +99,7 @@ def _state(plan: Plan, figure: str) -> str:
 
 def _missing(plan: Plan, source: tables.Source) -> str:
     """Return why a table's source has no runs, or none that fit, or ""."""
-    own_key = source.experiment in _OWN_KEYS
-    where = source.experiment if own_key else f"experiments.{source.experiment}"
+    where = plan.key(source.experiment)
     if not plan.includes(source.experiment):
         return f"'{where}' is left out (null)"
     if source.optimizers and not plan.source_runs(source):
