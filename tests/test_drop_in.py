@@ -216,10 +216,9 @@ def draw(figure):
         for run, source in made.measured_runs(table):
             file, identity = measurement(run, source.metric)
             files.append(file)
-            labels = {name: getattr(run, name, "") for name in ("name", "data")}
             checkpoints = made.checkpoints(source.experiment)
             runs.append({**source.model_dump(), "checkpoints": checkpoints, "identity": identity,
-                         **labels})
+                         **run.labels})
         sources = [source for _, source in made.measured_runs(table)]
         tables[table] = Path(f"{table}.parquet")
         compute_table(table, runs, files, made.statistics(sources), tables[table],

@@ -90,7 +90,7 @@ def measurement(
     """
     network = _network(spec.hidden)
     read = (len(spec.checkpoints) + 1) * _KEPT * network
-    from td_interference import metrics  # whose cards say what runs they are of
+    from td_interference import metrics  # its cards read the runs' records, which need this module
 
     held = (_TRAINED + metrics.entry(metric).card.copies) * network
     n = _gradients_at_once(settings)

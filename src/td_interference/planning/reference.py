@@ -74,7 +74,7 @@ def pages() -> dict[str, str]:
     """Return every page in Markdown, by its file's name."""
     return {
         "settings.md": _page(
-            _SETTINGS, map(_section, _blocks(), map(_settings, _blocks().values()))
+            _SETTINGS, (_section(name, _settings(own)) for name, own in _blocks().items())
         ),
         "metrics.md": _page(_METRICS, map(_metric, metrics.METRICS)),
         "objectives.md": _page(_OBJECTIVES, map(_objective, objectives.known())),
