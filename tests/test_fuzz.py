@@ -117,6 +117,8 @@ BOMB = yaml.safe_load(
 
 @nonsense(2500)
 @given(st.integers(0, 10**6), VALUES, st.sampled_from(config.SCALES[:2]))
+@example(0, {"\n": None}, "smoke")
+@example(0, {"a\x1b[2J": 1}, "smoke")
 def test_configuration(number, value, scale):
     content, paths = known_paths()
     with pytest.MonkeyPatch.context() as patch:

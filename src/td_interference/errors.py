@@ -20,8 +20,12 @@ OWN_MODULE = "own_objective_"
 class UserError(Exception):
     """Bad input from outside the program.
 
-    The message is one line that names the file or key at fault and the way out.
+    The message is one line that names the file or key at fault and the way out, whatever stands in
+    the names that it quotes.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 class Place(NamedTuple):
@@ -80,8 +84,12 @@ def printable(text: str) -> str:
     Line breaks become spaces; other characters that nothing shows (controls, halves of characters
     in the names of files) become their escapes, as in Python.
     """
-    line = " ".join(text.split())
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+    return escaped(" ".join(text.split()))
+
+
+def escaped(text: str) -> str:
+    """Return `text` with what nothing shows as escapes: line breaks, too, are none in a name."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def explained(error: BaseException) -> str | None:

@@ -7,6 +7,8 @@ from typing import Any
 
 from jsonschema import ValidationError
 
+from td_interference.errors import escaped
+
 Path = Sequence[str | int]
 
 _TYPES = {
@@ -40,7 +42,7 @@ _RENAMED = {
 
 def dotted(path: Iterable[str | int]) -> str:
     """Return the name of a key in messages: the keys above it and itself, joined by '.'."""
-    return ".".join(map(str, path))
+    return ".".join(escaped(str(key)) for key in path)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -62,7 +64,7 @@ def shown(value: Any) -> str:
     elif isinstance(value, list):
         text = f"[{', '.join(map(shown, value))}]"
     elif isinstance(value, Mapping):
-        text = f"{{{', '.join(f'{key}: {shown(below)}' for key, below in value.items())}}}"
+        text = f"{{{', '.join(f'{dotted([key])}: {shown(below)}' for key, below in value.items())}}}"
     else:
         text = str(value)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
