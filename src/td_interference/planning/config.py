@@ -21,7 +21,7 @@ from td_interference.planning.messages import did_you_mean, dotted, explain, sho
 from td_interference.planning.replay import Environment, ReplaySpec
 from td_interference.planning.settings import properties
 from td_interference.planning.studies import Study
-from td_interference.planning.yaml_files import MOST_VALUES
+from td_interference.planning.yaml_files import MOST_LEVELS, MOST_VALUES
 from td_interference.planning.yaml_files import read_yaml as read_yaml
 
 SCALES = ("smoke", "laptop", "paper")
@@ -138,6 +138,11 @@ def _check_values(user: Mapping[str, Any]) -> None:
         if not waiting:
             return
         path, value = waiting.pop()
+        if len(path) > MOST_LEVELS:
+            raise UserError(
+                f"config key '{dotted(path[:3])}' nests more than {MOST_LEVELS} levels; does a "
+                "YAML alias (*name) stand in what it refers to?"
+            )
         if isinstance(value, Mapping):
             for key in value:
                 if not isinstance(key, str):

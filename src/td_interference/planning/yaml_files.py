@@ -15,6 +15,7 @@ from td_interference.errors import UserError
 from td_interference.storage.recognition import check_regular
 
 MOST_VALUES = 100_000  # of a configuration; ours have some hundreds
+MOST_LEVELS = 100  # of blocks in blocks; ours have four
 
 # The one in C is six times as fast and tells the same tags from each other.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
