@@ -1,6 +1,9 @@
 """Objective, update and loop of policy evaluation; `test_kill` has SIGKILL."""
 
 import itertools
+import subprocess
+import sys
+from functools import partial
 
 import identities
 import numpy as np
@@ -51,6 +54,49 @@ def test_initial_weights_fill_their_range_and_follow_the_seed():
             k = (6 / (sum(module.weight.shape[:2]) * area)) ** 0.5
             assert 0.9 * k < module.weight.abs().max() <= k
             assert not module.bias.any() and torch.equal(module.weight, twin.weight)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_optimizers_step_as_pytorchs_own(name):
+    plain = {
+        "adam": partial(torch.optim.Adam, fused=True),
+        "rmsprop": torch.optim.RMSprop,
+        "sgd": partial(torch.optim.SGD, fused=True),
+        "momentum_sgd": partial(torch.optim.SGD, momentum=0.7, fused=True),
+    }[name]
+    networks = [torch.nn.Linear(3, 2) for _ in range(2)]
+    networks[1].load_state_dict(networks[0].state_dict())
+    own = make_optimizer(
+        name, networks[0].parameters(), learning_rate=0.1, weight_decay=0.2, momentum=0.7
+    )
+    both = [own, plain(networks[1].parameters(), lr=0.1, weight_decay=0.2)]
+    for _ in range(3):
+        for network, optimizer in zip(networks, both, strict=True):
+            optimizer.zero_grad()
+            network(torch.ones(4, 3)).square().sum().backward()
+            optimizer.step()
+    assert torch.equal(networks[0].weight, networks[1].weight)
+    assert own.state_dict()["state"].keys() == both[1].state_dict()["state"].keys()
+
+
+def test_training_does_not_import_the_compiler_of_pytorch():
+    program = """
+import sys
+import torch
+from td_interference.optimizers import OPTIMIZERS, make_optimizer
+
+layer = torch.nn.Linear(2, 1)
+for name in OPTIMIZERS:
+    optimizer = make_optimizer(
+        name, layer.parameters(), learning_rate=0.1, weight_decay=0.1, momentum=0.1
+    )
+    layer(torch.ones(3, 2)).sum().backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    optimizer.load_state_dict(optimizer.state_dict())
+assert "torch._dynamo" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_target_is_the_lambda_return_of_the_frozen_network(run, replay, arrays):

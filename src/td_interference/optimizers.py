@@ -1,6 +1,8 @@
 """The paper's four optimizers (appendix B.1), with torch's standard settings."""
 
+import inspect
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import nn
@@ -8,6 +10,21 @@ from torch import nn
 from td_interference.errors import UserError
 
 OPTIMIZERS = ("adam", "rmsprop", "sgd", "momentum_sgd")
+
+# PyTorch's optimizers import its compiler, to be kept out of what that compiles, which costs a job
+# as much as the rest of its start. Nothing here is compiled, so these methods stay as they are.
+for _method in ("add_param_group", "zero_grad", "state_dict", "load_state_dict"):
+    _plain = inspect.unwrap(getattr(torch.optim.Optimizer, _method))
+    vars(_plain).setdefault("__dynamo_disable", _plain)
+
+
+def _uncompiled(optimizer: type[torch.optim.Optimizer]) -> type[Any]:
+    """Return an optimizer that does the same without asking for the compiler at each step."""
+    step = torch.no_grad()(inspect.unwrap(optimizer.step))
+    return type(optimizer.__name__, (optimizer,), {"step": step})
+
+
+_Adam, _RMSprop, _SGD = map(_uncompiled, (torch.optim.Adam, torch.optim.RMSprop, torch.optim.SGD))
 
 
 def make_optimizer(
@@ -17,6 +34,7 @@ def make_optimizer(
     learning_rate: float,
     weight_decay: float,
     momentum: float,
+    epsilon: float = 1e-8,
 ) -> torch.optim.Optimizer:
     """Return an optimizer over `parameters`.
 
@@ -29,19 +47,18 @@ def make_optimizer(
         learning_rate: Step size α.
         weight_decay: L2 coefficient, added to the gradient.
         momentum: β of momentum SGD; the others ignore it.
+        epsilon: Added to the root of the second moment, of Adam and RMSprop.
 
     Raises:
         UserError: If the name is not known.
     """
     parameters = list(parameters)
     if name == "adam":
-        return torch.optim.Adam(
-            parameters, learning_rate, (0.9, 0.999), 1e-8, weight_decay, fused=True
-        )
+        return _Adam(parameters, learning_rate, (0.9, 0.999), epsilon, weight_decay, fused=True)
     if name == "rmsprop":
-        return torch.optim.RMSprop(parameters, learning_rate, 0.99, 1e-8, weight_decay)
+        return _RMSprop(parameters, learning_rate, 0.99, epsilon, weight_decay)
     if name in ("sgd", "momentum_sgd"):
-        return torch.optim.SGD(
+        return _SGD(
             parameters,
             learning_rate,
             momentum=momentum if name == "momentum_sgd" else 0.0,

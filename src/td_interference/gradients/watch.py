@@ -42,6 +42,11 @@ class Watch(TorchDispatchMode):
         self._reason: str | None = None
         self.single_precision = False  # something was computed in float32
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # Else PyTorch imports its compiler at the first operation, for seconds, to keep it out.
+        return False
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:

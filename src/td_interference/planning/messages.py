@@ -64,7 +64,9 @@ def shown(value: Any) -> str:
     elif isinstance(value, list):
         text = f"[{', '.join(map(shown, value))}]"
     elif isinstance(value, Mapping):
-        text = f"{{{', '.join(f'{dotted([key])}: {shown(below)}' for key, below in value.items())}}}"
+        text = (
+            f"{{{', '.join(f'{dotted([key])}: {shown(below)}' for key, below in value.items())}}}"
+        )
     else:
         text = str(value)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"

@@ -14,6 +14,7 @@ from torch import Tensor
 from td_interference.agents.expert import categorical
 from td_interference.agents.expert.network import Noise, RainbowNetwork, to_pixels
 from td_interference.agents.expert.prioritized_replay import ReplayBatch
+from td_interference.optimizers import make_optimizer
 from td_interference.planning.expert import ExpertSettings
 
 
@@ -66,11 +67,13 @@ class RainbowLearner:
         """See the class."""
         self.settings, self.online = settings, network
         self.target = copy.deepcopy(network).requires_grad_(False)
-        self.optimizer = torch.optim.Adam(
+        self.optimizer = make_optimizer(
+            "adam",
             network.parameters(),
-            lr=settings.learning_rate,
-            eps=settings.adam_epsilon,
-            fused=True,
+            learning_rate=settings.learning_rate,
+            weight_decay=0.0,
+            momentum=0.0,
+            epsilon=settings.adam_epsilon,
         )
         self.update_step = 0
         self._noise_generator = noise_generator
