@@ -20,7 +20,7 @@ TINY = {
     "stacked_training": "--convolutions --seeds 2 --cases 1",
     "training": "--loop ours --threads 1 --updates 1",
 }
-LONG = ("control", "device", "resume")  # 15 to 25 seconds of a core, the others 5 to 10
+SHORT = ("integrity", "masked_image", "replay", "second_order")  # seconds; more in make test-all
 # Those that start processes for each of their cases; the rest of two of them.
 PROCESSES = {
     "stacked_training": "--seeds 1 --rounds 1 --cases 1 --measurements 1",
@@ -54,13 +54,14 @@ def benchmark(name, arguments):
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=pytest.mark.slow) if n in LONG else n for n in TINY]
+    "name", [n if n in SHORT else pytest.param(n, marks=pytest.mark.slow) for n in TINY]
 )
 def test_benchmark_runs(name):
     said = benchmark(name, TINY[name])
     assert re.search(EXPECTED[name], said.strip(), flags=re.MULTILINE), said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [

@@ -115,6 +115,7 @@ def test_a_damaged_replay_stops_its_job_with_one_line_and_loses_nothing(project,
         shutil.copy2(tmp_path / measurement.name, measurement)
 
 
+@pytest.mark.slow
 def test_a_table_of_other_statistics_is_not_drawn(project, tmp_path):
     """Moved without what Snakemake knows of it."""
     directory = copy_tree(tmp_path)
@@ -151,9 +152,14 @@ RUN = "ms_pacman-td_lambda{}-adam-lr0.0001-h8-seed{}"
     ("others", "over", "words"),
     [
         (RUN.format(1, 0), "", ("run.lambda_ 1.0", "run.lambda_ 0.0")),
-        (RUN.format(0, 1), "", ("run.seed 1", "run.seed 0")),
         (None, "environment={gamma: 0.5}", ("run.gamma 0.99", "run.gamma 0.5")),
-        (None, "training={updates: 400}", ("run.updates 200", "run.updates 400")),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (
+                (RUN.format(0, 1), "", ("run.seed 1", "run.seed 0")),
+                (None, "training={updates: 400}", ("run.updates 200", "run.updates 400")),
+            )
+        ),
     ],
 )
 def test_exchanged_and_moved_results_are_refused(moved, others, over, words):
@@ -172,6 +178,7 @@ def test_exchanged_and_moved_results_are_refused(moved, others, over, words):
     assert not (moved / table).exists()
 
 
+@pytest.mark.slow
 def test_a_damaged_table_takes_no_published_figure_and_deletions_are_seen_each_time(project):
     """Snakemake removes what a job is to make anew; what is published it does not touch yet."""
     table = project / "results/smoke/tables/stiffness_by_lambda.parquet"
@@ -286,6 +293,7 @@ def test_a_table_goes_on_without_a_run_that_diverged(project):
     assert table["sign_variance"].is_nan().to_list() == [False, True]
 
 
+@pytest.mark.slow
 def test_an_objective_of_ones_own_is_trained_and_measured(project):
     """One file outside of the package."""
     shutil.copy2(ROOT / "tests" / "half_way.py", project)

@@ -107,6 +107,7 @@ def test_a_job_that_outlives_its_snakemake_is_waited_for(toy):
     assert not (toy.directory / "state/count").exists()
 
 
+@pytest.mark.slow
 def test_a_survivor_that_is_killed_later_is_taken_over(toy):
     call = toy.start("--config", "number=2000")
     job = toy.under_way()
@@ -173,6 +174,7 @@ def test_asked_to_end_it_saves_and_ends(toy, asked):
     os.killpg(again.pid, signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_a_dry_run_and_a_job_of_a_cluster_leave_the_lock_alone(toy):
     locks = toy.directory / ".snakemake" / "locks"
     locks.mkdir(parents=True)

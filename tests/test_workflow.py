@@ -262,6 +262,7 @@ def test_deleted_intermediates_redo_what_hangs_on_them(project, tmp_path, interm
 
 
 @pytest.mark.workflow
+@pytest.mark.slow
 def test_figures_train_what_they_need_alone(tmp_path):
     """From nothing, at smoke scale: runs by rule, and which agents."""
 
@@ -350,9 +351,8 @@ def test_the_default_profile_holds_beside_that_of_slurm(project):
         undo()
 
 
-@pytest.mark.parametrize(
-    ("device", "gpus"), [("auto", 0), pytest.param("cuda", 1, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("device", "gpus"), [("auto", 0), ("cuda", 1)])
 def test_the_whole_study_plans_on_a_cluster(tmp_path, device, gpus):
     command = ["-n", "all", "--profile", str(ROOT / "workflow" / "profiles" / "slurm")]
     command += ["--directory", str(tmp_path), "--snakefile", str(ROOT / "Snakefile")]

@@ -238,7 +238,8 @@ def test_loss_falls(tmp_path: Path) -> None:
     assert losses[-30:].mean() < 0.5 * losses[:15].mean()
 
 
-@pytest.mark.parametrize("n_steps", [60, 278])  # 278: early in a period, as far back as it goes
+# 278: early in a period, as far back as it goes.
+@pytest.mark.parametrize("n_steps", [pytest.param(60, marks=pytest.mark.slow), 278])
 def test_state_brings_back_every_bit(n_steps: int, tmp_path: Path) -> None:
     settings = dataclasses.replace(SETTINGS, updates_per_step=0.2, checkpoints=(1,))
     one = ControlTraining(settings, Parts(tmp_path), "cpu", 1)

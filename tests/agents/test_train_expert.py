@@ -56,7 +56,9 @@ def test_another_seed_is_another_expert(reference: Path, tmp_path: Path) -> None
     assert one["expert.safetensors"] != other["expert.safetensors"]
 
 
-@pytest.mark.parametrize("n_steps", [30, 200, 333, 400])
+@pytest.mark.parametrize(
+    "n_steps", [30, 200, *(pytest.param(n, marks=pytest.mark.slow) for n in (333, 400))]
+)
 def test_state_brings_back_every_bit(n_steps: int, tmp_path: Path) -> None:
     one = ExpertTraining(SETTINGS)
     for _ in range(n_steps):
@@ -74,6 +76,7 @@ def test_state_brings_back_every_bit(n_steps: int, tmp_path: Path) -> None:
     assert left["curve"] == right["curve"]
 
 
+@pytest.mark.slow
 def test_state_stays_small() -> None:
     training = ExpertTraining(dataclasses.replace(SETTINGS, updates_per_step=0.002))
     for _ in range(800):

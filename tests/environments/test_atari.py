@@ -116,7 +116,7 @@ def test_game_over_at_a_cut_is_terminated_alone() -> None:
     assert episode(length - 1, 10**6)[-1].truncated[0]
 
 
-@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("n_threads", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_stream_depends_on_seed_and_actions_alone(n_threads: int) -> None:
     reference = play(AtariEnvironments(SHORT, 3, seed=5), 250)
     assert_same(play(AtariEnvironments(SHORT, 3, seed=5, n_threads=n_threads), 250), reference)
@@ -165,7 +165,14 @@ def test_restart_does_not_cut_what_ended_already() -> None:
 
 
 @pytest.mark.parametrize(
-    ("n_steps", "kept_periods"), [(0, 0), (60, 0), (61, 2), (130, 0), (130, 1), (250, 2)]
+    ("n_steps", "kept_periods"),
+    [
+        *[(130, 1), (61, 2)],
+        *[
+            pytest.param(*few, marks=pytest.mark.slow)
+            for few in [(0, 0), (60, 0), (130, 0), (250, 2)]
+        ],
+    ],
 )
 def test_load_state_is_bit_exact(n_steps: int, kept_periods: int) -> None:
     def make(n_threads: int) -> AtariEnvironments:

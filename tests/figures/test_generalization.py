@@ -182,7 +182,9 @@ def made(tmp_path, monkeypatch):
     return make
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", ["fig1", *(pytest.param(n, marks=pytest.mark.slow) for n in NAMES[1:])]
+)
 def test_three_files_and_the_same_bytes_again(made, four, name):
     pdf, png, csv = made(name, four)
     assert pdf.startswith(b"%PDF") and png.startswith(b"\x89PNG")
@@ -293,7 +295,11 @@ LONG = "California Housing in place of SARCOS, 4,000 rows"
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(
     ("experiments", "data"),
-    [(["table"], None), (["table"], LONG), (["table", "values", "policies"], LONG)],
+    [
+        pytest.param(["table"], None, marks=pytest.mark.slow),
+        (["table"], LONG),
+        pytest.param(["table", "values", "policies"], LONG, marks=pytest.mark.slow),
+    ],
 )
 def test_nothing_of_few_experiments_is_cut_off(made, monkeypatch, name, experiments, data):
     drawn = []

@@ -70,7 +70,10 @@ def test_figures_are_vector_picture_and_numbers(made, tables, name):
 
 
 # One of each kind of drawing: lines, panels of scales of their own, markers, a heat map.
-@pytest.mark.parametrize("name", ["fig5", "fig4", "fig6", "fig14"])
+@pytest.mark.parametrize(
+    "name",
+    ["fig5", *(pytest.param(n, marks=pytest.mark.slow) for n in ("fig4", "fig6", "fig14"))],
+)
 def test_same_numbers_give_the_same_bytes(made, name):
     assert made(name) == made(name)
 
