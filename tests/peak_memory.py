@@ -18,13 +18,13 @@ class Peak:
 @contextmanager
 def peak_memory() -> Iterator[Peak]:
     """Measure a block; the test is skipped where the system does not count anew on demand."""
+    # What is free but kept, of tests before this one, would be taken again without being counted.
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
     try:
         Path("/proc/self/clear_refs").write_text("5")  # proc(5): resets the peak, VmHWM
     except OSError as error:
         pytest.skip(f"the peak of memory cannot be measured here ({error.strerror})")
-    # What is free but kept, of tests before this one, would be taken again without being counted.
-    gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)
     before, peak = _kilobytes("VmRSS"), Peak()
     yield peak
     peak.megabytes = (_kilobytes("VmHWM") - before) * 1024 / 1e6
