@@ -98,8 +98,20 @@ FAULTS = {
 
 @pytest.mark.parametrize(
     ("stage", "fault"),
-    [("policy_evaluation", fault) for fault in FAULTS]
-    + [("control", "exchanged"), ("classification", "a flipped bit")],
+    [
+        ("policy_evaluation", "a flipped bit"),
+        ("policy_evaluation", "deleted"),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in [
+                ("policy_evaluation", "cut short"),
+                ("policy_evaluation", "exchanged"),
+                ("policy_evaluation", "a folder"),
+                ("control", "exchanged"),
+                ("classification", "a flipped bit"),
+            ]
+        ),
+    ],
 )
 def test_a_bad_part_is_found_and_made_again(
     stage, fault, inputs, whole, killed, tmp_path, caplog
@@ -143,7 +155,9 @@ def test_a_part_that_goes_bad_before_the_end_is_no_defect(inputs, killed, tmp_pa
     assert digests(tmp_path / "outputs") == digests(inputs / "run" / "outputs")
 
 
-@pytest.mark.parametrize("setting", [{"loss": "squared"}, {"gamma": 0.5}])
+@pytest.mark.parametrize(
+    "setting", [{"loss": "squared"}, pytest.param({"gamma": 0.5}, marks=pytest.mark.slow)]
+)
 def test_settings_changed_and_changed_back_leave_nothing(
     setting, inputs, killed, whole, tmp_path, caplog
 ):
@@ -169,6 +183,7 @@ class Objective(QRegressionObjective):
 '''
 
 
+@pytest.mark.slow
 def test_an_edited_objective_begins_anew(inputs, killed, tmp_path):
     """In training and in measuring, though name and settings are the same."""
     file = tmp_path / "own.py"

@@ -55,6 +55,7 @@ def drawn(directory: Path, environment: dict[str, str]) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in directory.glob("fig*")}
 
 
+@pytest.mark.slow
 def test_the_users_matplotlibrc_and_environment_change_no_byte(tmp_path):
     settings = tmp_path / "matplotlibrc"
     settings.write_text("".join(THEIRS.values()))

@@ -148,6 +148,7 @@ def resealed(content):
     return content
 
 
+@pytest.mark.slow
 def test_changed_bytes_under_a_right_seal_end_in_a_line(path, capfd):
     content = path.read_bytes()
     generator = np.random.default_rng(0)

@@ -125,7 +125,10 @@ def test_an_own_experiment_has_the_figures_and_tables_of_any():
         assert plan.runs[run.run_id] == run
 
 
-@pytest.mark.parametrize("figure", ["fig5-mine", "fig11-mine", "fig13-mine"])
+@pytest.mark.parametrize(
+    "figure",
+    ["fig5-mine", *(pytest.param(f"{n}-mine", marks=pytest.mark.slow) for n in ("fig11", "fig13"))],
+)
 def test_an_own_experiment_is_drawn_by_objective_or_by_lambda(tmp_path, figure):
     by_objective = draw(planned(experiments={"mine": MINE}), figure, tmp_path / "objective")
     assert by_objective["objective"].unique().sort().to_list() == ["expert_q", "q_learning"]
@@ -142,7 +145,9 @@ def test_an_own_experiment_is_drawn_by_objective_or_by_lambda(tmp_path, figure):
     ]
 
 
-@pytest.mark.parametrize("figure", ["fig3", "fig7", "momentum"])
+@pytest.mark.parametrize(
+    "figure", ["fig3", *(pytest.param(n, marks=pytest.mark.slow) for n in ("fig7", "momentum"))]
+)
 def test_further_figures_of_an_own_experiment(tmp_path, figure):
     mine = {**MINE, "optimizers": ["momentum_sgd"], "objectives": ["q_learning"]}
     plan = planned(experiments={"mine": mine})
