@@ -15,7 +15,7 @@ import identities
 import numpy as np
 from full_scale import images, regression, write_play
 
-from td_interference import metrics, tables
+from td_interference import metrics
 from td_interference.planning import needs
 from td_interference.planning.expert import ExpertSettings
 from td_interference.planning.grid import RunSpec
@@ -100,7 +100,7 @@ def needs_of(plan: Plan, job: str) -> Needs:
     if rule == "train_group":
         return needs.group_needs(largest_group(plan, kind).cells)
     if rule == "compute_table":
-        return needs.table_needs(plan.measured_by(tables.entry(kind).sources))
+        return needs.table_needs(plan.measured_by(kind))
     return {"prepare_dataset": needs.DATASET_NEEDS, "make_figure": needs.FIGURE_NEEDS}[rule]
 
 

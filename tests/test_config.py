@@ -6,7 +6,7 @@ from tree import ROOT
 from td_interference import tables
 from td_interference.errors import UserError
 from td_interference.planning.config import SCALES, complete
-from td_interference.planning.grid import RunSpec, all_runs, expand_grid
+from td_interference.planning.grid import RunSpec, expand_experiments, expand_grid
 from td_interference.planning.plan import make_plan
 
 WORKFLOW = ROOT / "workflow"
@@ -228,8 +228,9 @@ def test_playing_knows_the_rules_of_the_game():
 def test_run_ids_are_unique_readable_and_stable():
     config = complete({"scale": "laptop", "device": "auto"}, WORKFLOW)
     runs = expand_grid(config, "td_lambda")
-    everything = [run for name in config["experiments"] for run in expand_grid(config, name)]
-    assert {run.run_id for run in everything} == set(all_runs(config))
+    everything = {run.run_id for name in config["experiments"] for run in expand_grid(config, name)}
+    planned = [run for grid in expand_experiments(config).values() for run in grid]
+    assert {run.run_id for run in planned} == everything and len(set(planned)) == len(everything)
     assert any("ms_pacman-td_lambda0.9-adam-lr0.0001-" in run.run_id for run in runs)
     assert RunSpec.from_dict(runs[0].to_dict()) == runs[0]
 

@@ -14,6 +14,7 @@ import pytest
 from td_interference.errors import UserError
 from td_interference.jobs import ownership, preemption
 from td_interference.jobs.ownership import FILE_NAME, Owner, disown, own
+from td_interference.jobs.records import born
 
 HOLDER = """
 import sys, time
@@ -123,7 +124,7 @@ def test_a_process_that_waits_can_be_ended(tmp_path, hold):
     with pytest.raises(preemption.Preempted) as left, preemption.listening():
         os.kill(os.getpid(), signal.SIGTERM)
         own(tmp_path)
-    assert left.value.code == preemption.EXIT_CODE
+    assert left.value.code == 128 + signal.SIGTERM
 
 
 def elsewhere(path, **over):
@@ -171,7 +172,7 @@ def test_a_requeued_job_takes_over_at_once(tmp_path, monkeypatch):
 @pytest.mark.usefixtures("no_locks")
 def test_without_file_locks_the_process_tells(tmp_path, own_later):
     other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    here, started = os.uname().nodename, ownership._started(other.pid)
+    here, started = os.uname().nodename, born(other.pid)
     elsewhere(tmp_path, host=here, process=other.pid, started=started)
     owned = own_later()
     assert not owned.wait(1.0)

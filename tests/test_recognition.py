@@ -236,8 +236,8 @@ def test_the_projects_own_files_are_told_from_each_other(tmp_path, replay_path):
     assert summarise(tmp_path / "t.csv")[1]["mean"] == facts["mean"]
     state = ResumeState(tmp_path / "state", {"a": 1})
     state.save({"update_step": 3, "network": WEIGHTS})
-    assert look(state.path).own == "resume"
-    assert summarise(state.path)[1]["holds"] == "update_step, network"
+    assert look(state.last_good).own == "resume"
+    assert summarise(state.last_good)[1]["holds"] == "update_step, network"
 
 
 def test_what_is_moved_away_never_replaces_what_was_moved_before(tmp_path, monkeypatch):

@@ -47,7 +47,7 @@ def test_any_damage_falls_back_to_the_state_before(tmp_path, caplog):
     resume = ResumeState(tmp_path, {})
     resume.save({**STATE, "step": 2})
     resume.save(STATE)
-    newest, good = resume.path, resume.path.read_bytes()
+    newest, good = resume.last_good, resume.last_good.read_bytes()
     weights = good.index(STATE["weights"].numpy().tobytes())
     damaged = [b"", good[:10], good[:-1], flipped(good, weights), flipped(good, len(good) - 1)]
     for content in damaged:
@@ -64,11 +64,11 @@ def test_two_good_states_are_kept_and_a_damaged_one_never_displaces_one(tmp_path
     for step in range(4):
         resume.save({"step": step})
         assert len(files(tmp_path)) == min(step + 1, 2)
-    resume.path.write_bytes(b"")
+    resume.last_good.write_bytes(b"")
     again = ResumeState(tmp_path, {})
     assert again.load() == {"step": 2}
     again.save({"step": 9})
-    again.path.write_bytes(b"")
+    again.last_good.write_bytes(b"")
     assert ResumeState(tmp_path, {}).load() == {"step": 2}
 
 
@@ -102,10 +102,10 @@ def test_a_malicious_state_is_not_executed(tmp_path):
 
     resume = ResumeState(tmp_path / "job", {})
     resume.save(STATE)
-    _write(resume.path, {"version": 1, "identity": "", "state": Malicious()})
+    _write(resume.last_good, {"version": 1, "identity": "", "state": Malicious()})
     assert resume.load() is None
     malicious = pickle.dumps(Malicious())
-    resume.path.write_bytes(malicious + hashlib.sha256(malicious).digest())
+    resume.last_good.write_bytes(malicious + hashlib.sha256(malicious).digest())
     assert resume.load() is None
     assert not (tmp_path / "executed").exists()
 

@@ -140,7 +140,7 @@ def test_what_another_version_said_of_a_job_stops_nothing(tmp_path, file, value)
 def test_jobs_of_other_machines_are_not_judged(tmp_path):
     directory = tmp_path / "results" / "smoke" / "state" / "train_run" / "a"
     directory.mkdir(parents=True)
-    record = JobRecord(1, 0, "elsewhere", LOG, written_at=time.time() - 3600)
+    record = JobRecord(1, "", "elsewhere", LOG, written_at=time.time() - 3600)
     (directory / "job.json").write_text(json.dumps(record._asdict()))
     said = status(tmp_path)
     assert "\trunning\t" in said and "silent for 01:00:00, on elsewhere" in said
@@ -148,10 +148,10 @@ def test_jobs_of_other_machines_are_not_judged(tmp_path):
 
 def test_numbers_of_processes_are_used_again():
     here = os.uname().nodename
-    assert is_alive(os.getpid(), 0, here) is True
-    assert is_alive(os.getpid(), 1, here) is False  # another process that had this number
-    assert is_alive(2**22 + 1, 0, here) is False
-    assert is_alive(os.getpid(), 0, "elsewhere") is None
+    assert is_alive(os.getpid(), "", here) is True
+    assert is_alive(os.getpid(), "boot 1", here) is False  # another process that had this number
+    assert is_alive(2**22 + 1, "", here) is False
+    assert is_alive(os.getpid(), "", "elsewhere") is None
 
 
 @pytest.mark.parametrize(

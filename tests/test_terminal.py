@@ -93,7 +93,7 @@ def test_nothing_is_known_before_anything_is_done(tmp_path, caplog):
 def heartbeat(directory, job, **over):
     """Leave the heartbeat of this living process."""
     beat = progress.Heartbeat(
-        *(job, "updates", 10, 100, 2.0, 45.0, 2e9, os.getpid(), 0, os.uname().nodename)
+        *(job, "updates", 10, 100, 2.0, 45.0, 2e9, os.getpid(), "", os.uname().nodename)
     )
     directory.mkdir(parents=True)
     whole = json.dumps(beat._replace(**over)._asdict())

@@ -10,6 +10,7 @@ import os
 import shlex
 import shutil
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -28,15 +29,10 @@ class Call(NamedTuple):
 
     @classmethod
     def of_scale(cls, results: Path, scale: str) -> Self:
-        """Return the newest call that made results of a scale.
+        """Return the newest call that made results of a scale, below the directory `results`.
 
-        Args:
-            results: The directory `results`, absolute.
-            scale: Name of the scale.
-
-        Returns:
-            A plain call in the directory that holds `results` where none is written down, or the
-            results came here from elsewhere since.
+        It is a plain call in the directory that holds `results` where none is written down, or the
+        results came here from elsewhere since.
         """
         try:
             said = json.loads(call_file(results, scale).read_text(encoding="utf-8"))
@@ -68,21 +64,28 @@ def quoted(word: str) -> str:
     """Return a word as a shell reads it, on one line whatever is in it."""
     if word.isprintable():
         return shlex.quote(word)
-    escaped = word.replace("\\", r"\\").replace("'", r"\'")
-    return "$'" + "".join(c if c.isprintable() else ascii(c)[1:-1] for c in escaped) + "'"
+    return "$'" + escaped(word.replace("\\", r"\\").replace("'", r"\'")) + "'"
+
+
+def escaped(text: str) -> str:
+    """Return `text` with what nothing shows as escapes: line breaks, too, are none in a name."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def remember_call(scale: str) -> None:
-    """Write down the call that this process is, for a scale of the working directory's results.
+    """Write down the call that this process is, for a scale of the working directory's results."""
+    from snakemake.cli import get_argument_parser  # only Snakemake itself comes here
 
-    Args:
-        scale: Name of the scale.
-    """
-    results = Path(layout.RESULTS).absolute()
+    parser = get_argument_parser()
+
+    def parsed(words: list[str]) -> dict[str, Any]:
+        return dict(vars(parser.parse_known_args(words)[0]))
+
+    results, words = Path(layout.RESULTS).absolute(), sys.argv[1:]
     said = {
         "results": str(results),
-        "directory": _called_from(),
-        "command": _without_targets(sys.argv),
+        "directory": _called_from(parsed(words)["directory"]),
+        "command": [*_program(sys.argv[0]), *_without_targets(words, parsed)],
     }
     file = call_file(results, scale)
     # A directory that cannot be written to is met by the jobs, which have a line for it.
@@ -93,59 +96,39 @@ def remember_call(scale: str) -> None:
         whole.replace(file)
 
 
-def _called_from() -> str:
+def _called_from(directory: Path | None) -> str:
     """Return the directory that a call was made in, though `--directory` changed it since.
 
     The shell says which (PWD); where that cannot be, it is the present one.
     """
     here, shell = os.getcwd(), os.environ.get("PWD", "")
-    given = _given(sys.argv, "-d", "--directory")
-    meant = os.path.join(shell, given) if given is not None else shell
     try:
+        meant = os.path.join(shell, directory or "")
         return shell if shell and os.path.samefile(meant, here) else here
     except OSError:
         return here
 
 
-def _given(words: list[str], *options: str) -> str | None:
-    """Return the value of an option, as the command line has it."""
-    for word, following in zip(words, [*words[1:], ""], strict=True):
-        if word in options:
-            return following
-        for option in options:
-            if word.startswith(f"{option}=") or (len(option) == 2 and word.startswith(option)):
-                return word.removeprefix(option).removeprefix("=")
-    return None
-
-
-def _without_targets(words: list[str]) -> list[str]:
-    """Return a Snakemake command line without what it asks for.
+def _without_targets(words: list[str], parsed: Callable[[list[str]], dict[str, Any]]) -> list[str]:
+    """Return Snakemake's arguments without what they ask for.
 
     Snakemake itself says which words are targets: those that are gone when nothing else changes.
     """
-    from snakemake.cli import get_argument_parser  # only Snakemake itself comes here
-
-    parser = get_argument_parser()
-    program, options = _program(words[0]), words[1:]
-
-    def parsed(these: list[str]) -> dict[str, Any]:
-        return dict(vars(parser.parse_known_args(these)[0]))
-
-    whole, again = parsed(options), parsed(options)
+    whole, again = parsed(words), parsed(words)
     settings = [key for key in whole if whole[key] == again[key]]  # others are made anew each time
     targets = [*map(str, whole["targets"] or ())]
     settings.remove("targets")
-    for start in range(len(options) - len(targets), -1, -1):
+    for start in range(len(words) - len(targets), -1, -1):
         end = start + len(targets)
-        if not targets or options[start:end] != targets:
+        if not targets or words[start:end] != targets:
             continue
-        left = [*options[:start], *options[end:]]
+        left = [*words[:start], *words[end:]]
         if left[start - 1 : start] == ["--"]:
             del left[start - 1]
         rest = parsed(left)
         if not rest["targets"] and all(rest[key] == whole[key] for key in settings):
-            return [*program, *left]
-    return [*program, *options]
+            return left
+    return words
 
 
 def _program(path: str) -> list[str]:

@@ -3,12 +3,12 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from td_interference.errors import UserError
+from td_interference.storage.expansion import free_memory
 
 
 def _rounding_mode() -> str | None:
@@ -94,15 +94,8 @@ def check_room(n_bytes: int, device: torch.device) -> None:
     Raises:
         UserError: If it does not.
     """
-    if device.type == "cuda":
-        free = torch.cuda.mem_get_info(device)[0]
-    else:
-        try:
-            lines = Path("/proc/meminfo").read_text().splitlines()
-        except OSError:  # not Linux
-            return
-        free = next(1024 * int(line.split()[1]) for line in lines if "MemAvailable" in line)
-    if n_bytes > free:
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_memory()
+    if free is not None and n_bytes > free:
         raise UserError(
             f"these gradients written out take {n_bytes / 1e9:.1f} GB, {free / 1e9:.1f} GB are "
             "free; take fewer samples at a time, or freeze parameters (requires_grad_(False))"

@@ -10,7 +10,7 @@ from traceback import walk_tb
 from types import TracebackType
 from typing import NamedTuple
 
-from td_interference.calls import Call, quoted
+from td_interference.calls import Call, escaped, quoted
 from td_interference.planning import layout
 
 # What the modules of a user's own objectives are called, so that a traceback tells them apart.
@@ -40,11 +40,7 @@ class Place(NamedTuple):
 def place_of(path: Path | str) -> Place | None:
     """Return what result of the workflow a path is the place of, by its name alone.
 
-    Args:
-        path: Of a file that may be anything, or of none.
-
-    Returns:
-        None where no rule of the workflow would make a file of this name.
+    It is None where no rule of the workflow would make a file of this name.
     """
     whole = Path(os.path.abspath(path))
     for results in whole.parents:
@@ -66,15 +62,13 @@ def rebuild(path: Path | str, *, made_here: bool = True) -> str:
     if (place := place_of(path)) is None:
         return "copy it again from where it came from, or make it anew"
     call = Call.of_scale(place.results, place.scale)
-    file = place.target
+    file, whole = place.target, str(place.results.parent / place.target)
     if os.path.realpath(call.directory) != os.path.realpath(place.results.parent):
-        file = str(place.results.parent / place.target)
+        file = whole
     if made_here:
         return "rebuild it: " + call.line(place.target, f"rm -r {quoted(file)}")
     names = (f".foreign{number or ''}" for number in itertools.count())
-    free = next(
-        n for n in names if not os.path.lexists(f"{place.results.parent / place.target}{n}")
-    )
+    free = next(name for name in names if not os.path.lexists(whole + name))
     away = f"mv {quoted(file)} {quoted(file + free)}"
     return f"move it away and rebuild what belongs there: {call.line(place.target, away)}"
 
@@ -88,20 +82,12 @@ def printable(text: str) -> str:
     return escaped(" ".join(text.split()))
 
 
-def escaped(text: str) -> str:
-    """Return `text` with what nothing shows as escapes: line breaks, too, are none in a name."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-
-
 def explained(error: BaseException) -> str | None:
     """Return the line on an error that is not this program's own; None where it is a defect.
 
     Lines are there for a `UserError`, for what the system refuses (a file that cannot be read, a
     full disk), and for whatever happens in a user's own objective, by its file, line and function;
     not for a signal that comes meanwhile.
-
-    Args:
-        error: As it was caught.
     """
     if isinstance(error, UserError):
         return printable(str(error))
@@ -114,7 +100,8 @@ def explained(error: BaseException) -> str | None:
             "set-resources, see docs/slurm.md), run fewer at a time, or lift the limit (ulimit -v)"
         )
     if isinstance(error, OSError) and error.errno is not None:
-        names = [str(os.fsdecode(n)) for n in (error.filename, error.filename2) if _is_name(n)]
+        given = (error.filename, error.filename2)
+        names = [os.fsdecode(n) for n in given if isinstance(n, str | bytes | os.PathLike)]
         reason = error.strerror or os.strerror(error.errno)
         return printable(": ".join([" -> ".join(names), reason] if names else [reason]))
     return None
@@ -135,25 +122,16 @@ _OF_MEMORY = ("can't allocate memory", "Cannot allocate memory", "out of memory"
 
 def _is_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory could not be had."""
-    if isinstance(error, MemoryError):
-        return True
-    return isinstance(error, RuntimeError | ImportError | OSError) and any(
-        words in str(error) for words in _OF_MEMORY
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError | ImportError | OSError)
+        and any(words in str(error) for words in _OF_MEMORY)
     )
-
-
-def _is_name(name: object) -> bool:
-    return isinstance(name, str | bytes | os.PathLike)
 
 
 def place_in_own_code(traceback: TracebackType | None) -> str | None:
     """Return "file:line, in function", the innermost place of a traceback in an own objective.
 
-    Args:
-        traceback: Of an error.
-
-    Returns:
-        None where no code of an own objective was running.
+    It is None where no code of one was running.
     """
     places = [
         f"{frame.f_code.co_filename}:{line}, in {frame.f_code.co_qualname}"

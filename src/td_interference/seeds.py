@@ -6,13 +6,16 @@ GPUs differ between models.
 
 import hashlib
 import random
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
     import torch
+
+_Stream = tuple[str, Callable[[], Any], Callable[[Any], None]]  # name, getter, setter of its state
 
 
 def seed_for(run: str, purpose: str) -> int:
@@ -57,9 +60,21 @@ class RandomStates:
             devices: Of torch, besides the CPU.
             generators: Of torch, numpy or Python.
         """
-        self._devices = [device for device in devices if device.type not in ("cpu", "meta")]
-        self._generators = list(generators)
-        self._before = self._states()
+        import torch
+
+        self._streams: list[_Stream] = [
+            ("torch's global generator", torch.get_rng_state, torch.set_rng_state),
+            ("numpy's global generator", np.random.get_state, np.random.set_state),
+            ("Python's module random", random.getstate, random.setstate),
+        ]
+        for device in devices:
+            if device.type not in ("cpu", "meta"):
+                of_type = torch.get_device_module(device)
+                get = partial(of_type.get_rng_state, device)
+                put = partial(of_type.set_rng_state, device=device)
+                self._streams.append((f"torch's generator of {device}", get, put))
+        self._streams += [("a generator of its own", *_access(each)) for each in generators]
+        self._before = [get() for _, get, _ in self._streams]
 
     @staticmethod
     def is_generator(item: Any) -> bool:
@@ -72,68 +87,30 @@ class RandomStates:
             item, random.SystemRandom
         )
 
+    def _moved(self) -> Iterator[tuple[str, Callable[[Any], None], Any]]:
+        """Yield each stream that was drawn from since: its name, its setter, its state before."""
+        for (name, get, put), before in zip(self._streams, self._before, strict=True):
+            if not _equal_states(before, get()):
+                yield name, put, before
+
     def moved(self) -> str:
         """Name the first stream that was drawn from since; empty if none was."""
-        for (name, before), (_, now) in zip(self._before, self._states(), strict=True):
-            if not _equal_states(before, now):
-                return name
-        return ""
+        return next((name for name, *_ in self._moved()), "")
 
     def restore(self) -> None:
         """Put all streams that moved back to where they were."""
-        import torch
-
-        setters = [
-            torch.set_rng_state,
-            np.random.set_state,
-            random.setstate,
-            *(
-                lambda state, device=device: _module_of(device).set_rng_state(state, device)
-                for device in self._devices
-            ),
-            *(_setter(generator) for generator in self._generators),
-        ]
-        for (_, before), (_, now), put in zip(self._before, self._states(), setters, strict=True):
-            if not _equal_states(before, now):
-                put(before)
-
-    def _states(self) -> list[tuple[str, Any]]:
-        import torch
-
-        return [
-            ("torch's global generator", torch.get_rng_state()),
-            ("numpy's global generator", np.random.get_state()),  # noqa: NPY002
-            ("Python's module random", random.getstate()),
-            *(
-                (f"torch's generator of {device}", _module_of(device).get_rng_state(device))
-                for device in self._devices
-            ),
-            *(("a generator of its own", _state(generator)) for generator in self._generators),
-        ]
+        for _, put, before in self._moved():
+            put(before)
 
 
-def _module_of(device: "torch.device") -> Any:
-    import torch
-
-    return torch.get_device_module(device)
-
-
-def _state(generator: Any) -> Any:
-    if isinstance(generator, np.random.Generator):
-        return generator.bit_generator.state
+def _access(generator: Any) -> tuple[Callable[[], Any], Callable[[Any], None]]:
+    """Return getter and setter of a generator's state."""
+    generator = getattr(generator, "bit_generator", generator)  # numpy's newer one
     if isinstance(generator, np.random.BitGenerator):
-        return generator.state
+        return lambda: generator.state, partial(setattr, generator, "state")
     if isinstance(generator, random.Random):
-        return generator.getstate()
-    return generator.get_state()  # torch's and numpy's older one
-
-
-def _setter(generator: Any) -> Any:
-    if isinstance(generator, np.random.Generator):
-        generator = generator.bit_generator
-    if isinstance(generator, np.random.BitGenerator):
-        return lambda state: setattr(generator, "state", state)
-    return generator.setstate if isinstance(generator, random.Random) else generator.set_state
+        return generator.getstate, generator.setstate
+    return generator.get_state, generator.set_state  # torch's and numpy's older one
 
 
 def _equal_states(a: Any, b: Any) -> bool:

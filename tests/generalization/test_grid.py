@@ -7,6 +7,7 @@ import pytest
 
 from td_interference.datasets import known
 from td_interference.errors import UserError
+from td_interference.planning.cells import CellSpec
 from td_interference.planning.generalization import CellGroup, expand_generalization
 
 DATA = {
@@ -57,7 +58,9 @@ def test_images_have_a_job_for_each_cell_and_mlps_for_each_width_and_depth():
 def test_the_dictionary_survives_json():
     agents = experiment(task="double_dqn", agent={"tau": 0.2, "learning_starts": 9})
     for group in expand(images=experiment(), agents=agents).values():
-        assert CellGroup.from_dict(json.loads(json.dumps(group.to_dict()))) == group
+        described = json.loads(json.dumps(group.to_dict()))
+        cells = tuple(map(CellSpec.from_dict, described.pop("cells")))
+        assert CellGroup(**described, cells=cells) == group
 
 
 def test_what_is_not_at_hand_is_stood_in_for_and_says_so():

@@ -61,8 +61,7 @@ def measurement_needs(wildcards):
 @once
 def table_needs(wildcards):
     """Memory and time of a table, which reads all measurements of its runs."""
-    sources = tables.entry(wildcards.table).sources
-    return needs.table_needs(PLAN.measured_by(sources))
+    return needs.table_needs(PLAN.measured_by(wildcards.table))
 
 
 @once

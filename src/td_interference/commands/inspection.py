@@ -17,6 +17,7 @@ from td_interference.storage.files import atomic_path
 Facts = dict[str, str]
 
 _MONTAGE = "td-interference, frames of D*"
+_ROWS, _COLUMNS = 4, 6  # of it
 
 
 def summarise(path: Path | str) -> tuple[str, Facts]:
@@ -118,16 +119,8 @@ def _correlation(a: NDArray[Any], b: NDArray[Any]) -> float:
         return float(np.corrcoef(a, b)[0, 1]) if a.std() > 0 and b.std() > 0 else float("nan")
 
 
-def write_montage(
-    path: Path | str, png_path: Path | str, *, rows: int = 4, columns: int = 6
-) -> None:
+def write_montage(path: Path | str, png_path: Path | str) -> None:
     """Draw frames of D*'s best episode, evenly spaced in time, from left to right and down.
-
-    Args:
-        path: A D* file.
-        png_path: File to write.
-        rows: Of the montage.
-        columns: Of the montage.
 
     Raises:
         UserError: If the file is no D*, or the picture is not to be a PNG.
@@ -138,13 +131,10 @@ def write_montage(
         length = hdf5.numbers(path, file["episode_length"])
         best = int(hdf5.numbers(path, file["episode_score"]).argmax())
         first = int((length[:best] + 1).sum())  # an episode has one frame more than steps
-        chosen = np.linspace(first, first + length[best], rows * columns).astype(int)
+        chosen = np.linspace(first, first + length[best], _ROWS * _COLUMNS).astype(int)
         frames = np.stack([file["frames"][index] for index in chosen])
-    height, width = frames.shape[1:]
-    bordered = np.full((len(frames), height + 2, width + 2), 255, dtype=np.uint8)
-    bordered[:, 1:-1, 1:-1] = frames
-    grid = bordered.reshape(rows, columns, height + 2, width + 2).swapaxes(1, 2)
-    sheet = grid.reshape(rows * (height + 2), columns * (width + 2))
+    bordered = np.pad(frames, ((0, 0), (1, 1), (1, 1)), constant_values=255)
+    sheet = np.block([list(row) for row in bordered.reshape(_ROWS, _COLUMNS, *bordered.shape[1:])])
     sheet = sheet.repeat(2, axis=0).repeat(2, axis=1)  # 84 pixels are small on today's screens
     with atomic_path(png_path) as temporary:
         matplotlib.image.imsave(

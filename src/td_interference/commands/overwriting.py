@@ -25,14 +25,14 @@ def check_output(output: Path, inputs: Iterable[Path], *, force: bool, option: s
     if not os.path.lexists(output):
         return
     for given in inputs:
-        if any(_is_same(output, path) for path in _files(given)):
+        inside = given.rglob("*") if given.is_dir() else ()
+        if any(_is_same(output, path) for path in (given, *inside)):
             raise UserError(
                 f"{output}: {option} would replace the input {given}; give the output another name"
             )
-    if output.is_dir():
-        raise UserError(f"{output}: is a directory; {option} needs the name of a file")
     if output.exists() and not output.is_file():
-        raise UserError(f"{output}: is no plain file; {option} needs the name of a file")
+        what = "a directory" if output.is_dir() else "no plain file"
+        raise UserError(f"{output}: is {what}; {option} needs the name of a file")
     if not force:
         raise UserError(
             f"{output}: is there already; give {option} another name, or replace it by --force"
@@ -54,10 +54,6 @@ def _is_measurement(path: Path) -> bool:
 
 # What each option writes, and so may replace.
 _OWN = {"--output": ("measurement", _is_measurement), "--montage": ("montage", is_montage)}
-
-
-def _files(given: Path) -> Iterable[Path]:
-    return [given, *given.rglob("*")] if given.is_dir() else [given]
 
 
 def _is_same(output: Path, path: Path) -> bool:

@@ -30,11 +30,7 @@ class JobStatus(NamedTuple):
 
 
 def scales_in(directory: Path, scale: str = "") -> list[Path]:
-    """Return the directories of the scales in a directory of results.
-
-    Args:
-        directory: Where the results are.
-        scale: One of them; "" for all.
+    """Return the directories of all scales, or of one, in a directory of results.
 
     Raises:
         UserError: If there is no such directory, or no results are in it.
@@ -68,9 +64,6 @@ def jobs_in(scale: Path) -> list[JobStatus]:
 
     What failed before Snakemake was last called is left out: it was begun anew, or nobody asked
     for it again.
-
-    Args:
-        scale: Directory of the scale.
     """
     state = scale / layout.STATE
     marks = [*state.rglob(FILE_NAME), *state.rglob(progress.FILE_NAME)]

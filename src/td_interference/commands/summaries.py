@@ -19,10 +19,7 @@ _SHOWN = 12  # entries of a long list
 
 
 def summarise(path: Path | str) -> tuple[str, Facts]:
-    """Return a title and facts, in the order to show them.
-
-    Args:
-        path: A file, or a directory of results.
+    """Return a title and facts of a file or a directory, in the order to show them.
 
     Raises:
         UserError: If it is not good, or none of the project's: then the line says what it looks
@@ -32,21 +29,17 @@ def summarise(path: Path | str) -> tuple[str, Facts]:
     if path.is_dir():
         return _directory(path)
     looks = look(path)
-    own: dict[str, Callable[[Path], tuple[str, Facts]]] = {
+    readers: dict[str, Callable[[Path], tuple[str, Facts]]] = {
         "hdf5": inspection.summarise,
         "table": _table,
         "expert": _expert,
         "resume": _resume_state,
-    }
-    without_seal: dict[str, Callable[[Path], tuple[str, Facts]]] = {
         "a table in text (CSV)": _csv,
         "a PDF": _pdf,
         "a PNG picture": _png,
     }
-    if looks.own:
-        return own[looks.own](path)
-    if looks.what in without_seal:
-        return without_seal[looks.what](path)
+    if reader := readers.get(looks.own or looks.what):
+        return reader(path)
     # A library may have put anything into a log.
     unlike_others = not looks.known or looks.what in ("plain text", "JSON")
     if path.suffix == ".log" and unlike_others and path.stat().st_size:

@@ -19,13 +19,7 @@ def say(line: str = "") -> None:
 
 
 def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table; for other programs as lines with tabs, and so where it is too wide.
-
-    Args:
-        title: What it is of; may be "".
-        columns: Their names.
-        rows: The cells, as text.
-    """
+    """Print a table; for other programs as lines with tabs, and so where it is too wide."""
     cells = [[printable(cell) for cell in row] for row in rows]
     if sys.stdout.isatty():
         table = Table(title=Text(printable(title)), title_justify="left")
@@ -45,12 +39,7 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
 
 
 def show_facts(title: str, facts: Sequence[tuple[str, str]]) -> None:
-    """Print what is known of one thing, a line for each fact.
-
-    Args:
-        title: What the thing is.
-        facts: Names and what there is to say.
-    """
+    """Print what is known of one thing, a line for each name and fact."""
     say(title)
     widest = max((len(name) for name, _ in facts), default=0)
     for name, fact in facts:

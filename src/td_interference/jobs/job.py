@@ -64,13 +64,9 @@ def job(log_path: str, torch_threads: int = 0) -> Iterator[None]:
             elif isinstance(error, Exception):
                 logger.exception("this is a defect of td-interference; please report it")
             ended = "failed" if line or isinstance(error, Exception) else "stopped"
-            write_record(log_path, ended, line or _why(error))
+            why = printable(words_of(error))
+            if isinstance(error, preemption.Preempted):
+                why = f"{error}; the same command goes on from its resume state"
+            write_record(log_path, ended, line or why)
             raise
     remove_record(log_path)
-
-
-def _why(error: BaseException) -> str:
-    """Say in a line how a job ended that no line of its log explains."""
-    if isinstance(error, preemption.Preempted):
-        return f"{error}; the same command goes on from its resume state"
-    return printable(words_of(error))

@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from td_interference.errors import UserError
@@ -19,17 +20,12 @@ from td_interference.storage.files import atomic_path, sha256, write_text
 logger = logging.getLogger(__name__)
 
 
+@dataclass
 class Parts:
-    """What a job writes on the way and puts together at its end, such as checkpoints.
+    """What a job writes on the way and puts together at its end, such as checkpoints."""
 
-    Args:
-        directory: Where they lie.
-    """
-
-    def __init__(self, directory: Path | str):
-        """See the class."""
-        self.directory = Path(directory)
-        self.digests: dict[str, str] = {}  # by name
+    directory: Path  # where they lie
+    digests: dict[str, str] = field(default_factory=dict)  # by name
 
     @contextmanager
     def new(self, name: str) -> Iterator[Path]:
@@ -61,11 +57,7 @@ class Parts:
     def restore(self, digests: Mapping[str, str]) -> str | None:
         """Take the parts that there were at an earlier time, if all of them are good.
 
-        Args:
-            digests: As they were then.
-
-        Returns:
-            None, or what is wrong with one of them; then nothing is taken.
+        Return what is wrong with one of them otherwise.
         """
         for name, digest in digests.items():
             if (fault := _fault(self.at(name), digest)) is not None:
@@ -87,27 +79,19 @@ _OUTPUTS, _LIST = "outputs", "outputs.json"
 
 
 def keep_outputs(directory: Path, identity: str, outputs: Sequence[Path]) -> bool:
-    """Keep a job's outputs, files and folders of files, until `forget_outputs`.
+    """Keep a job's outputs, files and folders of files, in its directory until `forget_outputs`.
 
-    Args:
-        directory: The job's state directory.
-        identity: Of what made them.
-        outputs: In a fixed order.
-
-    Returns:
-        Whether they are kept; not where the file system has no hard links.
+    Return whether they are kept; they are not where the file system has no hard links.
     """
     forget_outputs(directory)
-    digests = {}
+    parts = Parts(directory / _OUTPUTS)
     try:
         for name, path in _files(outputs):
-            kept = directory / _OUTPUTS / name
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            os.link(path, kept)
-            digests[name] = sha256(kept)
-        if not _cover(digests, outputs):
+            with parts.new(name) as kept:
+                os.link(path, kept)
+        if not _cover(parts.digests, outputs):
             raise UserError("an output is an empty folder")
-        write_text(directory / _LIST, json.dumps({"identity": identity, "digests": digests}))
+        write_text(directory / _LIST, json.dumps({"identity": identity, "digests": parts.digests}))
     except (OSError, UserError) as error:
         logger.info("%s: outputs are not kept (%s); the resume state is", directory, error)
         forget_outputs(directory)
@@ -116,15 +100,9 @@ def keep_outputs(directory: Path, identity: str, outputs: Sequence[Path]) -> boo
 
 
 def restore_outputs(directory: Path, identity: str, outputs: Sequence[Path]) -> bool:
-    """Put the outputs of an earlier process of the job where they belong, if all are good.
+    """Put what `keep_outputs` kept of an earlier process where it belongs, if all of it is good.
 
-    Args:
-        directory: The job's state directory.
-        identity: They must be of this.
-        outputs: In the order of `keep_outputs`.
-
-    Returns:
-        Whether they are there now.
+    Return whether the outputs are there now.
     """
     try:
         kept = json.loads((directory / _LIST).read_text(encoding="utf-8"))
@@ -140,16 +118,16 @@ def restore_outputs(directory: Path, identity: str, outputs: Sequence[Path]) -> 
     if not same:
         logger.warning("%s: outputs of other settings are kept there; not used", directory)
         return False
-    for name, digest in digests.items():
-        if (fault := _fault(directory / _OUTPUTS / name, digest)) is not None:
-            logger.warning("%s: %s; the outputs are made anew", directory / _OUTPUTS / name, fault)
-            return False
+    parts = Parts(directory / _OUTPUTS)
+    if (fault := parts.restore(digests)) is not None:
+        logger.warning("%s; the outputs are made anew", fault)
+        return False
     for number, output in enumerate(outputs):
         if any(name.startswith(f"{number}/") for name in digests):
             output.mkdir(parents=True, exist_ok=True)
     for name in digests:
         number, _, inner = name.partition("/")
-        _place(directory / _OUTPUTS / name, outputs[int(number)] / inner)
+        _place(parts.at(name), outputs[int(number)] / inner)
     logger.info("an earlier process had ended this job; its outputs are in place again")
     return True
 

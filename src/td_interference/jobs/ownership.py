@@ -15,10 +15,11 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import IO, NamedTuple, Self
 
 from td_interference.errors import UserError
 from td_interference.jobs import preemption
+from td_interference.jobs.records import born, is_alive, read_as
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ class Owner(NamedTuple):
         return cls(
             os.uname().nodename,
             os.getpid(),
-            _started(os.getpid()),
+            born(os.getpid()),
             time.strftime("%Y-%m-%d %H:%M:%S"),
             os.environ.get("SLURM_JOB_ID", ""),
         )
@@ -64,11 +65,6 @@ class Owner(NamedTuple):
     def elsewhere(self) -> bool:
         """Whether it was on another machine, so that its process number tells nothing here."""
         return self.host != os.uname().nodename
-
-    @property
-    def runs_here(self) -> bool:
-        """Whether it is a process of this machine that has not ended."""
-        return not self.elsewhere and _started(self.process) == self.started != ""
 
 
 class Ownership:
@@ -138,8 +134,8 @@ def _wait_for(path: Path) -> Ownership:
     while True:
         file, new = _opened(path)
         try:
-            locked = _locked(file)
-            other = None if new else _read(file)
+            locked = lock(file)
+            other = None if new else read_as(Owner, path)
             if locked is not False and _is_at(path, file):
                 if not _is_alive(path, file, other, locked=locked is True):
                     _write(file)
@@ -167,11 +163,11 @@ def _is_alive(path: Path, file: int, other: Owner | None, *, locked: bool) -> bo
     """Whether the process that the file names is at work, though it holds no lock seen here."""
     if other is None:  # killed before it had written, or about to write
         time.sleep(_POLL)
-        other = _read(file)
+        other = read_as(Owner, path)
         if other is None:
             return False
     if not other.elsewhere:
-        return not locked and other.runs_here
+        return not locked and is_alive(other.process, other.started, other.host) is True
     if other.slurm_job and other.slurm_job == os.environ.get("SLURM_JOB_ID"):
         return False  # an earlier life of this very job, on a node that was lost
     logger.info("%s: is %s alive? Looking for %.0f s", path.parent, other, PATIENCE)
@@ -202,10 +198,10 @@ def _opened(path: Path) -> tuple[int, bool]:
         ) from error
 
 
-def _locked(file: int) -> bool | None:
+def lock(file: int | IO[str], kind: int = fcntl.LOCK_EX) -> bool | None:
     """Try to lock; False: another process has it; None: the file system knows no locks."""
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:
@@ -220,36 +216,8 @@ def _is_at(path: Path, file: int) -> bool:
         return False
 
 
-def _read(file: int) -> Owner | None:
-    try:
-        return Owner(**json.loads(os.pread(file, 4096, 0)))
-    except (OSError, ValueError, TypeError):
-        return None  # killed before it had written
-
-
 def _write(file: int) -> None:
     with suppress(OSError):  # a full disk: the lock itself holds
         os.ftruncate(file, 0)
         os.pwrite(file, json.dumps(Owner.myself()._asdict()).encode(), 0)
         os.fsync(file)
-
-
-def _started(process: int) -> str:
-    """Return when a process of this machine started, in words of the kernel; "" if there is none.
-
-    Where there is no /proc, only whether there is one.
-    """
-    try:
-        status = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        if Path("/proc/self/stat").exists():
-            return ""
-        try:
-            os.kill(process, 0)
-        except (ProcessLookupError, OverflowError):
-            return ""
-        except PermissionError:
-            pass
-        return "running"
-    return f"{boot} {status.rpartition(')')[2].split()[19]}"  # field 22, after the name's bracket

@@ -16,7 +16,6 @@ logger = logging.getLogger(__name__)
 
 GRACE = 10  # seconds; SLURM follows SIGTERM with SIGKILL after 30
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-EXIT_CODE = 128 + signal.SIGTERM  # as a shell reports it; after another signal, 128 and its number
 
 _requested: signal.Signals | None = None
 

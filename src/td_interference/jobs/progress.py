@@ -35,7 +35,7 @@ class Heartbeat(NamedTuple):
     seconds_left: float | None
     written_at: float  # seconds since the epoch
     process: int
-    born: int  # see `job_records.born`; 0 where unknown
+    born: str  # see `records.born`
     machine: str
 
 
@@ -117,7 +117,7 @@ class Progress:
             total, process = max(self.done, self.total), os.getpid()
             beat = Heartbeat(
                 *(self.job, self.unit, self.done, total, per_second, left, time.time()),
-                *(process, born(process) or 0, os.uname().nodename),
+                *(process, born(process), os.uname().nodename),
             )
             # A disk that is full is no reason to end a job: the line above says as much.
             with suppress(OSError, UserError):

@@ -15,11 +15,7 @@ def size(n_bytes: int) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Return a time as hours, minutes and seconds, however many hours: "264:00:00".
-
-    Args:
-        seconds: None, or not finite, where it is not known; a negative one is none at all.
-    """
+    """Return a time, where it is known, as hours, minutes and seconds: "264:00:00"."""
     if seconds is None or not math.isfinite(seconds):
         return UNKNOWN
     minutes, left = divmod(max(0, round(seconds)), 60)
@@ -28,12 +24,7 @@ def duration(seconds: float | None) -> str:
 
 
 def rate(per_second: float | None, unit: str) -> str:
-    """Return a rate with three digits that count: "1240 updates/s", "0.0271 checkpoints/s".
-
-    Args:
-        per_second: None or 0 where it is not known yet.
-        unit: What is counted, in the plural.
-    """
+    """Return a rate with three digits that count: "1240 updates/s", "0.0271 checkpoints/s"."""
     if not per_second or not math.isfinite(per_second) or per_second < 0:
         return f"{UNKNOWN} {unit}/s"
     digits = max(0, 2 - math.floor(math.log10(per_second)))

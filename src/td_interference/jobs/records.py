@@ -6,12 +6,15 @@ One that stays tells of a job that failed, was stopped, or was killed before it 
 
 import json
 import os
+import re
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from td_interference.errors import UserError
 from td_interference.planning import layout
+from td_interference.storage.files import write_text
 
 FILE_NAME = "job.json"
 
@@ -22,7 +25,7 @@ class JobRecord(NamedTuple):
     """One job's word on itself."""
 
     process: int
-    born: int  # when that process began, in the system's own ticks: numbers are used again
+    born: str  # when that process began, as `born` says: numbers are used again
     machine: str
     log: str  # its log file, from the directory it was called in
     ended: str = ""  # "failed" or "stopped"
@@ -31,21 +34,13 @@ class JobRecord(NamedTuple):
 
 
 def state_directory(log_path: Path | str) -> Path | None:
-    """Return the state directory of the job with this log.
+    """Return the state directory of the job with a log `results/<scale>/logs/<rule>/<job>.log`.
 
-    Args:
-        log_path: `results/<scale>/logs/<rule>/<job>.log`.
-
-    Returns:
-        `results/<scale>/state/<rule>/<job>`; None for a log that lies elsewhere.
+    It is `results/<scale>/state/<rule>/<job>`; None for a log that lies elsewhere.
     """
-    parts = Path(log_path).with_suffix("").parts
-    if layout.RESULTS not in parts:
-        return None
-    logs = len(parts) - 1 - parts[::-1].index(layout.RESULTS) + 2
-    if parts[logs : logs + 1] != (layout.LOGS,) or len(parts) == logs + 1:
-        return None
-    return Path(*parts[:logs], layout.STATE, *parts[logs + 1 :])
+    form = rf"((?:.*/)?{layout.RESULTS}/[^/]+)/{layout.LOGS}/(.+)\.log"
+    found = re.fullmatch(form, str(log_path))
+    return Path(found[1], layout.STATE, found[2]) if found else None
 
 
 def write_record(log_path: Path | str, ended: str = "", reason: str = "") -> None:
@@ -54,19 +49,16 @@ def write_record(log_path: Path | str, ended: str = "", reason: str = "") -> Non
     Args:
         log_path: The job's log.
         ended: "" while it runs; "failed" or "stopped".
-        reason: Of its end.
+        reason: Of its end, in one line.
     """
     if (directory := state_directory(log_path)) is None:
         return
     own = os.getpid()
     record = JobRecord(
-        own, born(own) or 0, os.uname().nodename, str(log_path), ended, reason, time.time()
+        own, born(own), os.uname().nodename, str(log_path), ended, reason, time.time()
     )
-    with suppress(OSError):
-        directory.mkdir(parents=True, exist_ok=True)
-        whole = directory / f".{FILE_NAME}-{own}"
-        whole.write_text(json.dumps(record._asdict()), encoding="utf-8")
-        whole.replace(directory / FILE_NAME)
+    with suppress(OSError, UserError):
+        write_text(directory / FILE_NAME, json.dumps(record._asdict()))
 
 
 def remove_record(log_path: Path | str) -> None:
@@ -85,12 +77,7 @@ def read_record(directory: Path) -> JobRecord | None:
 def read_as(kind: type[Record], file: Path) -> Record | None:
     """Return what a file of JSON holds as a named tuple of this kind.
 
-    Args:
-        kind: Whose fields are the file's.
-        file: The file.
-
-    Returns:
-        None where it is gone in the meantime, or another version wrote it.
+    It is None where the file is gone in the meantime, damaged, or of another version.
     """
     with suppress(OSError, ValueError, TypeError, RecursionError):
         record = kind(**json.loads(file.read_text(encoding="utf-8")))
@@ -104,14 +91,8 @@ def _fits(value: object, wanted: Any) -> bool:
     return isinstance(value, wanted) or (type(value) is int and isinstance(0.0, wanted))
 
 
-def is_alive(process: int, when_born: int, machine: str) -> bool | None:
-    """Whether a process still runs; None where this machine cannot know.
-
-    Args:
-        process: Its number.
-        when_born: As `born` said of it; 0 where that was not known.
-        machine: On which it runs.
-    """
+def is_alive(process: int, when_born: str, machine: str) -> bool | None:
+    """Whether a process, of which `born` said this on that machine, still runs; None: who knows."""
     if machine != os.uname().nodename:
         return None
     try:
@@ -120,13 +101,13 @@ def is_alive(process: int, when_born: int, machine: str) -> bool | None:
         return False
     except PermissionError:  # another user's
         pass
-    now = born(process)
-    return not when_born or now is None or now == when_born
+    return not when_born or born(process) in ("", when_born)
 
 
-def born(process: int) -> int | None:
-    """Return when a process began, in ticks since the machine did; None where nothing says so."""
-    with suppress(OSError, ValueError, IndexError):
+def born(process: int) -> str:
+    """Return when a process began, by the kernel's words for this boot; "" where nothing says."""
+    with suppress(OSError, IndexError):
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         said = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
-        return int(said.rpartition(")")[2].split()[19])
-    return None
+        return f"{boot} {said.rpartition(')')[2].split()[19]}"  # behind the name, which ends in ")"
+    return ""

@@ -58,12 +58,6 @@ class ResumeState:
         self.parts = Parts(self.directory)
         self.last_good: Path | None = None
 
-    @property
-    def path(self) -> Path:
-        """The file that holds the newest state; a name that is free where there is none."""
-        numbered = self._numbered()
-        return numbered[max(numbered)] if numbered else self._file(1)
-
     def load(self) -> dict[str, Any] | None:
         """Return the newest good state, or None where there is none to go on from.
 
@@ -135,10 +129,7 @@ class ResumeState:
         preemption.leave(f"the resume state is {self.last_good}; run snakemake again to go on")
 
     def finished(self, outputs: Sequence[Path]) -> bool:
-        """Whether an earlier process had ended the job; its outputs are in place then.
-
-        Args:
-            outputs: Files and folders, as given to `finish`.
+        """Whether an earlier process had ended the job; the outputs of `finish` are in place then.
 
         Raises:
             Preempted: If the process was asked to end while another one had the directory.
@@ -155,9 +146,6 @@ class ResumeState:
 
         Snakemake may not live to see them, and then removes them. So they are kept here too, until
         `forget` is called by who has seen them.
-
-        Args:
-            outputs: Files and folders that the job wrote.
         """
         if keep_outputs(self.directory, self._identity, outputs):
             states, parts = self._numbered().values(), map(self.parts.at, self.parts.digests)

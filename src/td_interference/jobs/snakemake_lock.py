@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import IO
 
 from td_interference.errors import UserError
-from td_interference.jobs.ownership import Owner
+from td_interference.jobs.ownership import Owner, lock
+from td_interference.jobs.records import read_as
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ def begin(directory: Path | str = Path()) -> None:
     if not _wait(beginning, own / "scheduler.json"):
         return  # the file system knows no such locks: Snakemake's own rules hold
     _held["beginning"] = beginning
-    if _locked(scheduling, fcntl.LOCK_EX):  # no other Snakemake is at work
+    if lock(scheduling):  # no other Snakemake is at work
         _refuse_where_alive(own)
         locks = own / "locks"
         shutil.rmtree(locks, ignore_errors=True)
@@ -66,7 +67,7 @@ def begin(directory: Path | str = Path()) -> None:
         with suppress(OSError):
             record = json.dumps(Owner.myself()._asdict())
             (own / "scheduler.json").write_text(record, encoding="utf-8")
-    _locked(scheduling, fcntl.LOCK_SH)
+    lock(scheduling, fcntl.LOCK_SH)
     _held["scheduling"] = scheduling
 
 
@@ -79,33 +80,13 @@ def begun() -> None:
 def _wait(beginning: IO[str], record: Path) -> bool:
     """Lock; whether the file system knows such locks."""
     started, said = time.monotonic(), False
-    while True:
-        try:
-            fcntl.flock(beginning, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            if not said and time.monotonic() - started > _HOLD:
-                logger.warning("waiting: %s is beginning in this directory", _last(record) or "one")
-                said = True
-            time.sleep(_POLL)
-        except OSError:
-            return False
-
-
-def _locked(file: IO[str], kind: int) -> bool:
-    try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
-
-
-def _last(record: Path) -> Owner | None:
-    """Return who scheduled last in the directory."""
-    try:
-        return Owner(**json.loads(record.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return None
+    while (locked := lock(beginning)) is False:
+        if not said and time.monotonic() - started > _HOLD:
+            who = read_as(Owner, record) or "one"
+            logger.warning("waiting: %s is beginning in this directory", who)
+            said = True
+        time.sleep(_POLL)
+    return locked is True
 
 
 def _refuse_where_alive(own: Path) -> None:
@@ -125,7 +106,7 @@ def _refuse_where_alive(own: Path) -> None:
                 f"running: {', '.join(jobs)}; wait for them or end them (scancel "
                 f"{' '.join(jobs)}), then call this again, which goes on where they are"
             )
-    last = _last(own / "scheduler.json")
+    last = read_as(Owner, own / "scheduler.json")
     if locked and last is not None and last.elsewhere:
         raise UserError(
             f"{own.parent.absolute()}: locked by a Snakemake, {last}; if it runs no more, call "

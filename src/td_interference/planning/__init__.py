@@ -1,1 +1,1 @@
-"""All that the Snakefile imports: the plan of a configuration. Nothing heavy."""
+"""All that the Snakefile imports at every dry run: the plan of a configuration. Nothing heavy."""

@@ -26,11 +26,7 @@ def available_data(name: str, settings: Settings) -> AvailableData:
     """Return the data set `name`, or the one that stands in for it.
 
     It is itself where the user has a copy (`path`), lets it be downloaded (`download`), or it comes
-    with a library. Otherwise its `stand_in` takes its place.
-
-    Args:
-        name: What an experiment asks for.
-        settings: The config block `datasets`.
+    with a library. Otherwise its `stand_in` takes its place. The settings are those of all sets.
 
     Raises:
         UserError: If there is neither data nor a stand-in, or the local copy is not good.

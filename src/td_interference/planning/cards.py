@@ -2,8 +2,7 @@
 
 A card is one literal at the top level of the file that it is of, `METRIC = {…}` in
 `metrics/gain.py`, say. It is read without importing the file, so that planning needs neither torch
-nor h5py, and the folder is the registry: whatever file has the card is an entry. Standard library
-and pydantic only: the Snakefile imports this.
+nor h5py, and the folder is the registry: whatever file has the card is an entry.
 """
 
 import ast
@@ -44,7 +43,7 @@ def read(
         model: Of the card.
         function: Which goes with the card, such as "measure": a module with neither is no entry.
         variant: Model of a card with "variant_of", which needs no function.
-        package: Directory of the package.
+        package: Its directory.
 
     Raises:
         UserError: If a card is missing, no literal, or does not fit the model; names file and
@@ -60,19 +59,17 @@ def read(
             if function and not has_function and not is_variant:
                 raise UserError(f"{path}: {word} needs a function '{function}' beside it")
         elif has_function:
+            fields = model.model_fields.items()
+            required = (f"'{name}'" for name, field in fields if field.is_required())
             raise UserError(
                 f"{path}: {word} is missing: a file with a function '{function}' says what it is "
-                f"in a literal, {word} = {{…}}, with {', '.join(_required(model))}"
+                f"in a literal, {word} = {{…}}, with {', '.join(required)}"
             )
     return found
 
 
 def literal(path: Path, word: str) -> Any:
-    """Return the literal that a module assigns to `word` at its top level; None without one.
-
-    Args:
-        path: Of the module.
-        word: Such as "METRIC".
+    """Return the literal that a module assigns to `word`, such as "METRIC", or None.
 
     Raises:
         UserError: If the file is no Python, or what it assigns is no literal.
@@ -112,10 +109,6 @@ def _parsed(path: Path) -> sources.Parsed:
         return sources.parse(path.read_bytes())
     except SyntaxError as error:
         raise UserError(f"{path}, line {error.lineno}: is no Python ({error.msg})") from None
-
-
-def _required(model: type[BaseModel]) -> list[str]:
-    return [f"'{name}'" for name, field in model.model_fields.items() if field.is_required()]
 
 
 def _fitted(path: Path, word: str, values: Any, model: Any) -> Any:

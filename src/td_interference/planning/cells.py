@@ -1,7 +1,4 @@
-"""The cells of the generalization grid (paper, B.1).
-
-Standard library and pydantic only: the Snakefile imports this at every dry run.
-"""
+"""The cells of the generalization grid (paper, B.1)."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping
@@ -12,11 +9,13 @@ from typing import Any, Self
 from td_interference.errors import UserError
 from td_interference.planning import learners
 from td_interference.planning.digits import digits
-from td_interference.planning.settings import check, plain, require, setting
+from td_interference.planning.settings import Record, check, require, setting
+
+AXES = ("hidden", "extra_layers", "n_train")  # of the grid, beside seeds
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class CellSpec:
+class CellSpec(Record):
     """One cell of the grid, a run for each seed: everything that may change their results.
 
     Of an agent the training images are the first n_T.
@@ -24,7 +23,6 @@ class CellSpec:
 
     dataset: str
     task: str  # name of a learner, a file of generalization/
-    # The configuration has lists of these three.
     hidden: int = setting(MISSING, "width n_h", minimum=1)
     extra_layers: int = setting(MISSING, "layers", minimum=0)
     # The first so many are all that is learned from.
@@ -136,13 +134,9 @@ class CellSpec:
         fields = self.to_dict()
         return {name: fields[name] for name in fields if name not in ("n_train", "seeds")}
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as plain values, for Snakemake's params and for file attributes."""
-        return plain(self)
-
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Self:
-        """Return the cell whose `to_dict` is `fields`.
+        """Return the cell with these fields, see `Record`.
 
         Raises:
             UserError: If a value makes no sense, or the agent's are not those of its task.
@@ -157,7 +151,7 @@ class CellSpec:
                     f"settings ({', '.join(unknown)}); leave them out"
                 )
             agent = learners.settings_record(fields["task"])(**agent)
-        return cls(**{**fields, "seeds": tuple(fields["seeds"]), "agent": agent})
+        return super().from_dict({**fields, "agent": agent})
 
 
 def grouped(cells: Iterable[CellSpec]) -> dict[str, tuple[CellSpec, ...]]:

@@ -1,10 +1,8 @@
-"""The configuration: the paper's values, under those of a scale, under the user's; a closed schema.
-
-Needs only what Snakemake itself needs (yaml, jsonschema), for it is imported at every dry run.
-"""
+"""The configuration: the paper's values, below a scale's, below the user's; a closed schema."""
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ from jsonschema import Draft202012Validator, validators
 from td_interference import metrics
 from td_interference.errors import UserError
 from td_interference.planning import learners, objectives
+from td_interference.planning.cells import AXES as AXES_OF_CELLS
 from td_interference.planning.cells import CellSpec
 from td_interference.planning.control import ControlSettings
 from td_interference.planning.expert import ExpertSettings
@@ -21,10 +20,19 @@ from td_interference.planning.messages import did_you_mean, dotted, explain, sho
 from td_interference.planning.replay import Environment, ReplaySpec
 from td_interference.planning.settings import properties
 from td_interference.planning.studies import Study
-from td_interference.planning.yaml_files import MOST_LEVELS, MOST_VALUES
 from td_interference.planning.yaml_files import read_yaml as read_yaml
 
 SCALES = ("smoke", "laptop", "paper")
+
+# The blocks whose keys, but for those of grids, are fields of a record.
+RECORDS = {
+    "environment": Environment,
+    "replay": ReplaySpec,
+    "training": RunSpec,
+    "expert": ExpertSettings,
+    "control": ControlSettings,
+    "random_networks": Study,
+}
 
 Config = dict[str, Any]
 
@@ -36,6 +44,7 @@ _Validator = validators.extend(
     ),
 )
 
+_MOST_LEVELS = 100  # of blocks in blocks; ours have four
 _LARGEST = 2**53  # of whole numbers: what a float can count to
 
 
@@ -61,7 +70,7 @@ def complete(user: Mapping[str, Any], workflow_directory: Path | str) -> Config:
     Raises:
         UserError: Names the wrong key and what would be right.
     """
-    _check_values(user)
+    given = {"device": "auto"} | _meant(user)
     workflow_directory = Path(workflow_directory)
     scale = user.get("scale", "laptop")
     if scale not in SCALES:
@@ -69,7 +78,6 @@ def complete(user: Mapping[str, Any], workflow_directory: Path | str) -> Config:
         raise UserError(
             f"config key 'scale': {shown(scale)} is not one of {', '.join(SCALES)}{hint}"
         )
-    given = {"device": "auto"} | {key: _typed(value) for key, value in user.items()}
     config = merge(_of_scale(scale, workflow_directory / "scales"), given)
     config["scale"] = scale
     validate(config, read_schema(workflow_directory), user)
@@ -79,34 +87,24 @@ def complete(user: Mapping[str, Any], workflow_directory: Path | str) -> Config:
 def read_schema(workflow_directory: Path | str) -> dict[str, Any]:
     """Return the configuration's whole schema: the file's, with what records and cards say.
 
-    Args:
-        workflow_directory: The directory that holds `schemas/`.
-
     Raises:
         UserError: If a card is wrong.
     """
     schema = read_yaml(Path(workflow_directory) / "schemas" / "config.schema.yaml")
-    schema["properties"]["expert"]["properties"] = properties(ExpertSettings)
-    control, networks = (
-        schema["properties"][key]["properties"] for key in ("control", "random_networks")
-    )
-    control |= properties(ControlSettings)
-    networks |= (study := properties(Study))
-    networks["studies"]["items"]["properties"] = study
-    schema["properties"]["environment"]["properties"] = properties(Environment)
-    schema["properties"]["replay"]["properties"] = properties(ReplaySpec)
-    schema["properties"]["training"]["properties"] |= properties(RunSpec)
-    schema["properties"]["metrics"] = metrics.schema()
-    cells = schema["$defs"]["generalization_experiment"]["properties"]
-    own = properties(CellSpec)
-    for axis in ("hidden", "extra_layers", "n_train"):
+    blocks, shapes = schema["properties"], schema["$defs"]
+    for block, record in RECORDS.items():
+        blocks[block]["properties"] |= properties(record)
+    blocks["random_networks"]["properties"]["studies"]["items"]["properties"] = properties(Study)
+    blocks["metrics"] = metrics.schema()
+    grid = shapes["experiment"]["properties"]
+    grid |= properties(RunSpec)
+    grid["objectives"]["items"]["enum"] = list(objectives.known())
+    cells, own = shapes["generalization_experiment"]["properties"], properties(CellSpec)
+    for axis in AXES_OF_CELLS:
         cells[axis]["items"] = own.pop(axis)
     cells |= own
     cells["agent"]["properties"] = learners.settings_schema()
     cells["task"]["enum"] = list(learners.known())
-    grid = schema["$defs"]["experiment"]["properties"]
-    grid |= properties(RunSpec)
-    grid["objectives"]["items"]["enum"] = list(objectives.known())
     return schema
 
 
@@ -126,77 +124,52 @@ def _without_null(values: Mapping[str, Any]) -> Config:
     }
 
 
-def _check_values(user: Mapping[str, Any]) -> None:
-    """Look at every value, so that what follows comes to an end and reckons with numbers.
-
-    Raises:
-        UserError: If aliases make the configuration endless or huge, a number is not finite or
-            beyond counting, or a key is no text.
-    """
-    waiting: list[tuple[tuple[str | int, ...], Any]] = [((), user)]
-    for _ in range(MOST_VALUES):
-        if not waiting:
-            return
-        path, value = waiting.pop()
-        if len(path) > MOST_LEVELS:
-            raise UserError(
-                f"config key '{dotted(path[:3])}' nests more than {MOST_LEVELS} levels; does a "
-                "YAML alias (*name) stand in what it refers to?"
-            )
-        if isinstance(value, Mapping):
-            for key in value:
-                if not isinstance(key, str):
-                    raise UserError(
-                        f"config key '{dotted([*path, str(key)])}': keys are words; write it in "
-                        "quotes"
-                    )
-            waiting += [((*path, key), below) for key, below in value.items()]
-        elif isinstance(value, list):
-            waiting += [((*path, place), below) for place, below in enumerate(value)]
-        elif isinstance(value, float) and not math.isfinite(value):
-            raise UserError(f"config key '{dotted(path)}': {value} is no finite number")
-        elif isinstance(value, int) and abs(value) > _LARGEST:
-            raise UserError(
-                f"config key '{dotted(path)}': a number this large cannot be counted with; give "
-                f"one up to {_LARGEST:,}"
-            )
-    raise UserError(
-        f"the configuration has more than {MOST_VALUES:,} values; does a YAML alias (*name) stand "
-        "in what it refers to?"
-    )
-
-
-def _typed(value: Any) -> Any:
-    """Return `value` with numbers written as text made numbers, at every depth.
+def _meant(value: Any, path: tuple[str | int, ...] = ()) -> Any:
+    """Return a value of the user's as it is meant, at every depth.
 
     Snakemake hands over what stands inside a nested --config value as text, and YAML takes 1e-4
     for text. No key of this configuration means a number by text.
+
+    Raises:
+        UserError: If it nests without end, a number is not finite or beyond counting, or a key is
+            no text.
     """
+    if len(path) > _MOST_LEVELS:
+        raise UserError(
+            f"config key '{dotted(path[:3])}' nests more than {_MOST_LEVELS} levels; does a YAML "
+            "alias (*name) stand in what it refers to?"
+        )
     if isinstance(value, Mapping):
-        return {key: _typed(below) for key, below in value.items()}
+        for key in value:
+            if not isinstance(key, str):
+                place = dotted([*path, str(key)])
+                raise UserError(f"config key '{place}': keys are words; write it in quotes")
+        return {key: _meant(below, (*path, key)) for key, below in value.items()}
     if isinstance(value, list):
-        return [_typed(below) for below in value]
-    if isinstance(value, str):
-        for number in (int, float):
-            try:
-                converted = number(value)
-                if math.isfinite(converted):
-                    return converted
-            except (ValueError, OverflowError):
-                continue
-        return {"true": True, "false": False, "null": None}.get(value.lower(), value)
+        return [_meant(below, (*path, place)) for place, below in enumerate(value)]
+    value = _of_text(value) if isinstance(value, str) else value
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"config key '{dotted(path)}': {value} is no finite number")
+    if isinstance(value, int) and abs(value) > _LARGEST:
+        raise UserError(
+            f"config key '{dotted(path)}': a number this large cannot be counted with; give one up "
+            f"to {_LARGEST:,}"
+        )
     return value
+
+
+def _of_text(text: str) -> Any:
+    for number in (int, float):
+        with suppress(ValueError, OverflowError):
+            if math.isfinite(value := number(text)):
+                return value
+    return {"true": True, "false": False, "null": None}.get(text.lower(), text)
 
 
 def validate(
     config: Mapping[str, Any], schema: Mapping[str, Any], user: Mapping[str, Any] | None = None
 ) -> None:
-    """Check a whole configuration against the schema.
-
-    Args:
-        config: The complete configuration.
-        schema: The whole schema.
-        user: What the user set, for messages that quote it.
+    """Check a complete configuration against the schema; messages quote what the user set.
 
     Raises:
         UserError: For the first key at fault, in one line.

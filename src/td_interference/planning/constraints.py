@@ -30,10 +30,6 @@ def unmeasurable(metric: str, run: RunSpec) -> str:
     """Return why a metric cannot be measured of a run, or "" if it can.
 
     Of an objective of the user's own only its file would tell.
-
-    Args:
-        metric: A name of `metrics.METRICS`.
-        run: From D*.
     """
     card = objectives.known().get(run.objective)
     of = SimpleNamespace(run=run, objective=card)
@@ -70,7 +66,7 @@ def check_before(config: Config) -> None:
                 f"config key '{block}': all of {', '.join(found) or 'them'} are left out (null); "
                 "keep at least one"
             )
-    for place, grid in _grids(config):
+    for place, grid in grids(config):
         lists = [values for name, values in grid.items() if name != "checkpoints"]
         n = math.prod(len(values) for values in lists if isinstance(values, list)) * grid["n_seeds"]
         if n > _MOST_RUNS:
@@ -105,14 +101,11 @@ def check_before(config: Config) -> None:
         )
 
 
-def _grids(config: Config) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def grids(config: Config) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield every block that is a product of its lists, with its key."""
-    parts = {"": config, "generalization.": config["generalization"] or {"experiments": {}}}
-    blocks = {
-        f"{above}experiments.{name}": block
-        for above, part in parts.items()
-        for name, block in part["experiments"].items()
-    }
+    cells = (config["generalization"] or {}).get("experiments", {})
+    blocks = {f"experiments.{name}": block for name, block in config["experiments"].items()}
+    blocks |= {f"generalization.experiments.{name}": block for name, block in cells.items()}
     blocks["control"] = config["control"]
     yield from ((key, block) for key, block in blocks.items() if block is not None)
 
@@ -151,21 +144,6 @@ def _episode_lengths(plan: "Plan") -> Iterator[str]:
                 f"config key 'metrics.{entry.name}.{key}': {asked} agent steps never lie in "
                 f"one episode, of which none has more than {longest} ({cause}); lower it to "
                 f"{max(0, longest - beyond)} or less"
-            )
-
-
-def _control(plan: "Plan") -> Iterator[str]:
-    for run in plan.of_kind("control").values():
-        if run.epsilon_end > run.epsilon_start:
-            yield (
-                f"config key 'control.epsilon_end': {run.epsilon_end:g} is above the "
-                f"{run.epsilon_start:g} of 'control.epsilon_start', from which it falls"
-            )
-        if run.window > (played := run.learning_starts + run.agent_steps):
-            yield (
-                f"config key 'control.window': {run.window} is more than the {played} agent steps "
-                f"of a whole run ({run.learning_starts} of 'control.learning_starts', "
-                f"{run.agent_steps} of 'control.agent_steps')"
             )
 
 
@@ -228,7 +206,6 @@ def _sources(plan: "Plan") -> Iterable[Source]:
 _RULES: tuple[Callable[["Plan"], Iterator[str]], ...] = (
     _metric_settings,
     _episode_lengths,
-    _control,
     _measurable,
     _last_checkpoints,
     _common_checkpoint,

@@ -1,23 +1,19 @@
-"""Everything that decides how an agent learns to control an Atari game by Q-learning.
-
-Standard library only: the Snakefile reads this module.
-"""
+"""Everything that decides how an agent learns to control an Atari game by Q-learning."""
 
 import dataclasses
-import itertools
 import math
 from collections.abc import Mapping
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from td_interference.environments.screen import FRAMESKIP, STACK
 from td_interference.planning.digits import digits
-from td_interference.planning.grid import RunSpec, q_learning_of
+from td_interference.planning.grid import AXES, RunSpec, product, q_learning_of
 from td_interference.planning.layout import Result
 from td_interference.planning.needs import Needs, control_needs
 from td_interference.planning.replay import Environment
-from td_interference.planning.settings import check, plain, require, same, setting
+from td_interference.planning.settings import Record, check, require, same, setting
 from td_interference.storage.identity import Identity, of_control
 
 if TYPE_CHECKING:
@@ -25,29 +21,21 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True)
-class ControlSettings:
+class ControlSettings(Record):
     """One control run: everything that may change its result, and nothing else.
 
     The defaults are the paper's (appendix B.1 and B.2), or its authors' code ("code") where the
     paper is silent; those that neither gives are marked "ours".
-
-    Attributes:
-        game: Name in snake_case as in ale_py, e.g. "ms_pacman".
-        seed: Index of the repetition; drives initial weights, exploration, minibatches, emulators.
-        hidden: n_h, channels of the first convolution; the other layers scale with it.
-        optimizer: Name in `optimizers.OPTIMIZERS`.
-        learning_rate: Step size α (paper B.2; code 2.5e-4).
-        checkpoints: Update steps (not agent steps) after which the state is kept (ours).
     """
 
     kind: ClassVar[str] = "control"
     labels: ClassVar[Mapping[str, str]] = {}
 
-    game: str
-    seed: int = 0
-    hidden: int = 32
-    optimizer: str = "adam"
-    learning_rate: float = 1e-4
+    game: str  # name in snake_case as in ale_py, e.g. "ms_pacman"
+    seed: int = 0  # index of the repetition; drives weights, exploration, minibatches, emulators
+    hidden: int = 32  # n_h, channels of the first convolution; the other layers scale with it
+    optimizer: str = "adam"  # name in optimizers.OPTIMIZERS
+    learning_rate: float = 1e-4  # step size α (paper B.2; code 2.5e-4)
     weight_decay: float = same(RunSpec, "weight_decay", "training")
     momentum: float = same(RunSpec, "momentum", "training")
     loss: str = same(RunSpec, "loss", "training")
@@ -99,6 +87,7 @@ class ControlSettings:
         "ours",
         minimum=1,
     )
+    # Update steps (not agent steps) after which the state is kept (ours).
     checkpoints: tuple[int, ...] = tuple(range(500_000, 10_000_001, 500_000))
     window: int = setting(
         20_000,
@@ -133,6 +122,18 @@ class ControlSettings:
         least, otherwise = 3 * self.n_environments, "leaves nothing to draw; it must be at least"
         each = f"{least}, 3 in each of {self.n_environments} 'n_environments'"
         demand(self.learning_starts >= least, "learning_starts", f"{otherwise} {each}")
+        demand(
+            self.epsilon_end <= self.epsilon_start,
+            "epsilon_end",
+            f"is above the {self.epsilon_start:g} of 'control.epsilon_start', from which it falls",
+        )
+        played = self.learning_starts + self.agent_steps
+        demand(
+            self.window <= played,
+            "window",
+            f"is more than the {played} agent steps of a whole run ({self.learning_starts} of "
+            f"'control.learning_starts', {self.agent_steps} of 'control.agent_steps')",
+        )
         demand(bool(self.checkpoints), "checkpoints", "names no update step")
         demand(
             list(self.checkpoints) == sorted(set(self.checkpoints)) and self.checkpoints[0] >= 1,
@@ -199,8 +200,7 @@ class ControlSettings:
 
     def transitions(self, _: Mapping[str, Any]) -> int:
         """Return how many transitions one of them is, about."""
-        longest = min(self.restart_period, self.max_frames_per_episode // FRAMESKIP)
-        return self.window + self.n_environments * longest
+        return self.window + self.n_environments * self.longest_episode
 
     def identity(self, _: "Lineage") -> Identity:
         """Return the identity of its checkpoints."""
@@ -232,53 +232,19 @@ class ControlSettings:
         learned = min(max(0, agent_step - self.learning_starts), self.agent_steps)
         return math.floor(learned * self.updates_per_step)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as plain values, for Snakemake's params and for file attributes."""
-        return plain(self)
-
-    @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> Self:
-        """Return the settings whose `to_dict` is `fields`."""
-        return cls(**{**fields, "checkpoints": tuple(fields["checkpoints"])})
-
 
 def control_grid(config: Mapping[str, Any]) -> dict[str, ControlSettings]:
     """Return the runs of `config["control"]` by their ids: the product of its axes, in its order.
 
-    What control shares with training from D* comes from `config["training"]`.
-
-    Args:
-        config: The complete configuration.
-
     Raises:
         UserError: If a combination of keys makes no sense.
     """
-    block, training = dict(config["control"]), config["training"]
-    environment = config["environment"]
-    axes = [
-        block.pop(name) for name in ("games", "optimizers", "learning_rates", "hidden", "n_seeds")
-    ]
     shared = {
-        name: training[name]
-        for name in ("loss", "minibatch", "weight_decay", "momentum", "frozen_period")
+        field.name: config[field.metadata["block"]][field.name]
+        for field in dataclasses.fields(ControlSettings)
+        if "block" in field.metadata
     }
-    checkpoints = tuple(block.pop("checkpoints"))
-    runs = (
-        ControlSettings(
-            game=game,
-            optimizer=optimizer,
-            learning_rate=float(learning_rate),
-            hidden=hidden,
-            seed=seed,
-            checkpoints=checkpoints,
-            **environment,
-            **shared,
-            **block,
-        )
-        for game, optimizer, learning_rate, hidden, seed in itertools.product(
-            *axes[:-1], range(axes[-1])
-        )
-    )
+    runs = map(ControlSettings.from_dict, product(shared | config["control"], AXES))
     return {run.run_id: run for run in runs}
 
 

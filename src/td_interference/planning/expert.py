@@ -1,33 +1,25 @@
-"""Everything that decides how the Atari expert is trained and evaluated.
-
-Standard library only: the Snakefile reads this module.
-"""
+"""Everything that decides how the Atari expert is trained and evaluated."""
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 from td_interference.environments.screen import FRAMESKIP, STACK
-from td_interference.errors import UserError
 from td_interference.planning.replay import Environment
-from td_interference.planning.settings import same, setting
+from td_interference.planning.settings import Record, require, same, setting
 
 
 @dataclass(frozen=True)
-class ExpertSettings:
+class ExpertSettings(Record):
     """One expert's hyperparameters.
 
     The defaults are data-efficient Rainbow (van Hasselt, Hessel & Aslanides 2019, appendix E,
     "DER"), the published kind of agent that the paper's authors took, trained as theirs was:
     100k agent steps, no sticky actions, life losses as terminals. Where DER is silent, Rainbow
     (Hessel et al. 2018, table 1) fills in.
-
-    Attributes:
-        game: Name in snake_case as in ale_py, e.g. "ms_pacman".
-        evaluation_repeat_action_probability: Stickiness of actions in the evaluation of both
-            the expert and the random agent (Machado et al. 2018).
     """
 
-    game: str
+    game: str  # name in snake_case as in ale_py, e.g. "ms_pacman"
     seed: int = setting(
         0, "index of the repetition, from which all random numbers follow", minimum=0
     )
@@ -97,6 +89,7 @@ class ExpertSettings:
     evaluation_epsilon: float = setting(
         0.001, "probability of a random action in the evaluation", "Rainbow", minimum=0, maximum=1
     )
+    # Of the expert and of the random agent (Machado et al. 2018).
     evaluation_repeat_action_probability: float = same(
         Environment, "repeat_action_probability", "environment"
     )
@@ -113,35 +106,32 @@ class ExpertSettings:
         Raises:
             UserError: Names the keys at fault.
         """
-        if self.v_min >= self.v_max:
-            raise UserError(
-                f"config keys 'expert.v_min' and 'expert.v_max': {self.v_min:g} must be below "
-                f"{self.v_max:g}"
-            )
-        if self.updates < 1:
-            raise UserError(
-                f"config key 'expert.learning_starts': {self.learning_starts} leaves nothing to "
-                f"learn in {self.agent_steps} agent_steps at {self.updates_per_step:g} "
-                "updates_per_step; lower it, or raise 'expert.agent_steps'"
-            )
+        demand = partial(require, self, "expert")
+        demand(self.v_min < self.v_max, "v_min", f"must be below {self.v_max:g}, 'expert.v_max'")
+        demand(
+            self.updates >= 1,
+            "learning_starts",
+            f"leaves nothing to learn in {self.agent_steps} agent_steps at "
+            f"{self.updates_per_step:g} updates_per_step; lower it, or raise 'expert.agent_steps'",
+        )
+        each = (
+            f"for returns of {self.n_step} agent steps ('expert.n_step') in each of "
+            f"{self.n_environments} copies ('expert.n_environments')"
+        )
         # The first update draws from steps whose return of n_step is whole; two in a row may be
         # the beginnings of episodes, which are no transitions.
         stored = (self.n_step + 1) * self.n_environments
-        if (stored - self.learning_starts) * self.updates_per_step >= 1:
-            raise UserError(
-                f"config key 'expert.learning_starts': {self.learning_starts} lets updates begin "
-                f"with an empty memory; it must be at least {stored}, for a return of "
-                f"{self.n_step} agent steps ('expert.n_step') in each of {self.n_environments} "
-                "copies ('expert.n_environments')"
-            )
+        demand(
+            (stored - self.learning_starts) * self.updates_per_step < 1,
+            "learning_starts",
+            f"lets updates begin with an empty memory; it must be at least {stored}, {each}",
+        )
         rows = self.n_step + STACK + 2
-        if self.replay_capacity // self.n_environments < rows:
-            raise UserError(
-                f"config key 'expert.replay_capacity': {self.replay_capacity} must be at least "
-                f"{rows * self.n_environments}, to draw returns of {self.n_step} agent steps "
-                f"('expert.n_step') in each of {self.n_environments} copies "
-                "('expert.n_environments')"
-            )
+        demand(
+            self.replay_capacity // self.n_environments >= rows,
+            "replay_capacity",
+            f"must be at least {rows * self.n_environments}, {each}",
+        )
 
     @property
     def updates(self) -> int:

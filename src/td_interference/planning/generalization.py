@@ -1,18 +1,15 @@
-"""The generalization experiments of a configuration: their grids, their data, their jobs.
-
-Standard library and pydantic only: the Snakefile imports this at every dry run.
-"""
+"""The generalization experiments of a configuration: their grids, their data, their jobs."""
 
 import dataclasses
-import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from td_interference.datasets import entry, known
 from td_interference.errors import UserError
 from td_interference.planning import learners
 from td_interference.planning.available_data import AvailableData, available_data
-from td_interference.planning.cells import CellSpec, grouped
+from td_interference.planning.cells import AXES, CellSpec, grouped
+from td_interference.planning.grid import product
 from td_interference.planning.layout import Result
 from td_interference.planning.messages import did_you_mean
 from td_interference.planning.needs import Needs, group_needs
@@ -20,9 +17,6 @@ from td_interference.storage.identity import Identity, of_group
 
 if TYPE_CHECKING:
     from td_interference.planning.lineage import Lineage
-
-# Keys of an experiment that are axes of its grid, or say what it is; the others are its cells' own.
-_AXES = ("dataset", "hidden", "extra_layers", "n_train", "n_seeds")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,12 +69,6 @@ class CellGroup:
         """Return the fields as plain values, for Snakemake's params."""
         return {**self.labels, "cells": [cell.to_dict() for cell in self.cells]}
 
-    @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> Self:
-        """Return the group whose `to_dict` is `fields`."""
-        cells = tuple(CellSpec.from_dict(cell) for cell in fields["cells"])
-        return cls(fields["name"], fields["data"], cells)
-
 
 @dataclasses.dataclass(frozen=True)
 class _Experiment:
@@ -90,7 +78,13 @@ class _Experiment:
     key: str  # where it stands in the configuration
     data: AvailableData
     settings: Mapping[str, Any]
+    learner: learners.LearnerCard
     stands_in: bool  # with other data than it asks for
+
+    @property
+    def likeness(self) -> tuple[str, str]:
+        """What two experiments have in common that are lines of one thing."""
+        return self.data.dataset, self.settings["task"]
 
 
 def expand_generalization(
@@ -101,10 +95,6 @@ def expand_generalization(
     An experiment whose data another set stands in for is of that set. It is called by it, and
     where there is an experiment of the same kind on that set already (stood in or not), that one
     is for both: the same experiment twice would be two lines of one thing.
-
-    Args:
-        block: The config key `generalization`.
-        datasets: The config key `datasets`.
 
     Raises:
         UserError: If settings make no sense, or two experiments share a run.
@@ -117,7 +107,10 @@ def expand_generalization(
     ]
     groups: dict[str, CellGroup] = {}
     for experiment in _distinct(found):
-        for group in _groups(experiment):
+        cells = list(_cells(experiment))
+        jobs = grouped(cells).values() if experiment.learner.together else [(c,) for c in cells]
+        for job in jobs:
+            group = CellGroup(experiment.name, experiment.data.title, job)
             if group.run_id in groups:
                 raise UserError(
                     f"config key '{experiment.key}': the runs {group.run_id} are of the experiment "
@@ -147,64 +140,39 @@ def _experiment(
 ) -> _Experiment:
     key = f"generalization.experiments.{name}"
     data = available_data(settings["dataset"], datasets)
-    kind = settings["task"]
-    wanted = learners.known()[kind].data
+    task = settings["task"]
+    learner = learners.known()[task]
     stands_in = data.dataset != settings["dataset"]
-    if data.kind != wanted:
+    if data.kind != learner.data:
         where = f"datasets.{settings['dataset']}.stand_in" if stands_in else f"{key}.dataset"
         raise UserError(
-            f"config key '{where}': {data.dataset} is {data.kind}, and {kind} learns from "
-            f"{wanted}; choose another data set"
+            f"config key '{where}': {data.dataset} is {data.kind}, and {task} learns from "
+            f"{learner.data}; choose another data set"
         )
-    called = f"{data.dataset}_{kind}" if stands_in else name
-    return _Experiment(called, key, data, settings, stands_in)
+    called = f"{data.dataset}_{task}" if stands_in else name
+    return _Experiment(called, key, data, settings, learner, stands_in)
 
 
 def _distinct(experiments: Sequence[_Experiment]) -> list[_Experiment]:
     """Return the experiments without those that a stand-in made the like of another."""
-
-    def likeness(experiment: _Experiment) -> tuple[str, str]:
-        return experiment.data.dataset, experiment.settings["task"]
-
-    asked_for = {likeness(experiment) for experiment in experiments if not experiment.stands_in}
+    asked_for = {experiment.likeness for experiment in experiments if not experiment.stands_in}
     distinct = []
     for experiment in experiments:
-        if experiment.stands_in and likeness(experiment) in asked_for:
-            continue
-        asked_for.add(likeness(experiment))
-        distinct.append(experiment)
+        if not experiment.stands_in or experiment.likeness not in asked_for:
+            distinct.append(experiment)
+        asked_for.add(experiment.likeness)
     return distinct
-
-
-def _groups(experiment: _Experiment) -> Iterable[CellGroup]:
-    cells = list(_cells(experiment))
-    together: Iterable[tuple[CellSpec, ...]]
-    if learners.known()[experiment.settings["task"]].together:
-        together = grouped(cells).values()
-    else:
-        together = [(cell,) for cell in cells]
-    return [CellGroup(experiment.name, experiment.data.title, cells) for cells in together]
 
 
 def _cells(experiment: _Experiment) -> Iterable[CellSpec]:
     settings, data = experiment.settings, experiment.data
     # More samples than there are: all of them, once.
     sizes = dict.fromkeys(min(size, data.n_train) for size in settings["n_train"])
-    own = {name: value for name, value in settings.items() if name not in _AXES}
-    own["learning_rate"] = float(own["learning_rate"])
-    if learners.known()[settings["task"]].acts:
-        own.setdefault("agent", {})
-    for hidden, extra_layers, n_train in itertools.product(
-        settings["hidden"], settings["extra_layers"], sizes
-    ):
-        fields = {
-            **own,
-            "dataset": data.dataset,
-            "hidden": hidden,
-            "extra_layers": extra_layers,
-            "n_train": n_train,
-            "seeds": range(settings["n_seeds"]),
-        }
+    grid = {**settings, "dataset": data.dataset, "n_train": sizes}
+    grid["seeds"] = range(grid.pop("n_seeds"))
+    if experiment.learner.acts:
+        grid.setdefault("agent", {})
+    for fields in product(grid, dict(zip(AXES, AXES, strict=True))):
         try:
             yield CellSpec.from_dict(fields)
         except UserError as error:

@@ -1,11 +1,8 @@
-"""The grid: which runs an experiment consists of, each a frozen description of itself.
-
-Standard library and pydantic only: the Snakefile imports this at every dry run.
-"""
+"""The grid: which runs an experiment consists of, each a frozen description of itself."""
 
 import dataclasses
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -15,7 +12,7 @@ from td_interference.planning.layout import Result
 from td_interference.planning.needs import Needs, run_needs
 from td_interference.planning.objectives import known, takes_lambda
 from td_interference.planning.replay import Environment
-from td_interference.planning.settings import plain, properties, same, setting, typed
+from td_interference.planning.settings import Record, of_record, same, setting
 from td_interference.storage.identity import Identity, of_run
 
 if TYPE_CHECKING:
@@ -23,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class RunSpec:
+class RunSpec(Record):
     """One training run from D*: everything that may change its result, and nothing else."""
 
     kind: ClassVar[str] = "training"
@@ -130,25 +127,35 @@ class RunSpec:
         """Return what training it asks of a cluster."""
         return run_needs(self, self.transitions(config), config["device"])
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as plain values, for Snakemake's params and for file attributes."""
-        return plain(self)
 
-    @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> Self:
-        """Return the run whose `to_dict` is `fields`."""
-        return cls(**{**fields, "checkpoints": tuple(fields["checkpoints"])})
+# The key of each axis of a grid of runs, and the field that its values are of.
+AXES = {
+    "games": "game",
+    "optimizers": "optimizer",
+    "learning_rates": "learning_rate",
+    "hidden": "hidden",
+    "n_seeds": "seed",
+}
+
+
+def product(block: Mapping[str, Any], axes: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    """Yield the fields of each place in a grid, the product of some lists, the last one fastest.
+
+    Args:
+        block: Of the configuration; where an axis is a number, it has as many repetitions.
+        axes: The keys of the lists, and the field that the values of each are of.
+    """
+    lists = [range(block[key]) if type(block[key]) is int else block[key] for key in axes]
+    shared = {key: value for key, value in block.items() if key not in axes}
+    for place in itertools.product(*lists):
+        yield shared | dict(zip(axes.values(), place, strict=True))
 
 
 def q_learning_of(control: Mapping[str, Any], updates: int) -> RunSpec:
-    """Return the run as which one of control is measured: as if it had learned from a window.
+    """Return the run as which one with these settings of control is measured: as if from a window.
 
     The random streams are those of policy evaluation: what is drawn to be measured is drawn alike
     in both.
-
-    Args:
-        control: The fields of its `ControlSettings`.
-        updates: Of the whole run.
     """
     shared = {name: control[name] for name in RunSpec.__dataclass_fields__ if name in control}
     # There is no moving average, and so no share of it.
@@ -156,14 +163,10 @@ def q_learning_of(control: Mapping[str, Any], updates: int) -> RunSpec:
     return RunSpec.from_dict({**shared, **own})
 
 
-def expand_grid(config: Mapping[str, Any], experiment: str) -> tuple[RunSpec, ...]:
+def expand_grid(config: Mapping[str, Any], experiment: str) -> list[RunSpec]:
     """Return the runs of one experiment: the product of its axes, in the order of the config.
 
     An experiment that compares objectives (lists several) compares the user's own ones as well.
-
-    Args:
-        config: The complete configuration.
-        experiment: A key of `config["experiments"]`.
 
     Raises:
         UserError: If a combination of keys makes no sense.
@@ -176,65 +179,38 @@ def expand_grid(config: Mapping[str, Any], experiment: str) -> tuple[RunSpec, ..
             f"config key 'experiments.{experiment}.lambdas': only the objective {takers} takes them"
         )
     targets = [
-        (objective, None, lambda_)
+        {"objective": objective, "lambda_": lambda_}
         for objective in block["objectives"]
         for lambda_ in (lambdas if takes_lambda(objective) and lambdas else [None])
     ]
     if len(block["objectives"]) > 1:
-        own = config.get("own_objectives", [])
-        targets += [(PurePath(file).stem, file, None) for file in own]
-    keys = {name: block[name] for name in properties(RunSpec)}
-    shared = typed(RunSpec, {**keys, "gamma": config["environment"]["gamma"]})
-    axes = itertools.product(
-        block["games"],
-        targets,
-        block["optimizers"],
-        block["learning_rates"],
-        block["hidden"],
-        range(block["n_seeds"]),
-    )
-
-    def described(
-        game: str,
-        target: tuple[str, str | None, float | None],
-        optimizer: str,
-        learning_rate: float,
-        hidden: int,
-        seed: int,
-    ) -> RunSpec:
-        objective, objective_file, lambda_ = target
-        return RunSpec(
-            game=game,
-            objective=objective,
-            lambda_=None if lambda_ is None else float(lambda_),
-            hidden=hidden,
-            optimizer=optimizer,
-            learning_rate=float(learning_rate),
-            **shared,
-            checkpoints=tuple(block["checkpoints"]),
-            seed=seed,
-            objective_file=objective_file,
-        )
-
+        for file in config.get("own_objectives", []):
+            own = {"objective": PurePath(file).stem, "lambda_": None, "objective_file": file}
+            targets.append(own)
+    grid = {name: block[name] for name in ("checkpoints", *of_record(RunSpec), *AXES)}
+    grid |= {"targets": targets, "gamma": config["environment"]["gamma"]}
+    places = product(grid, {"games": "game", "targets": "target", **AXES})
     try:
-        return tuple(described(*place) for place in axes)
+        return [RunSpec.from_dict({**place.pop("target"), **place}) for place in places]
     except UserError as error:
         raise UserError(
             str(error).replace("config key '", f"config key 'experiments.{experiment}.")
         ) from None
 
 
-def all_runs(config: Mapping[str, Any]) -> dict[str, RunSpec]:
-    """Return every run of every experiment by its id.
+def expand_experiments(config: Mapping[str, Any]) -> dict[str, list[RunSpec]]:
+    """Return the runs of each experiment that is not left out, by its name.
 
     A run that several experiments want is trained once, and keeps the checkpoints of all of them.
 
     Raises:
         UserError: If two experiments describe the same run id differently.
     """
+    blocks = config["experiments"].items()
+    grids = {name: expand_grid(config, name) for name, block in blocks if block is not None}
     runs: dict[str, RunSpec] = {}
-    for experiment in (name for name, block in config["experiments"].items() if block is not None):
-        for run in expand_grid(config, experiment):
+    for experiment, grid in grids.items():
+        for run in grid:
             known = runs.get(run.run_id, run)
             checkpoints = tuple(sorted({*known.checkpoints, *run.checkpoints}))
             runs[run.run_id] = dataclasses.replace(known, checkpoints=checkpoints)
@@ -243,4 +219,4 @@ def all_runs(config: Mapping[str, Any]) -> dict[str, RunSpec]:
                     f"config key 'experiments.{experiment}': the run {run.run_id} stands in "
                     "another experiment with other settings; make their settings equal"
                 )
-    return runs
+    return {name: [runs[run.run_id] for run in grid] for name, grid in grids.items()}

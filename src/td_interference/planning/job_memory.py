@@ -3,7 +3,6 @@
 Each function adds up the large things a job holds at once: frames, networks with their optimizer,
 files (which are in memory whole), gradients written out. What is measured and what is asked for
 stands in `docs/slurm.md`; a test measures every kind of job at every scale's largest settings.
-Standard library and pydantic only: the Snakefile reads this module.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -61,17 +60,13 @@ def replay(spec: "ReplaySpec") -> float:
 
 def run(spec: "RunSpec", transitions: int) -> float:
     """Return what training from a D* of `transitions` holds."""
-    network = _network(spec.hidden)
-    written = (2 * len(spec.checkpoints) + 2) * _KEPT * network
-    held = _TRAINED * network + _activations(spec.hidden, spec.minibatch)
+    held, written = _training(spec)
     return MARGIN * (_PROGRAM + _play(transitions, spec) + held + written)
 
 
 def control(settings: "ControlSettings") -> float:
     """Return what a control run holds."""
-    network = _network(settings.hidden)
-    written = (2 * len(settings.checkpoints) + 2) * _KEPT * network
-    held = _TRAINED * network + _activations(settings.hidden, settings.minibatch)
+    held, written = _training(settings)
     window = settings.window * 3 * _STORED
     frames = settings.replay_capacity * (_FRAME + _LISTED)
     return MARGIN * (_PROGRAM + 150 + frames + held + max(written, window))
@@ -172,6 +167,13 @@ def _measured_numbers(metric: str, settings: Mapping[str, Any]) -> int:
 def dataset() -> float:
     """Return what preparing a data set of the paper holds: images in several forms."""
     return MARGIN * (150 + 5 * _IMAGES * _IMAGE)
+
+
+def _training(spec: "RunSpec | ControlSettings") -> tuple[float, float]:
+    """Return the size of what learns, and that of its checkpoints as they are joined."""
+    network = _network(spec.hidden)
+    written = (2 * len(spec.checkpoints) + 2) * _KEPT * network
+    return _TRAINED * network + _activations(spec.hidden, spec.minibatch), written
 
 
 def _network(hidden: int) -> float:

@@ -1,6 +1,6 @@
 """Where each result lies below results/: said once, for rules, lineage, status and advice alike.
 
-Standard library only: the Snakefile imports this, and so does whatever has a line on a bad file.
+Standard library only: whatever has a line on a bad file imports this.
 """
 
 import re
@@ -74,8 +74,7 @@ def state(job: str) -> str:
 def target(below: str) -> str | None:
     """Return what to ask Snakemake for, to have a file made; None where no rule makes its like.
 
-    Args:
-        below: The file's path below the scale's directory; the result is one, too.
+    Both are paths below the scale's directory.
     """
     for result in Result:
         if re.fullmatch(_form(result), below):

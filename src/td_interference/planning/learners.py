@@ -1,7 +1,4 @@
-"""What each learner of the generalization experiments says of itself, in its file's `LEARNER`.
-
-Standard library and pydantic only: the Snakefile imports this at every dry run.
-"""
+"""What each learner of the generalization experiments says of itself, in its file's `LEARNER`."""
 
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -20,35 +17,23 @@ if TYPE_CHECKING:
 class LearnerCard(cards.Card):
     """One learner, whose name is that of its file.
 
-    Attributes:
-        title: Of its panel where each learner has one.
-        family: Of its panel where learners of a family share one.
-        data: What kind of data it learns from.
-        acts: Whether it is an agent: its training is counted in agent steps then, else in
-            updates. An agent's file
-            has a class `Learner` derived from `MaskedImageAgent`, any other one of `tasks.Task`.
-        together: Whether one job trains the runs of several n_T.
-        function: What f is, whose interference is measured.
-        performance: What it is in, and the gap with it.
-        higher_is_better: Whether more performance is better.
-        decades: Whether gaps of few samples are many times those of many.
-        learns_once: Whether an agent learns from each of its steps once, and not from minibatches.
-        settings: Of an agent, "n_environments" at least; of no other learner.
-        rules: For its cells: of their keys, "agent." before those of `settings`.
+    The file of an agent has a class `Learner` derived from `MaskedImageAgent`, any other one of
+    `tasks.Task`.
     """
 
-    title: str
-    family: str
-    data: Kind
-    acts: bool = False
-    together: bool = False
-    function: str
-    performance: str
-    higher_is_better: bool = True
-    decades: bool = False
-    learns_once: bool = False
+    title: str  # of its panel where each learner has one
+    family: str  # of its panel where learners of a family share one
+    data: Kind  # that it learns from
+    acts: bool = False  # an agent: its training is counted in agent steps, else in updates
+    together: bool = False  # one job trains the runs of several n_T
+    function: str  # what f is, whose interference is measured
+    performance: str  # what it is in, and the gap with it
+    higher_is_better: bool = True  # of performance
+    decades: bool = False  # gaps of few samples are many times those of many
+    learns_once: bool = False  # an agent learns from each of its steps once, not from minibatches
+    # Of an agent, "n_environments" at least; of no other learner.
     settings: dict[str, Setting] = Field(default_factory=dict)
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[Rule, ...] = ()  # for its cells' keys, "agent." before those of `settings`
 
     @model_validator(mode="after")
     def _check(self) -> "LearnerCard":

@@ -1,7 +1,7 @@
 """The identity that each result of a plan must have, and the code that the cheap ones depend on.
 
 The rules hand them to the jobs as parameters: a job that makes a file writes its identity into it,
-one that reads a file compares. Nothing heavy: the Snakefile imports this.
+one that reads a file compares.
 """
 
 import dataclasses
@@ -11,8 +11,7 @@ from pathlib import Path
 
 from td_interference import figures, metrics, tables
 from td_interference.planning import sources
-from td_interference.planning.plan import Plan
-from td_interference.planning.runs import Run
+from td_interference.planning.plan import Plan, Run
 from td_interference.storage import identity
 from td_interference.storage.identity import Identity
 

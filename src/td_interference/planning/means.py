@@ -1,7 +1,7 @@
 """Which measurements tables reduce, and tables that are plain means of what a metric measures.
 
 A plain mean is described, not programmed: `tables.plain` computes it from the named dimensions of
-the metric's fields. Standard library and pydantic only: the Snakefile imports this.
+the metric's fields.
 """
 
 from typing import Literal

@@ -7,7 +7,7 @@ from typing import Any
 
 from jsonschema import ValidationError
 
-from td_interference.errors import escaped
+from td_interference.calls import escaped
 
 Path = Sequence[str | int]
 
@@ -131,10 +131,11 @@ def _unknown(error: ValidationError, path: Path, schema: Mapping[str, Any]) -> s
             nested = ": {".join([first, *below]) + ": …" + "}" * len(below)
             return f"config key '{dotted([*path, key])}' is unknown; write {nested}"
     if names:
-        unknown = next(key for key in misfits if not _fits(key, error))
+        unknown = next(key for key in misfits if not any(re.search(name, key) for name in names))
+        tidy = re.sub("[^a-z0-9]", "_", unknown.lower()).strip("_").lstrip("0123456789_")
         return (
             f"config key '{dotted([*path, unknown])}': a name here has small letters, digits and "
-            f"'_', the first a letter{did_you_mean(unknown, _tidy(unknown))}"
+            f"'_', the first a letter{did_you_mean(unknown, [tidy])}"
         )
     unknown = next(misfits)
     if today := [name for name in _RENAMED.get(unknown, ()) if name in known]:
@@ -152,16 +153,6 @@ def _unknown(error: ValidationError, path: Path, schema: Mapping[str, Any]) -> s
             more = " or another" if len(places) > _MOST_PLACES else ""
             hint = f"; did you mean {' or '.join(map(repr, places[:_MOST_PLACES]))}{more}?"
     return f"config key '{dotted([*path, unknown])}' is unknown{hint}"
-
-
-def _fits(key: str, error: ValidationError) -> bool:
-    return any(re.search(pattern, key) for pattern in error.schema["patternProperties"])
-
-
-def _tidy(name: str) -> list[str]:
-    letters = "".join(c if c.isascii() and c.isalnum() else "_" for c in name.lower())
-    tidy = letters.strip("_").lstrip("0123456789_")
-    return [tidy] if tidy else []
 
 
 def _places(
@@ -185,15 +176,14 @@ def _type(value: Any, wanted: str | list[str], own: Mapping[str, Any]) -> str:
 
 def _other_way(value: Any, kind: str, items: Mapping[str, Any]) -> str:
     """Return how to write what was probably meant, "; write 5", or ""."""
-    if kind in ("integer", "number") and isinstance(value, list) and len(value) == 1:
-        return f"; write {shown(value[0])}"
-    if kind == "integer" and isinstance(value, float):
-        whole = value.is_integer()
-        return f"; write {int(value)}" if whole else f"; round it to {round(value) or 1}"
-    if kind in ("integer", "number") and isinstance(value, list):
-        return "; give one number"
-    if kind in ("integer", "number") and isinstance(value, str):
-        return _number_meant(value)
+    if kind in ("integer", "number"):
+        if isinstance(value, list):
+            return f"; write {shown(value[0])}" if len(value) == 1 else "; give one number"
+        if isinstance(value, float):
+            whole = value.is_integer()
+            return f"; write {int(value)}" if whole else f"; round it to {round(value) or 1}"
+        if isinstance(value, str):
+            return _number_meant(value)
     if kind == "boolean":
         words = {"yes": "true", "on": "true", "1": "true", "no": "false", "off": "false"}
         word = {**words, "0": "false"}.get(str(value).lower())

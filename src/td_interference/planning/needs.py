@@ -1,8 +1,7 @@
 """What a job asks of a cluster: memory (`job_memory`) and run time, from its own settings.
 
-Standard library and pydantic only: the Snakefile reads this module. The figures below were measured
-on one core of a CPU (`docs/control.md`, `docs/expert.md`, benchmark files of the `laptop` scale); a
-request is what follows from them with a margin, so that a change of settings changes it as well.
+The figures below were measured on one core of a CPU (`docs/control.md`, `docs/expert.md`, benchmark
+files of the `laptop` scale); a request is what follows from them with a margin.
 """
 
 import math

@@ -1,7 +1,4 @@
-"""What each objective of the package says of itself, in the card `OBJECTIVE` of its file.
-
-Standard library and pydantic only: the Snakefile imports this at every dry run.
-"""
+"""What each objective of the package says of itself, in the card `OBJECTIVE` of its file."""
 
 from functools import cache
 from typing import Literal
@@ -10,27 +7,16 @@ from td_interference.planning import cards
 
 
 class ObjectiveCard(cards.Card):
-    """One objective, whose name is that of its file.
+    """One objective, whose name is that of its file."""
 
-    Attributes:
-        label: What figures call it.
-        colour: Of its lines, "#rrggbb".
-        about: What it is.
-        formula: Of its squared loss, with the number of its equation.
-        departures: From the paper.
-        learns: What the network's outputs are: V, one value of a state, or Q, one of each action.
-        takes_lambda: Whether its targets weigh longer returns by λ, so that a run must have one.
-        target_moves: Whether an update moves them at once, for no frozen network holds them.
-    """
-
-    label: str
-    colour: str
-    about: str = ""
-    formula: str = ""
-    departures: tuple[str, ...] = ()
-    learns: Literal["Q", "V"] = "Q"
-    takes_lambda: bool = False
-    target_moves: bool = False
+    label: str  # what figures call it
+    colour: str  # of its lines, "#rrggbb"
+    about: str = ""  # what it is
+    formula: str = ""  # of its squared loss, with the number of its equation
+    departures: tuple[str, ...] = ()  # from the paper
+    learns: Literal["Q", "V"] = "Q"  # the outputs: a value of each action, or one of a state
+    takes_lambda: bool = False  # its targets weigh longer returns by λ: a run must have one
+    target_moves: bool = False  # an update moves them at once, for no frozen network holds them
 
 
 @cache

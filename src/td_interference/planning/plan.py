@@ -1,6 +1,6 @@
 """The plan: the whole configuration and the descriptions of all jobs. Imported by the Snakefile."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,10 +11,8 @@ from td_interference.planning import constraints
 from td_interference.planning.control import ControlSettings, control_grid
 from td_interference.planning.expert import ExpertSettings
 from td_interference.planning.generalization import CellGroup, expand_generalization
-from td_interference.planning.grid import RunSpec, all_runs, expand_grid
+from td_interference.planning.grid import RunSpec, expand_experiments
 from td_interference.planning.replay import ReplaySpec
-from td_interference.planning.runs import Run
-from td_interference.planning.settings import plain, typed
 from td_interference.planning.studies import Study, expand_studies
 from td_interference.tables import Source
 
@@ -22,6 +20,9 @@ from td_interference.tables import Source
 TRAINING, CONTROL = RunSpec.kind, ControlSettings.kind
 RANDOM_NETWORKS, GENERALIZATION = Study.kind, CellGroup.kind
 OWN_KEYS = (CONTROL, RANDOM_NETWORKS, GENERALIZATION)
+
+# Frozen descriptions of everything that may change a result, whose `run_id` is no other run's.
+Run = RunSpec | ControlSettings | Study | CellGroup
 
 # Experiments that figures are of; any other is a user's own.
 _OF_FIGURES = frozenset(source.experiment for table in tables.TABLES for source in table.sources)
@@ -42,8 +43,7 @@ class Plan(NamedTuple):
     @property
     def experiments(self) -> list[str]:
         """Every experiment of runs from D* that is not left out."""
-        blocks = self.config["experiments"]
-        return [name for name, block in blocks.items() if block is not None]
+        return [name for name in self.by_experiment if name not in OWN_KEYS]
 
     @property
     def own_experiments(self) -> list[str]:
@@ -61,20 +61,14 @@ class Plan(NamedTuple):
 
     def includes(self, experiment: str) -> bool:
         """Return whether an experiment, as `experiment_runs` takes it, is not left out (null)."""
-        blocks = self.config if experiment in OWN_KEYS else self.config["experiments"]
-        return blocks.get(experiment) is not None
+        return experiment in self.by_experiment
 
     def key(self, experiment: str) -> str:
         """Return the key of the configuration under which an experiment's block stands."""
         return experiment if experiment in OWN_KEYS else f"experiments.{experiment}"
 
     def experiment_runs(self, experiment: str) -> list[Run]:
-        """Return the runs of one experiment, as they are trained (for all experiments together).
-
-        Args:
-            experiment: A key of the configuration's `experiments`, `CONTROL`, `RANDOM_NETWORKS` or
-                `GENERALIZATION`.
-        """
+        """Return the runs of one of `experiments` or `OWN_KEYS`, as trained for all of them."""
         return self.by_experiment.get(experiment, [])
 
     def source_runs(self, source: Source) -> list[Run]:
@@ -96,26 +90,19 @@ class Plan(NamedTuple):
         sources = tables.entry(table).sources
         return [(run, source) for source in sources for run in self.source_runs(source)]
 
-    def measured_by(self, sources: Iterable[Source]) -> list[tuple[str, dict[str, Any], int]]:
+    def measured_by(self, table: str) -> list[tuple[str, dict[str, Any], int]]:
         """Return each run's metric, that metric's settings, and the number of checkpoints."""
         measured = []
-        for source in sources:
+        for run, source in self.measured_runs(table):
             settings = self.config["metrics"].get(source.metric, {})
             last = settings.get("checkpoints") == "last"
-            for run in self.source_runs(source):
-                n = 1 if last else len(run.checkpoints) or 1
-                measured.append((source.metric, settings, n))
+            measured.append((source.metric, settings, 1 if last else len(run.checkpoints) or 1))
         return measured
 
     def checkpoints(self, experiment: str) -> list[int]:
-        """Return the update steps that an experiment looks at, ascending.
-
-        There are none where measurements are not of checkpoints.
-        """
-        if experiment in (RANDOM_NETWORKS, GENERALIZATION):
-            return []
-        blocks = {**self.config["experiments"], CONTROL: self.config[CONTROL]}
-        return list(blocks[experiment]["checkpoints"])
+        """Return the update steps that an experiment looks at, ascending; of some kinds none."""
+        blocks = self.config if experiment in OWN_KEYS else self.config["experiments"]
+        return list(blocks[experiment].get("checkpoints", ()))
 
     def metric_settings(self, metric: str) -> dict[str, Any]:
         """Return how much a metric looks at; with the game's rules where it plays."""
@@ -148,19 +135,18 @@ class Plan(NamedTuple):
     def expert(self, game: str) -> dict[str, Any]:
         """Return the fields of a game's `ExpertSettings`."""
         environment = self.config["environment"]
-        settings = ExpertSettings(
-            game=game,
-            gamma=float(environment["gamma"]),
-            max_frames_per_episode=environment["max_frames_per_episode"],
-            evaluation_repeat_action_probability=float(environment["repeat_action_probability"]),
-            **self.config["expert"],
-        )
-        return plain(settings)
+        own = {
+            "game": game,
+            "gamma": environment["gamma"],
+            "max_frames_per_episode": environment["max_frames_per_episode"],
+            "evaluation_repeat_action_probability": environment["repeat_action_probability"],
+        }
+        return ExpertSettings.from_dict(self.config["expert"] | own).to_dict()
 
     def replay(self, game: str, seed: int) -> dict[str, Any]:
         """Return the fields of the `ReplaySpec` of a game and seed."""
         fields = {**self.config["environment"], **self.config["replay"]}
-        return plain(ReplaySpec(game=game, seed=seed, **typed(ReplaySpec, fields)))
+        return ReplaySpec.from_dict({**fields, "game": game, "seed": seed}).to_dict()
 
 
 def make_plan(user: Mapping[str, Any], workflow_directory: Path | str) -> Plan:
@@ -175,40 +161,28 @@ def make_plan(user: Mapping[str, Any], workflow_directory: Path | str) -> Plan:
     """
     config = configuration.complete(user, workflow_directory)
     constraints.check_before(config)
-    for key, games in _games(config):
-        for game in games:
+    for key, block in constraints.grids(config):
+        for game in block.get("games", ()):
             check_game(game, f"config key '{key}.games'")
     for file in config["own_objectives"]:
         objectives.check_own(file)
-    trained, networks, cells = all_runs(config), config[RANDOM_NETWORKS], config[GENERALIZATION]
-    own: dict[str, Mapping[str, Run]] = {
-        CONTROL: control_grid(config) if config[CONTROL] else {},
-        RANDOM_NETWORKS: expand_studies(networks) if networks else {},
-        GENERALIZATION: expand_generalization(cells, config["datasets"]) if cells else {},
-    }
     by_experiment: dict[str, list[Run]] = {
-        name: [trained[run.run_id] for run in expand_grid(config, name)]
-        for name, block in config["experiments"].items()
-        if block is not None
+        name: [*grid] for name, grid in expand_experiments(config).items()
     }
+    if config[CONTROL]:
+        by_experiment[CONTROL] = [*control_grid(config).values()]
+    if config[RANDOM_NETWORKS]:
+        by_experiment[RANDOM_NETWORKS] = [*expand_studies(config[RANDOM_NETWORKS]).values()]
+    if config[GENERALIZATION]:
+        groups = expand_generalization(config[GENERALIZATION], config["datasets"])
+        by_experiment[GENERALIZATION] = [*groups.values()]
     # Names of different kinds differ in form; see also `constraints.check_before`.
-    runs: dict[str, Run] = {**trained}
-    for experiment, of_it in own.items():
-        by_experiment[experiment] = [*of_it.values()]
-        runs |= of_it
+    runs = {run.run_id: run for of_it in by_experiment.values() for run in of_it}
     plan = Plan(config, runs, by_experiment)
     for game in plan.games:
         plan.expert(game)  # checks what joins several of the expert's keys
     constraints.check(plan)
     return plan
-
-
-def _games(config: configuration.Config) -> Iterable[tuple[str, Sequence[str]]]:
-    """Return where the configuration names games, and which."""
-    blocks = {f"experiments.{name}": block for name, block in config["experiments"].items()}
-    for name, block in {**blocks, CONTROL: config[CONTROL]}.items():
-        if block is not None:
-            yield name, block["games"]
 
 
 def files_of_the_user(config: Mapping[str, Any]) -> list[Path]:

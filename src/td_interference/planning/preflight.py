@@ -1,7 +1,6 @@
 """What the file system would make a job fail of when its work is done, seen before it begins.
 
 Snakemake compares times and permissions when a job has ended, and then deletes what it wrote.
-Standard library only: the Snakefile reads this module.
 """
 
 import math
@@ -45,7 +44,12 @@ def check(
     now = time.time() if now is None else now
     records = working_directory / ".snakemake"
     for place in (results.parent, results, records):  # figures are put beside the scales
-        _require_directory(_nearest(place))
+        place = _nearest(place)
+        if not os.path.isdir(place):
+            raise UserError(
+                f"{place.absolute()}: is no directory, and one is needed there; move it away"
+            )
+        _require_writable(place)
     for path in _below(records, depth=1):
         if os.path.isdir(path):
             _require_writable(path)
@@ -56,18 +60,13 @@ def check(
         if stage not in _NO_INPUTS and os.path.isfile(path):
             _require_past(path, now)
     for path in inputs:
-        if os.path.exists(path):
-            _require_past(path, now)
+        _require_past(path, now)
 
 
 def name_user(user: int | None = None, environment: MutableMapping[str, str] = os.environ) -> None:
     """Give a name to a user that the system has none for, as containers run them.
 
-    Snakemake and torch ask for it.
-
-    Args:
-        user: The number of the user; that of this process, if left out.
-        environment: Where the name is put.
+    Snakemake and torch ask for it. The user is that of this process, if left out.
     """
     user = os.getuid() if user is None else user
     if _name(user) == f"user {user}" and not environment.get("USER"):
@@ -75,10 +74,7 @@ def name_user(user: int | None = None, environment: MutableMapping[str, str] = o
 
 
 def check_memory_limit(megabytes: float | None = None) -> None:
-    """See that a process may take as much address space as torch's libraries do.
-
-    Args:
-        megabytes: The limit of this process; its own, if left out.
+    """See that a process under this limit (its own) may take what torch's libraries do.
 
     Raises:
         UserError: If it may not: loading torch would fail in the middle.
@@ -121,14 +117,6 @@ def _below(directory: Path, depth: int = -1, above: Sequence[str] = ()) -> Itera
         yield from _below(directory / name, depth - 1, (*above, here))
 
 
-def _require_directory(path: Path) -> None:
-    if not os.path.isdir(path):
-        raise UserError(
-            f"{path.absolute()}: is no directory, and one is needed there; move it away"
-        )
-    _require_writable(path)
-
-
 def _require_writable(path: Path) -> None:
     needed = os.R_OK | os.W_OK | (os.X_OK if path.is_dir() else 0)
     try:
@@ -155,7 +143,7 @@ def _name(user: int) -> str:
 def _require_past(path: Path, now: float) -> None:
     try:
         ahead = path.stat().st_mtime - now
-    except FileNotFoundError:  # gone meanwhile
+    except OSError:  # not there, or gone meanwhile
         return
     if ahead <= FUTURE:
         return

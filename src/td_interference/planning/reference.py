@@ -11,12 +11,8 @@ from typing import Any
 from td_interference import datasets, figures, metrics, tables
 from td_interference.planning import learners, objectives
 from td_interference.planning.cells import CellSpec
-from td_interference.planning.control import ControlSettings
-from td_interference.planning.expert import ExpertSettings
-from td_interference.planning.grid import RunSpec
-from td_interference.planning.replay import Environment, ReplaySpec
+from td_interference.planning.config import RECORDS
 from td_interference.planning.settings import Setting, of_record, shown
-from td_interference.planning.studies import Study
 
 _SETTINGS = """# Settings
 
@@ -94,23 +90,15 @@ def _section(name: str, *parts: str) -> str:
 
 def _blocks() -> dict[str, Mapping[str, Setting]]:
     """Return the settings of each block of the configuration that a record or a card has."""
-    records = {
-        "environment": Environment,
-        "replay": ReplaySpec,
-        "training` and `experiments.<name>": RunSpec,
-        "expert": ExpertSettings,
-        "control": ControlSettings,
-        "random_networks": Study,
-        "generalization.experiments.<name>": CellSpec,
+    cells = "generalization.experiments.<name>"
+    blocks = {name: of_record(record) for name, record in {**RECORDS, cells: CellSpec}.items()}
+    titles = {"training": "training` and `experiments.<name>"}
+    agents = {
+        f"{cells}.agent` of `{name}": card.settings
+        for name, card in learners.known().items()
+        if card.acts
     }
-    agents = {name: card.settings for name, card in learners.known().items() if card.acts}
-    return {
-        **{key: of_record(record) for key, record in records.items()},
-        **{
-            f"generalization.experiments.<name>.agent` of `{name}": own
-            for name, own in agents.items()
-        },
-    }
+    return {titles.get(name, name): own for name, own in {**blocks, **agents}.items()}
 
 
 def _settings(settings: Mapping[str, Setting]) -> str:

@@ -1,11 +1,8 @@
-"""What decides a D*, the expert's recorded play, and how every game is played.
-
-Standard library only: the Snakefile imports this at every dry run.
-"""
+"""What decides a D*, the expert's recorded play, and how every game is played."""
 
 import dataclasses
 
-from td_interference.planning.settings import same, setting
+from td_interference.planning.settings import Record, same, setting
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,7 +28,7 @@ class Environment:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ReplaySpec:
+class ReplaySpec(Record):
     """One D* file: everything that may change it but the expert."""
 
     game: str

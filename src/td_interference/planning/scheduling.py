@@ -5,33 +5,16 @@ resume states of jobs whose outputs it has seen. Snakemake by itself lets the ru
 their end after SIGTERM, which may take days.
 """
 
-import os
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 from td_interference.jobs import preemption, snakemake_lock
 from td_interference.jobs.kept_files import forget
 
 begin = snakemake_lock.begin
-
-
-class _Job(Protocol):
-    params: Any
-
-
-class _Graph(Protocol):
-    """What is asked of Snakemake's graph of jobs."""
-
-    jobs: Iterable[_Job]
-
-    def needrun(self, job: _Job) -> bool:
-        """Whether the job had to be run."""
-
-    def finished(self, job: _Job) -> bool:
-        """Whether it was run, and its outputs are recorded as whole."""
 
 
 def started() -> None:
@@ -64,26 +47,18 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 
 def _end_jobs(number: int, frame: FrameType | None) -> None:
-    for process in _jobs_of(os.getpid()):
-        with suppress(OSError):
-            os.kill(process, signal.SIGTERM)
-
-
-def _jobs_of(process: int) -> list[int]:
-    """Return the processes below one that run a script of a rule."""
+    """Ask the processes below this one to end that run a script of a rule."""
     import psutil  # Snakemake's own; here, where it is needed
 
-    jobs = []
     with suppress(psutil.Error):
-        for child in psutil.Process(process).children(recursive=True):
+        for child in psutil.Process().children(recursive=True):
             with suppress(psutil.Error):
                 command = child.cmdline()
                 if len(command) > 1 and ".snakemake/scripts/" in command[1]:
-                    jobs.append(child.pid)
-    return jobs
+                    child.terminate()
 
 
-def forget_accepted(graph: _Graph) -> None:
+def forget_accepted(graph: Any) -> None:
     """Remove the resume states of jobs whose outputs Snakemake has recorded as whole.
 
     Until then they stay: what Snakemake did not live to record it removes and asks for again.

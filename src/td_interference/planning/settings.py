@@ -2,8 +2,7 @@
 
 A `Setting` stands in the card of what it is of, or beside the field of a record (`setting`). The
 block of the configuration's schema follows from it, and from that what is said of a wrong value;
-so do the frozen record that code is given, and the page of reference. Standard library and pydantic
-only: the Snakefile imports this.
+so do the frozen record that code is given, and the page of reference.
 """
 
 import dataclasses
@@ -12,7 +11,7 @@ import operator
 from collections.abc import Mapping
 from functools import cached_property
 from operator import attrgetter
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import model_validator
 
@@ -32,27 +31,13 @@ _RULES = {
 
 
 class Setting(Card):
-    """One key, with its bounds in the words of JSON Schema.
+    """One key, with its bounds in the words of JSON Schema."""
 
-    Attributes:
-        default: Where the configuration has none; MISSING where it must have one, None where it may
-            do without.
-        description: What it is, in a few words, such as "updates between two copies to the frozen
-            network"; messages and pages of reference show it.
-        unit: Where the description does not say it.
-        source: Where the default comes from, or what others use.
-        type: Where it is not the default's.
-        minItems: Of an array.
-        items: Schema of each of an array.
-        within_episode: Of what is looked at along an episode: how many agent steps the episode has
-            beyond so many, at least.
-    """
-
-    default: Any
-    description: str
-    unit: str = ""
-    source: str = ""
-    type: Literal["integer", "number", "array"] | None = None
+    default: Any  # MISSING where the configuration must have the key, None where it need not
+    description: str  # what it is, in a few words that messages and pages of reference show
+    unit: str = ""  # where the description does not say it
+    source: str = ""  # where the default comes from, or what others use
+    type: Literal["integer", "number", "array"] | None = None  # where it is not the default's
     minimum: int | float | None = None
     exclusiveMinimum: int | float | None = None
     maximum: int | float | None = None
@@ -60,6 +45,7 @@ class Setting(Card):
     enum: tuple[Any, ...] | None = None
     minItems: int | None = None
     items: dict[str, Any] | None = None
+    # Of what is looked at along an episode: the agent steps that it has beyond so many, at least.
     within_episode: int | None = None
 
     @cached_property
@@ -85,25 +71,16 @@ class Setting(Card):
 
 
 class Rule(Card):
-    """What must hold of one key, beside its own bounds.
+    """What must hold of one key, beside its own bounds."""
 
-    Attributes:
-        key: With dots, of whatever the rule is applied to.
-        equals: What it is.
-        above: What it is more than.
-        at_least: A number, or keys whose sum it is; "1/key" is one divided by its value.
-        at_most: The same.
-        multiple_of: Another key.
-        otherwise: What is said where it does not hold; `{of.…}` are values, `{near}` a multiple.
-    """
-
-    key: str
+    key: str  # with dots, of whatever the rule is applied to
     equals: bool | str | None = None
     above: int | None = None
+    # A number, or keys whose sum is it; "1/key" is one divided by its value.
     at_least: int | tuple[str, ...] | None = None
     at_most: int | tuple[str, ...] | None = None
-    multiple_of: tuple[str] | None = None
-    otherwise: str
+    multiple_of: tuple[str] | None = None  # another key
+    otherwise: str  # said where it does not hold; `{of.…}` are values, `{near}` a multiple
 
     @model_validator(mode="after")
     def _one(self) -> "Rule":
@@ -189,13 +166,7 @@ def make_record(
 
 
 def same(record: Any, name: str, block: str) -> Any:
-    """Return a field that is a setting of another record.
-
-    Args:
-        record: That one.
-        name: Of the setting there.
-        block: Of the configuration, where its key stands.
-    """
+    """Return a field that is a setting of another record, whose key stands in that one's block."""
     field = record.__dataclass_fields__[name]
     return dataclasses.field(default=field.default, metadata={**field.metadata, "block": block})
 
@@ -207,11 +178,7 @@ def properties(record: Any) -> dict[str, dict[str, Any]]:
 
 
 def check(record: Any, key: str) -> None:
-    """Check each setting of a record by its rules, as the schema does for those of a configuration.
-
-    Args:
-        record: Such a dataclass.
-        key: The block of the configuration that it is of.
+    """Check each setting of a record by its rules, as the schema does for the block of this key.
 
     Raises:
         UserError: Names the key at fault.
@@ -231,15 +198,8 @@ def check(record: Any, key: str) -> None:
 def require(record: Any, block: str, holds: bool, name: str, otherwise: str) -> None:
     """Check what joins several settings of a record.
 
-    Args:
-        record: Of the settings.
-        block: Of the configuration, where its keys stand.
-        holds: Whether all is well.
-        name: Of the key at fault if not, below the block.
-        otherwise: What is said of its value then.
-
     Raises:
-        UserError: Names the key.
+        UserError: If it does not hold; says `otherwise` of the value of the key `block.name`.
     """
     if not holds:
         raise _refusal(record, block, name, otherwise)
@@ -249,10 +209,33 @@ def _refusal(record: Any, block: str, name: str, otherwise: str) -> UserError:
     return UserError(f"config key '{block}.{name}': {attrgetter(name)(record)!r} {otherwise}")
 
 
-def typed(record: Any, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return values of a record's fields, where people write 1 for 1.0 as the record has them."""
-    kinds = {field.name: field.type for field in dataclasses.fields(record)}
-    return {name: float(v) if kinds[name] is float else v for name, v in values.items()}
+class Record:
+    """A dataclass that is written down, in Snakemake's params and in files' attributes."""
+
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values."""
+        return plain(self)
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Self:
+        """Return the record with these fields, with lists for tuples and 1 for 1.0 where they are.
+
+        Raises:
+            KeyError, TypeError: If they are not its fields.
+            UserError: If a value makes no sense.
+        """
+        own = cls.__dataclass_fields__
+        return cls(**{name: _typed(value, own[name].type) for name, value in fields.items()})
+
+
+def _typed(value: Any, kind: Any) -> Any:
+    if kind == tuple[float, ...]:
+        return tuple(map(float, value))
+    if kind == tuple[int, ...]:
+        return tuple(value)
+    return float(value) if kind in (float, float | None) and value is not None else value
 
 
 def plain(record: Any) -> dict[str, Any]:

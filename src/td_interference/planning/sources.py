@@ -3,8 +3,7 @@
 The cheap stages (metrics, tables, figures, studies of random networks) hand this digest to
 Snakemake as a parameter, so that a changed statement in any module they import, directly or not,
 makes their results stale. It is of statements: comments, docstrings, formatting and the time of a
-file's last change are not in it, nor is where the project lies. Standard library only: the
-Snakefile imports this at every dry run.
+file's last change are not in it, nor is where the project lies.
 
 Of a card (see `planning.cards`) only what measurements are kept as counts: the rest is words for
 people, or reaches results through their parameters.
@@ -18,8 +17,8 @@ from pathlib import Path
 
 _PACKAGE = Path(__file__).parents[1]
 
-# Where following imports ends: modules that decide how a job runs, is kept and speaks, or whose
-# say reaches a result in another way that is noticed.
+# Where following imports ends: what decides how a job runs, is kept and speaks, or whose say
+# reaches a result in another way that is noticed.
 PLUMBING = {
     "__init__.py": "holds the version, which every file names",
     "errors.py": "words for people",
@@ -27,25 +26,14 @@ PLUMBING = {
     "commands/": "words for people",
     "jobs/": "how a job runs, goes on and ends; with the same bits",
     "storage/": "how numbers are kept; each kind of file has a schema version",
-    "planning/config.py": "settings reach a result through its parameters",
-    "planning/plan.py": "settings reach a result through its parameters",
-    "planning/control.py": "describes runs; the description is a parameter",
-    "planning/lineage.py": "the identity of a result is a parameter",
-    "planning/layout.py": "where results lie",
-    "planning/needs.py": "what jobs ask of a cluster",
-    "planning/settings.py": "settings reach a result through its parameters",
-    "planning/learners.py": "describes learners; figures read the cards themselves",
-    "planning/means.py": "describes tables; the description goes with the code's digest",
-    "planning/replay.py": "describes games and D*; the description is a parameter",
-    "planning/objectives.py": "describes objectives; figures read the cards themselves",
-    "planning/sources.py": "this file",
-    "planning/cards.py": "reads cards, which are in the files that are followed",
-    "metrics/__init__.py": "a registry: a new name changes none of the others",
-    "tables/__init__.py": "a registry: what it says of a table is a parameter",
-    "figures/__init__.py": "a registry: what it says of a figure is a parameter",
-    "objectives/__init__.py": "a registry: a new name changes none of the others",
-    "datasets/__init__.py": "a registry: what it says of a data set is a parameter",
+    "planning/": "what it describes is a parameter of who computes it",
+    **{
+        f"{folder}/__init__.py": "a registry: a new name changes none of the others"
+        for folder in ("metrics", "tables", "figures", "objectives", "datasets")
+    },
 }
+# But for the names of runs and of random streams, and as what a run of control is measured.
+_FOLLOWED = [f"planning/{name}.py" for name in ("cells", "digits", "grid", "runs", "studies")]
 
 # Of these cards nothing counts where they stand: all of it is a parameter or an input of what it
 # describes, or counts where it is read (`cards.read`).
@@ -69,7 +57,7 @@ def digest(*roots: Path | str, package: Path = _PACKAGE) -> str:
         OSError: If a root cannot be read.
         SyntaxError: If a file is no Python.
     """
-    own, others = _split(roots, package)
+    _, others = _split(roots, package)
     found = {name: _parsed(package / name) for name in followed(*roots, package=package)}
     outside = [_parsed(path) for path in sorted(others)]
     read = sorted({wanted for module in (*found.values(), *outside) for wanted in module.reads})
@@ -79,19 +67,13 @@ def digest(*roots: Path | str, package: Path = _PACKAGE) -> str:
         *(("", module.digest) for module in outside),
         *((f"{folder}/{word}", _cards(package / folder, word)) for folder, word in read),
     ]
-    assert set(own) <= set(found)
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
 def followed(*roots: Path | str, package: Path = _PACKAGE) -> list[str]:
     """Return the modules of the package that some files depend on, themselves included, sorted.
 
-    Args:
-        roots: As `digest` takes them.
-        package: Directory of the package.
-
-    Returns:
-        Names such as "metrics/gain.py"; without `PLUMBING` unless it is a root.
+    They are named as in "metrics/gain.py". `PLUMBING` is among them only if it is a root.
     """
     own, others = _split(roots, package)
     found = set(own)
@@ -136,17 +118,13 @@ def _cards(folder: Path, word: str) -> list[tuple[str, str]]:
 
 
 def _is_plumbing(name: str) -> bool:
-    return any(name == entry or (entry[-1] == "/" and name.startswith(entry)) for entry in PLUMBING)
+    return name not in _FOLLOWED and name.startswith(tuple(PLUMBING))
 
 
 def _files(module: str, importer: Path, package: Path) -> Iterator[str]:
     """Yield the files of the package that importing a module runs: its packages' and its own.
 
-    Args:
-        module: With dots; one that begins with a dot is relative to the importer. Its last part
-            may be a name in a module instead.
-        importer: The file with the import.
-        package: Directory of the package.
+    One that begins with a dot is relative to the importer; a last part may be a name in a module.
     """
     name = module.lstrip(".")
     parts = name.split(".") if name else []

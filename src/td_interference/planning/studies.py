@@ -1,17 +1,14 @@
-"""Studies of networks that have learned nothing: each a frozen description of itself.
-
-Standard library only: the Snakefile imports this at every dry run.
-"""
+"""Studies of networks that have learned nothing: each a frozen description of itself."""
 
 import dataclasses
 import math
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from td_interference.errors import UserError
 from td_interference.planning.needs import Needs, study_needs
-from td_interference.planning.settings import check, plain, require, setting
+from td_interference.planning.settings import Record, check, require, setting
 from td_interference.storage.identity import Identity, of_study
 
 if TYPE_CHECKING:
@@ -19,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True)
-class Study:
+class Study(Record):
     """Which random networks are drawn, and what is measured of them.
 
     The paper (section 6) gives neither network nor sizes, so all of them are choices of ours.
@@ -110,23 +107,11 @@ class Study:
         """Return what measuring asks of a cluster."""
         return study_needs(self)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as plain values, for Snakemake's params and for file attributes."""
-        return plain(self)
-
-    @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> Self:
-        """Return the study whose `to_dict` is `fields`."""
-        steps = tuple(float(step) for step in fields["step_sizes"])
-        return cls(**{**fields, "step_sizes": steps})
-
 
 def expand_studies(block: Mapping[str, Any]) -> dict[str, Study]:
-    """Return the studies of a configuration by their ids, in its order.
+    """Return the studies of the block `random_networks` by their ids, in its order.
 
-    Args:
-        block: Its key random_networks: "studies", a list of the fields in which they differ, and
-            beside it the fields that they share.
+    Its key `studies` has the fields in which they differ; those beside it they share.
 
     Raises:
         UserError: If a study makes no sense, or stands there twice.

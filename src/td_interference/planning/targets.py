@@ -33,14 +33,14 @@ def figure_states(plan: Plan) -> dict[str, str]:
     Those of an experiment of a user's own follow on the others: "<figure>-<experiment>", of each
     figure that is of one experiment from D* alone.
     """
-    states = {entry.name: _state(plan, entry.name) for entry in figures.FIGURES}
+    names = [entry.name for entry in figures.FIGURES]
     for experiment in plan.own_experiments:
         for entry in figures.FIGURES:
             drawn_of = {source.experiment for source in sources(entry.name)}
             if len(drawn_of) == 1 and drawn_of.isdisjoint(OWN_KEYS):
-                name = f"{entry.name}-{experiment}"
-                states[name] = _state(plan, name)
-    return states
+                names.append(f"{entry.name}-{experiment}")
+    missing = {name: (_missing(plan, source) for source in sources(name)) for name in names}
+    return {name: next(filter(None, reasons), "") for name, reasons in missing.items()}
 
 
 def wanted_by_all(plan: Plan) -> list[str]:
@@ -93,10 +93,6 @@ def _of_any_experiment(figure: str) -> bool:
     return all(table.partition("-")[0] in tables.OF_ANY_EXPERIMENT for table in named)
 
 
-def _state(plan: Plan, figure: str) -> str:
-    return next(filter(None, (_missing(plan, source) for source in sources(figure))), "")
-
-
 def _missing(plan: Plan, source: tables.Source) -> str:
     """Return why a table's source has no runs, or none that fit, or ""."""
     where = plan.key(source.experiment)
@@ -114,12 +110,7 @@ def gone(plan: Plan, figure: str, exists: Callable[[str], bool]) -> list[str]:
     """Return what is not there any more of a figure and all that it came from.
 
     A file is gone if it is not there and something that was made of it is: what was never made is
-    simply made.
-
-    Args:
-        plan: The plan.
-        figure: Name of the figure.
-        exists: Whether a file is there, by its path below the scale's directory.
+    simply made. All paths are below the scale's directory.
     """
     own = figure_files(figure)
     # The log stays where Snakemake removed all three, for a job that then failed to draw again.
@@ -151,11 +142,7 @@ def asked_for(arguments: Sequence[str], known: Callable[[str], bool]) -> list[st
     """Return the targets in the arguments of a call of Snakemake that nothing produces.
 
     Snakemake's own parser takes a third of a second to build, so it is asked only if there is a
-    word that could be such a target.
-
-    Args:
-        arguments: Of the command line.
-        known: Whether a target is a rule, is there, or is produced by a rule.
+    word that could be such a target. Which rules, files and what is produced are, `known` says.
     """
     cores = ("-c", "--cores", "-j", "--jobs")
     words = [
@@ -181,11 +168,7 @@ def asked_for(arguments: Sequence[str], known: Callable[[str], bool]) -> list[st
 def explain(target: str, states: Mapping[str, str], scale: str, rules: Iterable[str]) -> str:
     """Return a line on a target that nothing produces: what is meant, or what there is.
 
-    Args:
-        target: As asked for.
-        states: As `figure_states` returns them.
-        scale: Of the configuration.
-        rules: Names of the rules.
+    The states are those of `figure_states`, the rules those that can be asked for.
     """
     path = Path(target)
     name, parts = path.stem, path.parts

@@ -46,14 +46,7 @@ NAMES = (
 
 
 def clear(environment: MutableMapping[str, str] = os.environ) -> list[str]:
-    """Remove the variables from the environment of this process and those that it starts.
-
-    Args:
-        environment: The process's own, if left out.
-
-    Returns:
-        The names that were removed, ascending.
-    """
+    """Remove the variables from an environment, this process's own; return their names, sorted."""
     found = sorted(n for n in environment if n.startswith(PREFIXES) or n in NAMES)
     for name in found:
         del environment[name]

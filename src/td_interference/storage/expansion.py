@@ -40,14 +40,14 @@ def check_memory(n_bytes: int) -> None:
     Raises:
         TooLarge: If it does not fit.
     """
-    free = _free_memory()
+    free = free_memory()
     if free is not None and n_bytes > free:
         raise TooLarge(
             f"it needs {n_bytes / 1e9:.1f} GB of memory, of which {free / 1e9:.1f} are free"
         )
 
 
-def _free_memory() -> int | None:
+def free_memory() -> int | None:
     """Return the bytes of memory that this machine can give, as Linux tells them."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
