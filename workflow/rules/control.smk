@@ -10,6 +10,7 @@ rule train_control:
         at(layout.benchmark("train_control/{run_id}"))
     wildcard_constraints:
         run_id="[^-/]+-control-[^/]+",
+    priority: 1
     conda:
         "../../environment.yml"
     threads: 1

@@ -13,6 +13,8 @@ rule train_expert:
         at(layout.log("train_expert/{game}")),
     benchmark:
         at(layout.benchmark("train_expert/{game}"))
+    # What most waits for begins first, so that no long job is left alone at the end.
+    priority: 3
     conda:
         "../../environment.yml"
     threads: 1

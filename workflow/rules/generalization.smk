@@ -14,6 +14,7 @@ rule train_group:
         at(layout.log("train_group/{group_id}")),
     benchmark:
         at(layout.benchmark("train_group/{group_id}"))
+    priority: 1
     conda:
         "../../environment.yml"
     threads: 1

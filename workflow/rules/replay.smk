@@ -7,6 +7,7 @@ rule collect_replay:
         at(layout.log("collect_replay/{game}-seed{seed}")),
     benchmark:
         at(layout.benchmark("collect_replay/{game}-seed{seed}"))
+    priority: 2
     conda:
         "../../environment.yml"
     threads: 1

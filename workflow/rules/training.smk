@@ -10,6 +10,7 @@ rule train_run:
         at(layout.benchmark("train_run/{run_id}"))
     wildcard_constraints:
         run_id="(?![^-/]+-control-)[^/]+",
+    priority: 1
     conda:
         "../../environment.yml"
     threads: 1
