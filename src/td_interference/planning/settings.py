@@ -227,7 +227,7 @@ class Record:
             UserError: If a value makes no sense.
         """
         own = cls.__dataclass_fields__
-        return cls(**{name: _typed(value, own[name].type) for name, value in fields.items()})
+        return cls(**{name: _typed(value, own[name].type) for name, value in {**fields}.items()})
 
 
 def _typed(value: Any, kind: Any) -> Any:
