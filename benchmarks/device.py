@@ -35,9 +35,9 @@ from td_interference.agents.expert.training import ExpertTraining
 from td_interference.datasets.prepare import prepare_dataset
 from td_interference.device import compute_exactly
 from td_interference.generalization.group_job import make_training
-from td_interference.generalization.records import CellSpec
 from td_interference.jobs.kept_files import Parts
 from td_interference.metrics.subject import Subject
+from td_interference.planning.cells import CellSpec
 from td_interference.planning.control import ControlSettings
 from td_interference.planning.expert import ExpertSettings
 from td_interference.planning.learners import settings_record

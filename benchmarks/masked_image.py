@@ -35,7 +35,7 @@ def main(device: str = "cpu", n_images: int = 10_000, repeats: int = 9) -> None:
     torch.set_num_threads(1)
     generator = np.random.default_rng(0)
     pixels = generator.integers(0, 256, (n_images, 3, 32, 32), dtype=np.uint8)
-    images = MaskedImages.of(Split(pixels, generator.integers(0, 10, n_images)), device)
+    images = MaskedImages(Split(pixels, generator.integers(0, 10, n_images)), device)
     for n_environments in (1, 128, 4096):
         rate = steps_per_second(images, n_environments, repeats)
         print(f"{rate:>10,.0f} agent steps/s, {n_environments} environments, {device}")

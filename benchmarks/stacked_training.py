@@ -27,12 +27,12 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from td_interference.generalization import learner
-from td_interference.generalization.records import CellSpec
 from td_interference.generalization.side_by_side import SeparateLearners
 from td_interference.generalization.stacked import make_learners
 from td_interference.generalization.tasks import Split
 from td_interference.generalization.training import TrainingTogether
 from td_interference.optimizers import make_optimizer
+from td_interference.planning.cells import CellSpec
 
 SLOPE, LEARNING_RATE, MINIBATCH = 0.01, 1e-3, 32
 

@@ -207,6 +207,7 @@ def _collect(plan: Plan, kind: str, inputs: Path, directory: Path) -> None:
     import torch
 
     from td_interference import collect
+    from td_interference.jobs.resume import ResumeState
 
     spec = ReplaySpec(**plan.replay(GAME, 0))
     screen = np.random.default_rng(0).integers(0, 255, (84, 84)).astype(np.uint8)
@@ -234,6 +235,7 @@ def _collect(plan: Plan, kind: str, inputs: Path, directory: Path) -> None:
         identity=of_replay(plan.replay(GAME, 0), plan.expert(GAME)),
         n_threads=1,
         device=torch.device("cpu"),
+        resume=ResumeState(directory / "state", {}),
     )
 
 
@@ -310,7 +312,7 @@ def _study(plan: Plan, kind: str, inputs: Path, directory: Path) -> None:
 def _group(plan: Plan, kind: str, inputs: Path, directory: Path) -> None:
     import torch
 
-    from td_interference.generalization.group_job import GroupOutputs, train_group
+    from td_interference.generalization.group_job import train_group
 
     cells = largest_group(plan, kind).cells
     agent, steps = cells[0].agent, 2
@@ -332,8 +334,8 @@ def _group(plan: Plan, kind: str, inputs: Path, directory: Path) -> None:
         kind,
         cells,
         inputs / ("regression.h5" if kind == "regression" else "images.h5"),
-        GroupOutputs(directory / "measurement.h5"),
         directory / "state",
+        directory / "measurement.h5",
         device=torch.device("cpu"),
         resume_interval=0.1,
     )

@@ -36,4 +36,4 @@ def image_data(n_train=20, n_test=12) -> DatasetArrays:
 
 def training_images() -> MaskedImages:
     """All training images of `image_data`."""
-    return MaskedImages.of(image_data().train)
+    return MaskedImages(image_data().train)

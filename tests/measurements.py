@@ -8,7 +8,7 @@ import polars as pl
 from td_interference import metrics, tables
 from td_interference.planning.lineage import Lineage
 from td_interference.planning.plan import Plan, make_plan
-from td_interference.storage import file_kind, hdf5, kinds
+from td_interference.storage import hdf5, kinds
 from td_interference.tables.reduce import compute_table
 
 WORKFLOW = Path(__file__).parent.parent / "workflow"
@@ -22,7 +22,7 @@ def smoke_plan(**over) -> Plan:
     return make_plan({"scale": "smoke", "device": "cpu", **over}, WORKFLOW)
 
 
-def schema_of(metric) -> file_kind.FileKind:
+def schema_of(metric) -> kinds.FileKind:
     """The table of a metric's files."""
     if metric == "random_networks":
         return kinds.RANDOM_NETWORKS

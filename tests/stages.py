@@ -21,7 +21,7 @@ from td_interference.agents.expert.file import new_network, save_expert
 from td_interference.agents.expert.training import ExpertOutputs, train_expert
 from td_interference.collect import collect_replay
 from td_interference.datasets.prepare import prepare_dataset
-from td_interference.generalization.group_job import GroupOutputs, train_group
+from td_interference.generalization.group_job import train_group
 from td_interference.jobs.job import job
 from td_interference.jobs.resume import ResumeState
 from td_interference.metrics.measuring import measure_run
@@ -230,8 +230,9 @@ def _group(name: str, inputs: Path, root: Path, interval: float, device: str) ->
         name,
         [GROUPS[name]],
         inputs / f"{GROUPS[name].dataset}.h5",
-        GroupOutputs(root / "outputs" / "measurement.h5", root / "outputs" / "parameters.h5"),
         root / "state",
+        root / "outputs" / "measurement.h5",
+        root / "outputs" / "parameters.h5",
         device=torch.device(device),
         resume_interval=interval,
     )

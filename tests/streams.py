@@ -45,7 +45,6 @@ class Stream:
             raw_reward=raw_reward,
             terminated=terminated,
             truncated=truncated,
-            lives=np.zeros(self.n, dtype=np.int32),
             life_lost=valid & (chance < 2 * self.end),
             valid=valid,
         )

@@ -37,7 +37,8 @@ EXPERT = ExpertSettings(game="ms_pacman", hidden=8)  # it has learned nothing, a
 def collect(spec, expert_path, path, n_threads=1, **over):
     """Record a D* by the expert, as the workflow does."""
     identity = of_replay(asdict(spec), asdict(EXPERT))
-    options = {"n_threads": n_threads, "device": torch.device("cpu"), **over}
+    resume = ResumeState(path.parent / f"{path.name}-state", {})
+    options = {"n_threads": n_threads, "device": torch.device("cpu"), "resume": resume, **over}
     collect_replay(spec, expert_path, path, identity=identity, **options)
 
 

@@ -7,6 +7,7 @@ import identities
 import polars as pl
 import pytest
 import torch
+from checkpoint_files import checkpoint_steps
 from measurements import STATISTICS
 from problems import run_spec
 from stages import CONTROL, control_outputs
@@ -21,7 +22,7 @@ from td_interference.jobs.resume import ResumeState
 from td_interference.metrics.measuring import measure_run
 from td_interference.planning.control import window_name
 from td_interference.storage import hdf5, kinds
-from td_interference.storage.checkpoints import checkpoint_steps, read_checkpoint
+from td_interference.storage.checkpoints import read_checkpoint
 from td_interference.storage.identity import of_control, of_measurement
 from td_interference.tables.reduce import compute_table
 from td_interference.training import Trainer, train

@@ -174,7 +174,7 @@ from td_interference import figures
 from td_interference.cli import app
 from td_interference.datasets.prepare import prepare_dataset
 from td_interference.figures.render import make_figure
-from td_interference.generalization.group_job import GroupOutputs, train_group
+from td_interference.generalization.group_job import train_group
 from td_interference.metrics.measuring import measure_run
 from td_interference.planning import config, plan, reference
 from td_interference.planning.lineage import Lineage
@@ -195,7 +195,7 @@ def measurement(run, metric):
     if metric == "generalization":
         data = Path("few.h5")
         data.exists() or prepare_dataset("few", {}, data)
-        train_group(run.run_id, run.cells, data, GroupOutputs(file), Path("state"), **own)
+        train_group(run.run_id, run.cells, data, Path("state"), file, **own)
         return file, identity
     play, learned = Path(f"{run.seed}.h5"), Path(f"{run.run_id}.h5")
     replay = lineage.replay(run.game, run.seed)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from checkpoint_files import checkpoint_steps
 from projects import cpu_seconds, edited, environment_of, make, planned, snakemake
 from stages import digests
 from tree import ROOT, copy_tree
@@ -18,7 +19,6 @@ from tree import ROOT, copy_tree
 from td_interference.agents.expert.file import load_expert
 from td_interference.replay import Replay
 from td_interference.storage import hdf5, kinds
-from td_interference.storage.checkpoints import checkpoint_steps
 
 SMALL = ["--config", "scale=smoke", "resume_interval=0.2"]
 BESIDE = {"logs", "benchmarks", "state"}  # hold times, and how far a failed job came

@@ -187,7 +187,7 @@ def expert_bytes(folder):
 @given(st.dictionaries(st.text(max_size=8), VALUES, max_size=3), st.binary(max_size=40))
 def test_expert(folder, header, rest):
     description = json.dumps({"version": file.FORMAT_VERSION, "settings": header, "sha256": ""})
-    metadata = {"__metadata__": {file.METADATA_KEY: description}, **header}
+    metadata = {"__metadata__": {file.EXPERT_KEY: description}, **header}
     encoded = json.dumps(metadata).encode()
     path = folder / "expert.safetensors"
     path.write_bytes(len(encoded).to_bytes(8, "little") + encoded + rest)

@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from checkpoint_files import checkpoint_steps
 from stages import METRIC, RUN, STAGES, digests, make_inputs
 
 from td_interference import metrics
@@ -24,7 +25,7 @@ from td_interference.gradients.second_order import pair_products, regression_ter
 from td_interference.metrics.measuring import measure_run
 from td_interference.networks.atari import initialise, q_network
 from td_interference.storage import hdf5, kinds
-from td_interference.storage.checkpoints import checkpoint_steps, read_checkpoint
+from td_interference.storage.checkpoints import read_checkpoint
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is visible")
 

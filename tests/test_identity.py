@@ -21,6 +21,7 @@ from td_interference.datasets.prepare import prepare_dataset
 from td_interference.errors import UserError
 from td_interference.generalization.data import read_task
 from td_interference.generalization.group_job import make_training
+from td_interference.jobs.resume import ResumeState
 from td_interference.metrics import measuring
 from td_interference.metrics.measuring import measure_run
 from td_interference.planning.control import ControlSettings, window_name
@@ -109,7 +110,8 @@ def test_an_expert_of_another_game_records_no_replay(tmp_path, game):
     path = tmp_path / "results" / "smoke" / "experts" / "ms_pacman" / "expert.safetensors"
     expert = dataclasses.replace(PLAYER, game=game)
     save_expert(path, new_network(expert, torch.Generator().manual_seed(0)), expert)
-    output, options = tmp_path / "r.h5", {"n_threads": 1, "device": CPU}
+    output, resume = tmp_path / "r.h5", ResumeState(tmp_path / "state", {})
+    options = {"n_threads": 1, "device": CPU, "resume": resume}
     refusal(
         lambda: collect_replay(SPEC, path, output, identity=REPLAY, **options),
         path,

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from td_interference import pictures
 from td_interference.agents.expert.report import write_picture
 from td_interference.agents.learning_curve import TrainingEpisode
-from td_interference.agents.playing import EpisodeScore, Evaluation
+from td_interference.agents.playing import EpisodeScore, Evaluation, Scores
 from td_interference.figures import style
 from td_interference.statistics import Estimate
 
@@ -93,7 +93,7 @@ def test_the_experts_picture_has_text_as_text(tmp_path, n_episodes):
     mean = Estimate(200.0, *bounds)
     curve = [TrainingEpisode(*[1] * len(TrainingEpisode._fields))]
     paths = [tmp_path / "expert.pdf", tmp_path / "expert.png"]
-    write_picture(paths, "a game", curve, Evaluation(scores, mean, scores, mean))
+    write_picture(paths, "a game", curve, Evaluation(Scores(scores, mean), Scores(scores, mean)))
     content = paths[0].read_bytes()
     assert b"/Type3" not in content and b"/CIDFontType2" in content
     assert paths[1].read_bytes().startswith(b"\x89PNG")

@@ -17,6 +17,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from checkpoint_files import checkpoint_steps
 from safetensors.torch import save_file
 from tree import ROOT
 
@@ -27,7 +28,6 @@ from td_interference.errors import UserError
 from td_interference.jobs.resume import ResumeState
 from td_interference.replay import Replay
 from td_interference.storage import hdf5, kinds
-from td_interference.storage.checkpoints import checkpoint_steps
 from td_interference.storage.parquet import read_table, write_table
 from td_interference.storage.recognition import look, refusal
 

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from checkpoint_files import checkpoint_steps
 from stages import left_behind
 
 from td_interference.errors import UserError
@@ -19,7 +20,7 @@ from td_interference.objectives.td_lambda import Objective
 from td_interference.optimizers import OPTIMIZERS, make_optimizer
 from td_interference.planning.grid import RunSpec
 from td_interference.returns import lambda_return
-from td_interference.storage.checkpoints import checkpoint_steps, read_checkpoint
+from td_interference.storage.checkpoints import read_checkpoint
 from td_interference.training import Trainer, train
 from td_interference.updates import restore_optimizer, run_optimizer, update
 

@@ -5,6 +5,7 @@ import shutil
 
 import polars as pl
 import pytest
+from checkpoint_files import checkpoint_steps
 from projects import call, cpu_seconds, edited, make, planned, pretend, snakemake
 from tree import ROOT, copy_tree
 
@@ -13,7 +14,6 @@ from td_interference.agents.expert.file import load_expert
 from td_interference.planning.plan import make_plan
 from td_interference.replay import Replay
 from td_interference.storage import hdf5, kinds
-from td_interference.storage.checkpoints import checkpoint_steps
 
 FIGURES = tuple(entry.name for entry in figures.FIGURES)
 GENERALIZATION = ("fig1", "fig2", "fig8", "fig9")

@@ -16,7 +16,7 @@ from td_interference.environments.atari import AtariEnvironments, AtariSettings,
 from td_interference.jobs.progress import Progress
 from td_interference.jobs.resume import ResumeState
 from td_interference.planning.replay import ReplaySpec
-from td_interference.returns import monte_carlo_return
+from td_interference.replay import episode_rows
 from td_interference.seeds import numpy_generator, seed_for
 from td_interference.storage import hdf5, kinds
 from td_interference.storage.identity import Identity, made_from, of_expert
@@ -53,14 +53,9 @@ class Recording:
     def __init__(
         self, network: RainbowNetwork, spec: ReplaySpec, *, n_threads: int, device: torch.device
     ):
-        """See the class."""
         self._network, self._spec, self._device = network, spec, device
         self._environments = AtariEnvironments(
-            AtariSettings(
-                spec.game,
-                spec.repeat_action_probability,
-                max_frames_per_episode=spec.max_frames_per_episode,
-            ),
+            AtariSettings(spec.game, spec.repeat_action_probability, spec.max_frames_per_episode),
             spec.n_environments,
             seed_for(spec.random_stream, "emulators"),
             n_threads,
@@ -145,8 +140,7 @@ def collect_replay(
     identity: Identity,
     n_threads: int,
     device: torch.device,
-    resume: ResumeState | None = None,
-    progress_directory: Path | None = None,
+    resume: ResumeState,
 ) -> None:
     """Record one D* file.
 
@@ -160,62 +154,49 @@ def collect_replay(
         identity: Of the recording, see `identity.of_replay`; the expert must be the one it names.
         n_threads: Of the emulator.
         device: Where the expert runs.
-        resume: Where to go on from and to save to; None to do neither.
-        progress_directory: For the heartbeat file.
+        resume: Where to go on from and to save to; the heartbeat file is beside it.
 
     Raises:
         UserError: If the expert's file is bad or of another expert, or the game is unknown.
     """
     expert = load_expert(expert_path, device, of_expert(identity["expert"]))
-    if resume is not None and resume.finished([Path(replay_path)]):
+    if resume.finished([Path(replay_path)]):
         return
     identity = made_from(identity, expert=expert.sha256)
     name = f"collect_replay {spec.game}-seed{spec.seed}"
     recording = Recording(expert.network, spec, n_threads=n_threads, device=device)
     with (
         hdf5.create(replay_path, kinds.REPLAY, identity) as writer,
-        Progress(name, spec.transitions, "transitions", progress_directory) as progress,
+        Progress(name, spec.transitions, "transitions", resume.directory) as progress,
     ):
         n_transitions = 0
         for episode in _episodes(recording, resume):
-            for field_name, rows in _rows(episode, n_transitions, spec.gamma).items():
-                writer.append(field_name, rows)
+            rows = episode_rows(
+                episode.frames,
+                episode.action,
+                episode.reward,
+                episode.raw_reward,
+                episode.expert_q,
+                terminated=episode.terminated,
+                start=n_transitions,
+                gamma=spec.gamma,
+            )
+            for field_name, values in rows.items():
+                writer.append(field_name, values)
             n_transitions += len(episode.action)
             progress.advance(len(episode.action))
             if n_transitions >= spec.transitions:
                 break
-    if resume is not None:
-        resume.finish([Path(replay_path)])
+    resume.finish([Path(replay_path)])
 
 
-def _episodes(recording: Recording, resume: ResumeState | None) -> Iterator[Episode]:
+def _episodes(recording: Recording, resume: ResumeState) -> Iterator[Episode]:
     """Yield finished episodes without end, from the first one on also after a kill."""
-    if resume is not None and (state := resume.load()) is not None:
+    if (state := resume.load()) is not None:
         logger.info("playing the stored actions again to bring back emulators and frames")
         for finished in recording.play_again(state):
             yield from finished
     while True:
         yield from recording.step()
-        if resume is not None and resume.due():
+        if resume.due():
             resume.save(recording.state_dict())
-
-
-def _rows(episode: Episode, start: int, gamma: float) -> hdf5.Arrays:
-    """Return an episode as rows of `storage.REPLAY`, the first transition being row `start`."""
-    length = len(episode.action)
-    ends = np.arange(length) == length - 1
-    reward = np.array(episode.reward, dtype=np.float32)
-    lengths = np.array([length])
-    return {
-        "frames": np.stack(episode.frames),
-        "action": np.array(episode.action, dtype=np.uint8),
-        "reward": reward,
-        "raw_reward": np.array(episode.raw_reward, dtype=np.float32),
-        "terminated": ends & episode.terminated,
-        "truncated": ends & episode.truncated,
-        "monte_carlo_return": monte_carlo_return(reward, lengths, gamma=gamma),
-        "expert_q": np.stack(episode.expert_q).astype(np.float32),
-        "episode_start": np.array([start]),
-        "episode_length": lengths,
-        "episode_score": np.array([sum(episode.raw_reward)], dtype=np.float32),
-    }

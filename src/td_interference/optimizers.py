@@ -32,8 +32,8 @@ def make_optimizer(
     parameters: Iterable[nn.Parameter],
     *,
     learning_rate: float,
-    weight_decay: float,
-    momentum: float,
+    weight_decay: float = 0.0,
+    momentum: float = 0.0,
     epsilon: float = 1e-8,
 ) -> torch.optim.Optimizer:
     """Return an optimizer over `parameters`.

@@ -4,7 +4,7 @@ Each frame lies in memory once. Before every episode stand three black frames, s
 any step is four neighbouring frames: one contiguous copy, and never one from another episode.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from td_interference.environments.screen import FRAME_SIZE, STACK
 from td_interference.errors import UserError, rebuild
+from td_interference.returns import monte_carlo_return
 from td_interference.storage import hdf5, kinds
 from td_interference.storage.identity import Identity
 
@@ -57,7 +58,6 @@ class Replay:
         device: torch.device | str = "cpu",
         read_frames: ReadFrames | None = None,
     ):
-        """See the class."""
         self.device = torch.device(device)
         self.episode_length: NDArray[np.int64] = arrays["episode_length"]
         n_episodes = len(self.episode_length)
@@ -195,6 +195,48 @@ class Replay:
             )
         drawn = torch.from_numpy(generator.integers(0, len(candidates), n_segments))
         return candidates[drawn.to(self.device)]
+
+
+def episode_rows(
+    frames: Sequence[NDArray[np.uint8]],
+    action: Sequence[int] | NDArray[np.uint8],
+    reward: Sequence[float] | NDArray[np.float32],
+    raw_reward: Sequence[float] | NDArray[np.float32],
+    expert_q: Sequence[NDArray[np.float32]] | NDArray[np.float32],
+    *,
+    terminated: bool,
+    start: int,
+    gamma: float,
+) -> hdf5.Arrays:
+    """Return an episode of T steps, or one so far, as rows of `storage.REPLAY`.
+
+    Args:
+        frames: T + 1 of [84, 84].
+        action: [T].
+        reward: [T], clipped.
+        raw_reward: [T].
+        expert_q: T of [A].
+        terminated: Whether the game was over after the last step, which else is marked truncated.
+        start: Row of the first step.
+        gamma: Discount per agent step, of the Monte-Carlo return of these rewards.
+    """
+    length = np.array([len(action)])
+    last = np.arange(len(action)) == len(action) - 1
+    clipped = np.asarray(reward, dtype=np.float32)
+    raw = np.asarray(raw_reward, dtype=np.float32)
+    return {
+        "frames": np.asarray(frames),
+        "action": np.asarray(action, dtype=np.uint8),
+        "reward": clipped,
+        "raw_reward": raw,
+        "terminated": last & terminated,
+        "truncated": last & (not terminated),
+        "monte_carlo_return": monte_carlo_return(clipped, length, gamma=gamma),
+        "expert_q": np.asarray(expert_q, dtype=np.float32),
+        "episode_start": np.array([start]),
+        "episode_length": length,
+        "episode_score": raw.sum(dtype=np.float64, keepdims=True).astype(np.float32),
+    }
 
 
 def _padded(episode_length: NDArray[np.int64], read_frames: ReadFrames) -> Tensor:

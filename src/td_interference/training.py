@@ -38,7 +38,6 @@ class Trainer:
     """
 
     def __init__(self, run: RunSpec, replay: Replay):
-        """See the class."""
         self.run = run
         self.objective: BaseObjective = objectives.make(run, replay)
         self.optimizer = run_optimizer(run, self.objective.network)
@@ -65,14 +64,12 @@ class Trainer:
 
     def _add_to_curve(self) -> None:
         # Looked at here and not at each update: on a GPU every look waits for the device.
-        means = (self._sums / self._summed).tolist()
-        for name, mean in zip(_CURVE_COLUMNS, means, strict=True):
+        means = dict(zip(_CURVE_COLUMNS, (self._sums / self._summed).tolist(), strict=True))
+        for name, mean in means.items():
             if not math.isfinite(mean):
                 raise self._diverged(f"the {name} is {mean}")
         self.check_finite()
-        self.curve.append(
-            {"update_step": self.update_step, **dict(zip(_CURVE_COLUMNS, means, strict=True))}
-        )
+        self.curve.append({"update_step": self.update_step, **means})
         self._sums = torch.zeros_like(self._sums)
         self._summed = 0
 

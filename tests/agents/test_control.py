@@ -8,6 +8,7 @@ import numpy as np
 import polars
 import pytest
 import torch
+from checkpoint_files import checkpoint_steps
 from stages import CONTROL as SETTINGS
 from stages import control_outputs as outputs
 from stages import digests, left_behind
@@ -21,7 +22,7 @@ from td_interference.objectives.losses import capped
 from td_interference.planning.control import ControlSettings, window_name
 from td_interference.replay import Replay, TransitionBatch
 from td_interference.storage import hdf5
-from td_interference.storage.checkpoints import checkpoint_steps, read_checkpoint
+from td_interference.storage.checkpoints import read_checkpoint
 from td_interference.storage.identity import of_control, of_window
 
 

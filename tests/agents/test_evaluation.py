@@ -57,7 +57,7 @@ class Script:
         zero = np.zeros(2, dtype=np.int32)
         return AtariStep(
             self.observation, zero, valid.astype(np.int32), terminated, terminated & False,
-            zero, valid & False, valid,
+            valid & False, valid,
         )  # fmt: skip
 
     def close(self) -> None:
@@ -153,9 +153,8 @@ SPREAD = np.linspace(-100, 100, 20)
 def test_the_verdict_is_of_the_difference_and_calm(expert, random, said: str) -> None:
     generator = np.random.default_rng(0)
     both = [
-        part
+        playing.Scores(scores, playing.mean_score(scores, generator))
         for scores in (episodes(expert), episodes(random))
-        for part in (scores, playing.mean_score(scores, generator))
     ]
     verdict = playing.Evaluation(*both).verdict
     assert said in verdict and not re.search("[A-Z]{2}", verdict) and "nan" not in verdict

@@ -10,7 +10,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from td_interference.agents.expert.file import (
-    METADATA_KEY,
+    EXPERT_KEY,
     _digest,
     expected_q,
     load_expert,
@@ -91,7 +91,7 @@ def test_foreign(path: Path) -> None:
     save_file({"weight": torch.zeros(3)}, path)
     with pytest.raises(UserError, match=r"safetensors weights \(1 tensors\), not an expert"):
         load_expert(path)
-    save_file({"weight": torch.zeros(3)}, path, {METADATA_KEY: "{}"})
+    save_file({"weight": torch.zeros(3)}, path, {EXPERT_KEY: "{}"})
     with pytest.raises(UserError, match="not an expert of version 3"):
         load_expert(path)
 
@@ -107,11 +107,11 @@ def test_foreign(path: Path) -> None:
 )
 def test_settings_that_do_not_fit(path: Path, change: dict, message: str) -> None:
     with safe_open(path, framework="pt") as file:
-        description = json.loads(file.metadata()[METADATA_KEY])
+        description = json.loads(file.metadata()[EXPERT_KEY])
     description["settings"] |= change
     tensors = load_file(path)
     description["sha256"] = _digest(description["settings"], tensors)
-    metadata = {METADATA_KEY: json.dumps(description)}
+    metadata = {EXPERT_KEY: json.dumps(description)}
     save_file(tensors, path, metadata)
     with pytest.raises(UserError, match=message):
         load_expert(path)
@@ -149,9 +149,9 @@ def test_flipped_bits_are_found(path: Path) -> None:
         {"x": {"dtype": "F32", "shape": [2**62, 4], "data_offsets": [0, 16]}},
         {"x": {"dtype": "F32", "shape": [4], "data_offsets": [-8, 8]}},
         {"x": {"dtype": "PICKLE", "shape": [4], "data_offsets": [0, 16]}},
-        {"__metadata__": {METADATA_KEY: "[]"}},
-        {"__metadata__": {METADATA_KEY: "{not json"}},
-        {"__metadata__": {METADATA_KEY: '{"version": 2, "settings": []}'}},
+        {"__metadata__": {EXPERT_KEY: "[]"}},
+        {"__metadata__": {EXPERT_KEY: "{not json"}},
+        {"__metadata__": {EXPERT_KEY: '{"version": 2, "settings": []}'}},
         [],
     ],
 )

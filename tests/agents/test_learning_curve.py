@@ -23,7 +23,6 @@ def step(raw_reward, terminated=(0, 0), truncated=(0, 0), valid=(1, 1)) -> Atari
         raw_reward=np.array(raw_reward, dtype=np.int32),
         terminated=np.array(terminated, dtype=bool),
         truncated=np.array(truncated, dtype=bool),
-        lives=np.zeros(2, dtype=np.int32),
         life_lost=np.zeros(2, dtype=bool),
         valid=np.array(valid, dtype=bool),
     )

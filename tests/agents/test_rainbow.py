@@ -87,8 +87,7 @@ SETTINGS = ExpertSettings("asterix", hidden=8, n_atoms=5, frozen_period=3, learn
 
 def learner(settings: ExpertSettings = SETTINGS, seed: int = 0) -> RainbowLearner:
     random = torch.Generator().manual_seed(seed)
-    network = RainbowNetwork("data_efficient", 3, settings.hidden, 5, -10, 10, 0.1, random)
-    return RainbowLearner(settings, network, random)
+    return RainbowLearner(settings, RainbowNetwork(settings, 3, random), random)
 
 
 def many(seed: int = 0, weight: float = 1.0) -> ReplayBatch:

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from td_interference.agents.expert.network import LayerNoise, NoisyLinear, RainbowNetwork, to_pixels
+from td_interference.planning.expert import ExpertSettings
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -11,7 +12,9 @@ def generator(seed: int = 0) -> torch.Generator:
 
 
 def make(architecture: str = "data_efficient", n_actions: int = 5, hidden: int = 16):
-    return RainbowNetwork(architecture, n_actions, hidden, 7, -3.0, 3.0, 0.5, generator())
+    sizes = {"hidden": hidden, "n_atoms": 7, "v_min": -3.0, "v_max": 3.0, "noisy_sigma": 0.5}
+    settings = ExpertSettings("asterix", architecture=architecture, **sizes)
+    return RainbowNetwork(settings, n_actions, generator())
 
 
 def pixels(n: int = 3) -> torch.Tensor:

@@ -22,8 +22,8 @@ from td_interference.jobs.resume import ResumeState
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The outputs of one uninterrupted run."""
     directory = tmp_path_factory.mktemp("reference")
-    train_expert(SETTINGS, outputs(directory))
-    return directory
+    train_expert(SETTINGS, outputs(directory / "out"), ResumeState(directory / "state", {}))
+    return directory / "out"
 
 
 def test_outputs(reference: Path) -> None:
@@ -51,7 +51,8 @@ def test_outputs(reference: Path) -> None:
 def test_another_seed_is_another_expert(reference: Path, tmp_path: Path) -> None:
     short = dataclasses.replace(SETTINGS, agent_steps=200)
     for seed in (0, 1):
-        train_expert(dataclasses.replace(short, seed=seed), outputs(tmp_path / str(seed)))
+        resume = ResumeState(tmp_path / f"{seed}-state", {})
+        train_expert(dataclasses.replace(short, seed=seed), outputs(tmp_path / str(seed)), resume)
     one, other = digests(tmp_path / "0"), digests(tmp_path / "1")
     assert one["expert.safetensors"] != other["expert.safetensors"]
 
@@ -104,12 +105,12 @@ def test_divergence_names_step_and_learning_rate(monkeypatch, tmp_path, loss: fl
 
     monkeypatch.setattr(learner.RainbowLearner, "update", diverge)
     with pytest.raises(UserError, match=r"asterix.*update step 7 .*learning rate 0\.0001"):
-        train_expert(SETTINGS, outputs(tmp_path / "none"))
+        train_expert(SETTINGS, outputs(tmp_path / "none"), ResumeState(tmp_path / "state", {}))
     assert not (tmp_path / "none").exists()
 
 
-def test_threads_of_the_process_are_left_alone(reference: Path) -> None:
-    before = torch.get_num_threads()
+def test_threads_of_the_process_are_left_alone(tmp_path: Path) -> None:
+    before, settings = torch.get_num_threads(), dataclasses.replace(SETTINGS, game="no_game")
     with pytest.raises(UserError):
-        train_expert(dataclasses.replace(SETTINGS, game="no_game"), outputs(reference), threads=1)
+        train_expert(settings, outputs(tmp_path), ResumeState(tmp_path / "state", {}), threads=1)
     assert torch.get_num_threads() == before

@@ -34,26 +34,18 @@ class Counting:
 @pytest.mark.parametrize(("interval", "first"), [(0.0, 6), (60.0, 0)])
 def test_goes_on_from_the_newest_state(interval: float, first: int, tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="killed"):
-        run_until(Counting(dies_at=6), 10, "job", ResumeState(tmp_path, {}, interval), None)
+        run_until(Counting(dies_at=6), 10, "job", ResumeState(tmp_path, {}, interval))
     resumed = Counting()
-    run_until(resumed, 10, "job", ResumeState(tmp_path, {}, interval), None)
+    run_until(resumed, 10, "job", ResumeState(tmp_path, {}, interval))
     assert (resumed.first, resumed.agent_step) == (first, 12)
 
 
 def test_a_finished_training_is_only_written_again(tmp_path: Path) -> None:
-    run_until(Counting(), 12, "job", ResumeState(tmp_path, {}), None)
+    run_until(Counting(), 12, "job", ResumeState(tmp_path, {}))
     assert ResumeState(tmp_path, {}).load() == {"agent_step": 12}
     again = Counting()
-    run_until(again, 12, "job", ResumeState(tmp_path, {}), None)
+    run_until(again, 12, "job", ResumeState(tmp_path, {}))
     assert again.first is None and again.agent_step == 12
-
-
-def test_without_a_resume_state(caplog: pytest.LogCaptureFixture) -> None:
-    training = Counting()
-    with caplog.at_level("INFO"):
-        run_until(training, 6, "a job", None, None)
-    assert training.agent_step == 6
-    assert "a job: 6/6 agent steps" in caplog.text
 
 
 def test_progress_counts_from_where_it_went_on(
@@ -61,7 +53,7 @@ def test_progress_counts_from_where_it_went_on(
 ) -> None:
     ResumeState(tmp_path, {}).save({"agent_step": 9})
     with caplog.at_level("INFO"):
-        run_until(Counting(), 15, "a job", ResumeState(tmp_path, {}), None)
+        run_until(Counting(), 15, "a job", ResumeState(tmp_path, {}))
     assert "goes on from 9 of 15 agent steps" in caplog.text
     assert "a job: 15/15 agent steps" in caplog.text
 

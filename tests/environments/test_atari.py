@@ -95,9 +95,9 @@ def test_game_over_terminates_after_three_lost_lives() -> None:
         if step.terminated[0] or step.truncated[0]:
             break
     assert step.terminated[0] and not step.truncated[0] and step.life_lost[0]
-    assert lost == 3 and step.lives[0] == 0
+    assert lost == 3
     (reset,) = play(environments, 1)
-    assert not reset.valid[0] and reset.lives[0] == 3 and not reset.life_lost[0]
+    assert not reset.valid[0] and not reset.life_lost[0]
 
 
 def test_game_over_at_a_cut_is_terminated_alone() -> None:

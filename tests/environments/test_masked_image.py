@@ -10,8 +10,6 @@ from td_interference.datasets.arrays import DatasetArrays, Split
 from td_interference.environments.masked_image import (
     MOVES,
     MaskedImages,
-    MaskedImageSettings,
-    check_actions,
 )
 
 UP, DOWN, LEFT, RIGHT = range(4)
@@ -75,7 +73,7 @@ class OneImage:
 def test_random_play_is_that_of_the_twin(device):
     generator = np.random.default_rng(1)
     inputs, targets = dataset().train
-    images = MaskedImages.of(Split(inputs, targets), device)
+    images = MaskedImages(Split(inputs, targets), device)
     n = 40
     shown = generator.integers(0, len(images), n)
     state = images.begin(torch.from_numpy(shown))
@@ -115,7 +113,7 @@ def test_random_play_is_that_of_the_twin(device):
 
 def walk(*moves):
     """The observations of one episode with wrong classes, [steps + 1, 4, 32, 32]."""
-    images = MaskedImages.of(dataset().train)
+    images = MaskedImages(dataset().train)
     state = images.begin(torch.tensor([3]))
     wrong = (images.label(state.image) + 1) % 10
     seen = [images.observation(state)]
@@ -168,7 +166,7 @@ def test_what_was_revealed_stays():
 
 
 def play(class_actions):
-    images = MaskedImages.of(dataset().train)
+    images = MaskedImages(dataset().train)
     state = images.begin(torch.tensor([0]))
     label = images.label(state.image)
     steps = []
@@ -196,20 +194,9 @@ def test_the_right_class_terminates_even_at_the_last_step():
     assert float(steps[-1].reward) == 1.0
 
 
-def test_settings_are_the_rules():
-    images = MaskedImages.of(dataset().train, settings=MaskedImageSettings(2, 4, 6, 1, 5.0, -2.0))
-    state = images.begin(torch.tensor([0]))
-    label = images.label(state.image)
-    right, wrong = (images.step(state, label + k, torch.tensor([DOWN])) for k in (0, 1))
-    assert (float(right.reward), float(wrong.reward)) == (5.0, -2.0)
-    assert bool(wrong.truncated) and not right.truncated
-    plane = images.observation(wrong.state)[0, 0]
-    assert extent(plane, 0) == (9, 10) and extent(plane, 1) == (5, 6)
-
-
 def test_a_step_leaves_the_state_before_it_alone():
     """What a replay memory holds must not become the next frame."""
-    images = MaskedImages.of(dataset().train)
+    images = MaskedImages(dataset().train)
     state = images.begin(torch.arange(5))
     observation, copy = images.observation(state), [part.clone() for part in state]
     step = images.step(state, torch.zeros(5, dtype=torch.long), torch.arange(5) % 4)
@@ -219,7 +206,7 @@ def test_a_step_leaves_the_state_before_it_alone():
 
 
 def test_where_mixes_rows():
-    images = MaskedImages.of(dataset().train)
+    images = MaskedImages(dataset().train)
     one, other = images.begin(torch.tensor([1, 2])), images.begin(torch.tensor([7, 8]))
     other = images.step(other, torch.tensor([0, 0]), torch.tensor([UP, UP])).state
     mixed = one.where(torch.tensor([False, True]), other)
@@ -229,16 +216,7 @@ def test_where_mixes_rows():
 
 
 def test_there_is_no_image_beyond_the_split():
-    images = MaskedImages.of(dataset().train.first(20))
+    images = MaskedImages(dataset().train.first(20))
     assert len(images) == 20
     with pytest.raises(IndexError):
         images.observation(images.begin(torch.tensor([20])))
-
-
-@pytest.mark.parametrize(
-    ("action", "name"), [((10, 0), "class"), ((0, 4), "move"), ((-1, 0), "class")]
-)
-def test_actions_outside_the_space(action, name):
-    class_action, move = (torch.tensor([0, part]) for part in action)
-    with pytest.raises(ValueError, match=f"{name} actions span"):
-        check_actions(class_action, move)

@@ -6,7 +6,7 @@ import pytest
 from cells import cell_spec
 
 from td_interference.errors import UserError
-from td_interference.generalization.records import generalization_gap
+from td_interference.generalization.group_training import generalization_gap
 from td_interference.planning.cells import CellSpec, grouped
 from td_interference.planning.learners import settings_record
 

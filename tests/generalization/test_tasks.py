@@ -41,25 +41,13 @@ def test_the_train_mean_has_error_one():
     assert task.performance(targets.mean(0).expand_as(targets), targets) == pytest.approx(1)
 
 
-def test_targets_without_columns_get_one():
-    train, test = (Split(s.inputs, s.targets[:, 0]) for s in splits("regression"))
-    task = learner("regression")(train, test)
-    assert task.train.targets.shape == (len(train.inputs), 1)
+def test_targets_of_another_shape_are_refused():
+    task = learner("regression")(*splits("regression"))
     with pytest.raises(ValueError, match="outputs"):
         task.loss(torch.zeros(4, 1), torch.zeros(4))
 
 
-@pytest.mark.parametrize(
-    ("experiment", "alter", "message"),
-    [
-        ("regression", lambda s: s._replace(targets=s.targets[1:]), "40 inputs but 39 targets"),
-        ("regression", lambda s: s._replace(inputs=s.inputs[:, 1:]), r"inputs are \[4\].*\[5\]"),
-        ("regression", lambda s: s._replace(targets=s.targets.long()), "floating"),
-        ("regression", lambda s: s._replace(targets=s.targets * 0), "output 0 is constant"),
-        ("classification", lambda s: s._replace(targets=s.targets.float()), "one class"),
-    ],
-)
-def test_data_that_do_not_fit_are_refused(experiment, alter, message):
-    train, test = splits(experiment)
-    with pytest.raises(UserError, match=message):
-        learner(experiment)(alter(train), test)
+def test_a_constant_output_is_refused():
+    train, test = splits("regression")
+    with pytest.raises(UserError, match="output 0 is constant"):
+        learner("regression")(train._replace(targets=train.targets * 0), test)

@@ -43,7 +43,7 @@ def train_and_measure(cells, task, make_network):
 
 def values(row):
     """The measured numbers of a row."""
-    return [v for v in dataclasses.astuple(row) if isinstance(v, float)]
+    return [v for v in row.values() if isinstance(v, float)]
 
 
 @pytest.mark.parametrize("kind", [StackedLearners, SeparateLearners])
@@ -65,7 +65,11 @@ def test_runs_trained_together_equal_runs_trained_alone(experiment, kind):
         (own_row,), (own,) = alone.measure(), alone.networks
         for ours, theirs in zip(network.parameters(), own.parameters(), strict=True):
             assert (ours - theirs).abs().max() <= 1e-5
-        assert (row.run_id, row.n_train, row.seed) == (own_row.run_id, cell.n_train, seed)
+        assert (row["run_id"], row["n_train"], row["seed"]) == (
+            own_row["run_id"],
+            cell.n_train,
+            seed,
+        )
         np.testing.assert_allclose(values(row), values(own_row), rtol=1e-4, atol=1e-6)
 
 
@@ -116,17 +120,17 @@ def test_a_row_says_what_a_plain_program_would(experiment, n_train):
     for name, (split, index) in chosen.items():
         outputs, targets = network(split.inputs[index]), split.targets[index]
         loss = PLAIN[experiment](outputs, targets).item()
-        assert getattr(row, f"{name}_loss") == pytest.approx(loss, rel=1e-8)
+        assert row[f"{name}_loss"] == pytest.approx(loss, rel=1e-8)
         if experiment == "classification":
             performance[name] = (outputs.argmax(1) == targets).double().mean().item()
         else:
             variances = np.var(task.train.targets.numpy(), axis=0)
             errors = (outputs - targets).detach().numpy() ** 2 / variances
             performance[name] = np.mean(errors)
-        assert getattr(row, f"{name}_performance") == pytest.approx(performance[name], rel=1e-8)
+        assert row[f"{name}_performance"] == pytest.approx(performance[name], rel=1e-8)
     sign = 1 if experiment == "classification" else -1
     gap = sign * (performance["train"] - performance["test"])
-    assert row.generalization_gap == pytest.approx(gap, rel=1e-8)
+    assert row["generalization_gap"] == pytest.approx(gap, rel=1e-8)
 
     measured = {name: (split, index[: cell.samples]) for name, (split, index) in chosen.items()}
     inputs = torch.cat([split.inputs[index] for split, index in measured.values()])
@@ -148,22 +152,27 @@ def test_a_row_says_what_a_plain_program_would(experiment, n_train):
             product, cosine = pair_means(
                 gradients, numbers[first], numbers[second], first == second
             )
-            assert getattr(row, f"{name}_interference_{pair}") == pytest.approx(product, rel=1e-7)
-            assert getattr(row, f"{name}_stiffness_{pair}") == pytest.approx(cosine, rel=1e-7)
+            assert row[f"{name}_interference_{pair}"] == pytest.approx(product, rel=1e-7)
+            assert row[f"{name}_stiffness_{pair}"] == pytest.approx(cosine, rel=1e-7)
 
 
 def test_rows_come_at_every_measured_step_in_order():
     cells = [cell_spec(), cell_spec(n_train=20, seeds=(4,))]
     rows = list(train_and_measure(cells, small_task("regression"), mlp_factory("regression")))
-    assert [[row.update_step for row in of_step] for of_step in rows] == [
+    assert [[row["update_step"] for row in of_step] for of_step in rows] == [
         [s] * 4 for s in (10, 20, 30)
     ]
     for of_step in rows:
-        assert [(row.n_train, row.seed) for row in of_step] == [(12, 0), (12, 1), (12, 2), (20, 4)]
-        assert not any(row.diverged for row in of_step)
+        assert [(row["n_train"], row["seed"]) for row in of_step] == [
+            (12, 0),
+            (12, 1),
+            (12, 2),
+            (20, 4),
+        ]
+        assert not any(row["diverged"] for row in of_step)
         assert all(math.isfinite(value) for row in of_step for value in values(row))
     first, last = rows[0][0], rows[-1][0]
-    assert last.train_loss < first.train_loss
+    assert last["train_loss"] < first["train_loss"]
 
 
 def test_only_the_first_samples_are_learned_from_and_measured():
@@ -174,9 +183,9 @@ def test_only_the_first_samples_are_learned_from_and_measured():
     inputs[12:] = torch.nan
     task.train = Split(inputs, train.targets)
     *_, rows = train_and_measure([cell_spec(n_train=12)], task, mlp_factory("regression"))
-    assert not any(row.diverged for row in rows)
+    assert not any(row["diverged"] for row in rows)
     *_, rows = train_and_measure([cell_spec(n_train=13)], task, mlp_factory("regression"))
-    assert all(row.diverged for row in rows)
+    assert all(row["diverged"] for row in rows)
 
 
 def test_test_samples_are_never_learned_from():
@@ -212,7 +221,7 @@ def test_a_run_that_diverges_says_so_and_the_others_do_not_notice(kind):
         together = TrainingTogether([cell], task, make, kind)
         together.advance(10)
         rows[name] = together.measure()
-    assert [row.diverged for row in rows["broken"]] == [False, True, False]
+    assert [row["diverged"] for row in rows["broken"]] == [False, True, False]
     assert all(math.isnan(value) for value in values(rows["broken"][1]))
     for run in (0, 2):
         assert rows["broken"][run] == rows["sound"][run]
@@ -231,10 +240,10 @@ def test_a_run_that_diverged_stays_diverged():
     for network in together.networks:
         network.load_state_dict(before)
         assert network(task.test.inputs).isfinite().all()
-    assert all(row.diverged for row in together.measure())
+    assert all(row["diverged"] for row in together.measure())
     resumed = TrainingTogether([cell_spec()], task, mlp_factory("regression"), SeparateLearners)
     resumed.load_state_dict(together.state_dict())
-    assert all(row.diverged for row in resumed.measure()), "a resume state remembers it"
+    assert all(row["diverged"] for row in resumed.measure()), "a resume state remembers it"
 
 
 def test_convolutions_train_and_measure():
@@ -242,7 +251,7 @@ def test_convolutions_train_and_measure():
     task = small_task("classification", (3, 8, 8))
     *_, rows = train_and_measure([cell], task, convolution_factory())
     assert all(math.isfinite(value) for row in rows for value in values(row))
-    assert all(row.train_performance > row.test_performance for row in rows)
+    assert all(row["train_performance"] > row["test_performance"] for row in rows)
 
 
 def test_same_seed_same_numbers_and_other_seeds_others():
@@ -252,7 +261,7 @@ def test_same_seed_same_numbers_and_other_seeds_others():
         )
 
     assert rows() == rows()
-    losses = [row.train_loss for row in rows()[-1]]
+    losses = [row["train_loss"] for row in rows()[-1]]
     assert len(set(losses)) == 3
 
 

@@ -23,7 +23,6 @@ from td_interference.replay import Replay
 from td_interference.storage import hdf5, kinds
 from td_interference.storage.checkpoints import (
     Checkpoint,
-    checkpoint_steps,
     merge_checkpoints,
     read_checkpoint,
     write_checkpoint,
@@ -56,7 +55,6 @@ READERS = {
     "replay": [Replay.load, lambda path: hdf5.read(path, kinds.REPLAY), summarise],
     "checkpoints": [
         lambda path: read_checkpoint(path, 7),
-        checkpoint_steps,
         lambda path: merge_checkpoints(path.with_name("merged.h5"), [path], {}),
         lambda path: hdf5.read_attributes(path, kinds.CHECKPOINTS),
         summarise,

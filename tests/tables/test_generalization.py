@@ -1,7 +1,5 @@
 """Tables of the generalization experiments against plain numpy and scipy on made-up runs."""
 
-import dataclasses
-
 import numpy as np
 import polars as pl
 import pytest
@@ -9,7 +7,7 @@ from measured_groups import EXPERIMENTS, measured_groups, spoil
 from scipy import stats
 
 from td_interference import tables
-from td_interference.generalization.records import RunMeasurement
+from td_interference.storage import kinds
 from td_interference.tables.generalization import PAIRS, generalization_runs
 
 SETTINGS = {"confidence": 0.9, "resamples": 200}
@@ -49,8 +47,7 @@ def usable(rows, pair="train_train"):
 
 def test_runs_have_the_records_columns_and_what_they_are_of(groups):
     runs = table("generalization_runs", groups)
-    fields = [field.name for field in dataclasses.fields(RunMeasurement)]
-    assert runs.columns == ["name", "data", "n_parameters", *fields]
+    assert runs.columns == ["name", "data", "n_parameters", *kinds.GENERALIZATION.fields]
     assert runs["name"].unique(maintain_order=True).to_list() == list(EXPERIMENTS)
     assert set(runs["data"]) == {"UCI digits", "Diabetes"}
     assert len(runs) == 4 * 3 * 2 * 3 * 2 * 2  # experiments, hidden, layers, n_T, seeds, steps

@@ -25,5 +25,4 @@ with job(snakemake.log[0], snakemake.threads):
         n_threads=snakemake.threads,
         device=resolve_device("cpu"),  # the emulators take the time; a GPU would stand idle
         resume=ResumeState(state, decides, snakemake.config["resume_interval"]),
-        progress_directory=state,
     )

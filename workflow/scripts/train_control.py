@@ -19,7 +19,6 @@ with job(snakemake.log[0], snakemake.threads):
         ControlSettings.from_dict(settings),
         ControlOutputs(*map(Path, snakemake.output)),
         ResumeState(state, settings, snakemake.config["resume_interval"]),
-        progress_directory=state,
         device=resolve_device(snakemake.config["device"]),
         threads=snakemake.threads,
         on_divergence=snakemake.config["training"]["on_divergence"],

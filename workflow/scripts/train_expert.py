@@ -19,7 +19,6 @@ with job(snakemake.log[0], snakemake.threads):
         ExpertSettings(**settings),
         ExpertOutputs(*map(Path, snakemake.output[:3]), tuple(map(Path, snakemake.output[3:]))),
         ResumeState(state, settings, snakemake.config["resume_interval"]),
-        progress_directory=state,
         device=str(resolve_device(snakemake.config["device"])),
         threads=THREADS,
     )

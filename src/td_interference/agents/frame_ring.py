@@ -25,7 +25,6 @@ class FrameRing:
     """
 
     def __init__(self, n_rows: int, n_environments: int, first_row: int = 0):
-        """See the class."""
         self.n_rows, self.n_environments = n_rows, n_environments
         shape = (n_rows, n_environments)
         self.frame = np.zeros((*shape, FRAME_SIZE, FRAME_SIZE), dtype=np.uint8)

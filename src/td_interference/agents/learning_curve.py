@@ -30,7 +30,6 @@ class LearningCurve:
     """
 
     def __init__(self, n_environments: int):
-        """See the class."""
         self.rows: list[TrainingEpisode] = []
         self.losses: list[float] = []  # of each update since the newest row
         self._score = np.zeros(n_environments, dtype=np.int64)

@@ -13,6 +13,7 @@ from torch import Tensor
 from td_interference.agents.expert.file import expected_q
 from td_interference.agents.expert.network import RainbowNetwork
 from td_interference.environments.atari import AtariEnvironments, AtariSettings
+from td_interference.environments.screen import FRAMESKIP
 from td_interference.planning.expert import ExpertSettings
 from td_interference.seeds import numpy_generator, seed_for
 from td_interference.statistics import Estimate, difference_of_means, mean_interval
@@ -33,19 +34,28 @@ class EpisodeScore(NamedTuple):
     truncated: bool  # cut by `max_frames_per_episode`
 
 
+class Scores(NamedTuple):
+    """What an agent scored."""
+
+    episodes: Sequence[EpisodeScore]
+    mean: Estimate
+
+    def __str__(self) -> str:
+        """Name the mean, its interval and the number of episodes."""
+        return f"{_text(self.mean)} over {len(self.episodes)}"
+
+
 class Evaluation(NamedTuple):
     """Both agents of an evaluation, under the same stickiness and limits."""
 
-    expert: Sequence[EpisodeScore]
-    expert_mean: Estimate
-    random: Sequence[EpisodeScore]
-    random_mean: Estimate
+    expert: Scores
+    random: Scores
 
     @property
     def verdict(self) -> str:
         """One sentence: both means, and what their difference (Welch's interval) says."""
         difference = difference_of_means(
-            *([episode.score for episode in scores] for scores in (self.expert, self.random)),
+            *([episode.score for episode in scores.episodes] for scores in self),
             confidence=CONFIDENCE,
         )
         if difference.low > 0:
@@ -55,8 +65,7 @@ class Evaluation(NamedTuple):
         else:
             comparison = "the expert cannot be told from random by so few episodes"
         return (
-            f"expert {_text(self.expert_mean)} over {len(self.expert)} episodes, "
-            f"random {_text(self.random_mean)} over {len(self.random)}, "
+            f"expert {self.expert} episodes, random {self.random}, "
             f"difference {_text(difference)}; {comparison}"
         )
 
@@ -92,7 +101,7 @@ def random_policy(n_actions: int, generator: np.random.Generator) -> Policy:
 
 def max_agent_steps(settings: AtariSettings) -> int:
     """Return the agent steps after which an episode is truncated."""
-    return math.ceil(settings.max_frames_per_episode / settings.frameskip)
+    return math.ceil(settings.max_frames_per_episode / FRAMESKIP)
 
 
 def play_episodes(
@@ -187,7 +196,7 @@ def evaluate_expert(
     game = AtariSettings(
         settings.game,
         settings.evaluation_repeat_action_probability,
-        max_frames_per_episode=settings.max_frames_per_episode,
+        settings.max_frames_per_episode,
     )
     expert = epsilon_greedy_policy(
         partial(expected_q, network),
@@ -197,7 +206,7 @@ def evaluate_expert(
     )
     random = random_policy(network.n_actions, numpy_generator(stream, "random_policy"))
 
-    def play(agent: str, policy: Policy, n_episodes: int) -> tuple[list[EpisodeScore], Estimate]:
+    def play(agent: str, policy: Policy, n_episodes: int) -> Scores:
         scores = play_episodes(
             policy,
             game,
@@ -207,11 +216,11 @@ def evaluate_expert(
             n_threads,
             advance,
         )
-        return scores, mean_score(scores, numpy_generator(stream, f"{agent}_bootstrap"))
+        return Scores(scores, mean_score(scores, numpy_generator(stream, f"{agent}_bootstrap")))
 
     return Evaluation(
-        *play("expert", expert, settings.evaluation_episodes),
-        *play("random", random, settings.random_episodes),
+        play("expert", expert, settings.evaluation_episodes),
+        play("random", random, settings.random_episodes),
     )
 
 

@@ -109,6 +109,4 @@ def load(name: str) -> ModuleType:
     Raises:
         KeyError: If the registry has no such name.
     """
-    if name not in known():
-        raise KeyError(name)
-    return importlib.import_module(f"{__name__}.{name}")
+    return importlib.import_module(f"{__name__}.{known()[name].name}")

@@ -116,6 +116,13 @@ def _checked_table(name: str, split: Split) -> Split:
     return single
 
 
+# The table of each kind, and what inputs and targets are called there.
+_TABLES = {
+    "images": (kinds.IMAGES, ("images", "labels")),
+    "regression": (kinds.REGRESSION, ("features", "targets")),
+}
+
+
 def write_dataset(
     path: Path | str, entry: DatasetEntry, data: DatasetArrays, provenance: Mapping[str, Any]
 ) -> None:
@@ -127,8 +134,7 @@ def write_dataset(
         data: As `checked` returns it.
         provenance: Further attributes: where the data come from, "files" with their "sha256".
     """
-    images = entry.kind == "images"
-    inputs, targets = ("images", "labels") if images else ("features", "targets")
+    kind, names = _TABLES[entry.kind]
     files = {file["name"]: file["sha256"] for file in provenance.get("files", ())}
     identity = made_from(of_dataset(entry.name), **files)
     attributes = {
@@ -138,12 +144,10 @@ def write_dataset(
         **provenance,
     }
     arrays = {
-        f"train_{inputs}": data.train.inputs,
-        f"train_{targets}": data.train.targets,
-        f"test_{inputs}": data.test.inputs,
-        f"test_{targets}": data.test.targets,
+        f"{split}_{name}": array
+        for split, samples in data._asdict().items()
+        for name, array in zip(names, samples, strict=True)
     }
-    kind = kinds.IMAGES if images else kinds.REGRESSION
     hdf5.write(path, kind, arrays, identity, attributes)
 
 
@@ -158,10 +162,9 @@ def read_dataset(path: Path | str, kind: str, wanted: Identity | None = None) ->
     Raises:
         UserError: If the file is not good, of the other kind, or of something else.
     """
-    images = kind == "images"
-    arrays = hdf5.read(path, kinds.IMAGES if images else kinds.REGRESSION, wanted)
-    inputs, targets = ("images", "labels") if images else ("features", "targets")
-    return DatasetArrays(
-        Split(arrays[f"train_{inputs}"], arrays[f"train_{targets}"]),
-        Split(arrays[f"test_{inputs}"], arrays[f"test_{targets}"]),
+    table, names = _TABLES[kind]
+    arrays = hdf5.read(path, table, wanted)
+    train, test = (
+        Split(*(arrays[f"{split}_{name}"] for name in names)) for split in DatasetArrays._fields
     )
+    return DatasetArrays(train, test)

@@ -19,6 +19,7 @@ from td_interference.datasets.sources import (
     one_line_if_unreadable,
 )
 from td_interference.errors import UserError
+from td_interference.storage.files import sha256
 
 
 def prepare_dataset(
@@ -92,7 +93,7 @@ def _provenance(source: str, files: Sequence[FoundFile]) -> dict[str, Any]:
         {
             "name": file.name,
             "checksum": file.checksum,
-            "sha256": checksum(file.path, "sha256").removeprefix("sha256:"),
+            "sha256": sha256(file.path),
         }
         for file in files
     ]

@@ -4,18 +4,11 @@ Nothing that this module returns is read before its checksum is right; until the
 """
 
 import hashlib
-import pickle
-import tarfile
-import tokenize
-import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
 from typing import NamedTuple
-
-from scipy.io.matlab import MatReadError
 
 from td_interference.errors import UserError
 
@@ -38,26 +31,6 @@ class FoundFile(NamedTuple):
 
 # The files that make up a data set, in each form it comes in; the first one is downloaded.
 Forms = Sequence[Sequence[KnownFile]]
-
-# What readers of .mat, .npz, tar, gzip, pickle and text files raise on bytes that are not theirs.
-_UNREADABLE = (
-    ArithmeticError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    MatReadError,
-    MemoryError,
-    NameError,  # by scipy, of a MATLAB array of unknown class
-    NotImplementedError,
-    OSError,
-    TypeError,
-    ValueError,
-    pickle.UnpicklingError,
-    tarfile.TarError,
-    tokenize.TokenError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 def checksum(path: Path | str, algorithm: str) -> str:
@@ -132,9 +105,8 @@ def download(name: str, folder: Path, forms: Forms) -> dict[str, FoundFile]:
         try:
             path = fetch_file(known.url, folder=folder, local_filename=known.name)
         except (OSError, HTTPException) as error:
-            reason = " ".join(str(error).split())
             raise UserError(
-                f"{known.name}: cannot be downloaded from {known.url} ({reason}); put "
+                f"{known.name}: cannot be downloaded from {known.url} ({error}); put "
                 f"{_file_names(forms)} into a folder and set the config key "
                 f"'datasets.{name}.path' to it, or to an .npz file"
             ) from None
@@ -155,8 +127,10 @@ def one_line_if_unreadable(name: str, files: Sequence[Path]) -> Iterator[None]:
     """
     try:
         yield
-    except _UNREADABLE as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+    except UserError:
+        raise
+    except Exception as error:  # whatever readers raise on bytes that are not theirs
+        reason = str(error) or type(error).__name__
         which = ", ".join(str(path) for path in files) or name
         raise UserError(
             f"{which}: cannot be read as {name} ({reason}); give another file in the config key "

@@ -29,14 +29,12 @@ class AtariSettings:
         game: Name in snake_case, e.g. "ms_pacman"; see `games`.
         repeat_action_probability: Probability, at each emulator frame, that the emulator repeats
             its last action instead of the new one ("sticky actions").
-        frameskip: Emulator frames per agent step.
         max_frames_per_episode: Emulator frames after which an episode is truncated
             (108,000 are 30 minutes of play).
     """
 
     game: str
     repeat_action_probability: float = 0.25
-    frameskip: int = FRAMESKIP
     max_frames_per_episode: int = 108_000
 
 
@@ -45,8 +43,7 @@ class AtariStep(NamedTuple):
 
     Where `valid` is false, the step was no transition: its environment's episode had ended at
     the step before, the action was ignored, and `observation` is the first of a new episode
-    (three frames of zeros, then the first frame). All other fields are zero or false there,
-    except `lives`.
+    (three frames of zeros, then the first frame). All other fields are zero or false there.
     """
 
     observation: NDArray[np.uint8]  # [N, 4, 84, 84], after the step; the newest frame is [:, -1]
@@ -54,7 +51,6 @@ class AtariStep(NamedTuple):
     raw_reward: NDArray[np.int32]  # [N], change of the game's score
     terminated: NDArray[np.bool_]  # [N], the game is over
     truncated: NDArray[np.bool_]  # [N], the episode was cut here though the game is not over
-    lives: NDArray[np.int32]  # [N], after the step
     life_lost: NDArray[np.bool_]  # [N], fewer lives than before the step
     valid: NDArray[np.bool_]  # [N], the step was a transition
 
@@ -80,7 +76,7 @@ class AtariEnvironments:
     The stream of each copy depends on the arguments and the actions alone, not on `n_threads`.
 
     Every `restart_period` agent steps all episodes are cut (`truncated`), and all copies start
-    anew under fresh seeds: this bounds how far back `load_state_dict` has to play.
+    anew under fresh seeds: this bounds how far back `play_again` has to play.
 
     Args:
         settings: The game.
@@ -104,7 +100,6 @@ class AtariEnvironments:
         restart_period: int = 10_000,
         kept_periods: int = 0,
     ):
-        """See the class."""
         self.settings, self.n_environments = settings, n_environments
         self.n_actions = n_actions(settings.game)
         self.restart_period = restart_period
@@ -121,7 +116,7 @@ class AtariEnvironments:
             img_width=FRAME_SIZE,
             grayscale=True,
             stack_num=STACK,
-            frameskip=settings.frameskip,
+            frameskip=FRAMESKIP,
             maxpool=True,
             noop_max=0,
             episodic_life=False,
@@ -177,7 +172,6 @@ class AtariEnvironments:
                 raw_reward=np.zeros(self.n_environments, dtype=np.int32),
                 terminated=nothing,
                 truncated=nothing,
-                lives=self._lives,
                 life_lost=nothing,
                 valid=nothing,
             )
@@ -193,7 +187,6 @@ class AtariEnvironments:
             raw_reward=raw_reward,
             terminated=terminated,
             truncated=truncated,
-            lives=info["lives"],
             life_lost=valid & (info["lives"] < self._lives),
             valid=valid,
         )
@@ -202,7 +195,7 @@ class AtariEnvironments:
         return step
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that `load_state_dict` needs: N bytes per step kept.
+        """Return all that `play_again` needs: N bytes per step kept.
 
         `first_step` is how many steps, valid or not, each copy took before the first one kept.
         """
@@ -214,17 +207,12 @@ class AtariEnvironments:
             "actions": torch.from_numpy(actions),
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Bring the copies where they stood at `state_dict`, bit by bit, by playing again."""
-        for _ in self.play_again(state):
-            pass
-
     def play_again(
         self, state: dict[str, Any]
     ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8], AtariStep]]:
-        """Do as `load_state_dict`, and show each step that the state goes back to.
+        """Bring the copies where they stood at `state_dict`, bit by bit, by playing again.
 
-        Must be exhausted before the next step.
+        Shows each step that the state goes back to. Must be exhausted before the next step.
 
         Args:
             state: From `state_dict`, of environments made with the same arguments.

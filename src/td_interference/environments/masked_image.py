@@ -5,14 +5,13 @@ were taken) and every step is a function of it, so that states can be kept, repl
 Images, which do not vary, stay in `MaskedImages`, on the CPU or a GPU.
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from td_interference.datasets.arrays import IMAGE_SHAPE, N_CLASSES, Split
+from td_interference.datasets.arrays import IMAGE_SHAPE, Split
 
 MOVES = ("up", "down", "left", "right")
 SIZE = IMAGE_SHAPE[1]  # rows, and columns, of an image
@@ -20,25 +19,13 @@ N_PLANES = 1 + IMAGE_SHAPE[0]  # of an observation: where the window is, and the
 _ROW_SIGN, _COLUMN_SIGN = (-1, 1, 0, 0), (0, 0, -1, 1)  # of each move
 
 
-@dataclass(frozen=True)
-class MaskedImageSettings:
-    """What the environment is; defaults from the paper and its authors' code.
-
-    Attributes:
-        window: Side of the window, pixels; even.
-        stride: How far a move goes, pixels.
-        start: Row and column of the window's centre at the start.
-        max_steps: Agent steps after which an episode is truncated.
-        right_reward: For the right class, which ends the episode.
-        step_reward: For each step with a wrong class.
-    """
-
-    window: int = 8
-    stride: int = 8
-    start: int = 16
-    max_steps: int = 20
-    right_reward: float = 1.0
-    step_reward: float = -0.05
+# The rules: the paper's and its authors' code's.
+WINDOW = 8  # side of the window, pixels; even
+STRIDE = 8  # how far a move goes, pixels
+START = 16  # row and column of the window's centre at the start
+MAX_STEPS = 20  # agent steps after which an episode is truncated
+RIGHT_REWARD = 1.0  # for the right class, which ends the episode
+STEP_REWARD = -0.05  # for each step with a wrong class
 
 
 class MaskedImageState(NamedTuple):
@@ -75,38 +62,22 @@ class MaskedImageStep(NamedTuple):
 
 
 class MaskedImages:
-    """The images that episodes may show, and the rules.
+    """The images that episodes may show, and what an action does.
 
     Training and testing have an object each, so that neither can show an image of the other.
 
     Args:
-        images: uint8 [M, 3, 32, 32].
-        labels: int64 [M], 0..9; on the same device.
-        settings: The rules.
+        split: The images: for training `dataset.train.first(n_T)`, whose images are the seeds
+            0..n_T-1; for testing `dataset.test`.
+        device: Where they go.
     """
 
-    def __init__(self, images: Tensor, labels: Tensor, settings: MaskedImageSettings | None = None):
-        """See the class."""
-        self.settings = settings or MaskedImageSettings()
-        self._images, self._labels = images, labels
-        self._pixel = torch.arange(SIZE, device=images.device)
-        moves = self.settings.stride * torch.tensor((_ROW_SIGN, _COLUMN_SIGN), device=images.device)
-        self._row_change, self._column_change = moves
-
-    @classmethod
-    def of(
-        cls,
-        split: Split,
-        device: torch.device | str = "cpu",
-        settings: MaskedImageSettings | None = None,
-    ) -> Self:
-        """Return the environment of a data set's split.
-
-        For training this is `dataset.train.first(n_T)`, whose images are the seeds 0..n_T-1; for
-        testing it is `dataset.test`.
-        """
+    def __init__(self, split: Split, device: torch.device | str = "cpu"):
         images, labels = (torch.from_numpy(np.ascontiguousarray(array)) for array in split)
-        return cls(images.to(device), labels.to(device), settings)
+        self._images, self._labels = images.to(device), labels.to(device)
+        self._pixel = torch.arange(SIZE, device=device)
+        moves = STRIDE * torch.tensor((_ROW_SIGN, _COLUMN_SIGN), device=device)
+        self._row_change, self._column_change = moves
 
     def __len__(self) -> int:
         """Return M, the number of images."""
@@ -128,7 +99,7 @@ class MaskedImages:
             image: int64 [N], 0..M-1; the same one may stand there several times.
         """
         image = image.to(self.device)
-        centre = torch.full_like(image, self.settings.start)
+        centre = torch.full_like(image, START)
         shown = self._window(centre, centre)
         return MaskedImageState(image, centre, centre.clone(), shown, torch.zeros_like(image))
 
@@ -143,15 +114,14 @@ class MaskedImages:
             class_action: int64 [N], 0..9.
             move: int64 [N], an index into `MOVES`.
         """
-        rules = self.settings
         row = (state.row + self._row_change[move]).clamp(0, SIZE - 1)
         column = (state.column + self._column_change[move]).clamp(0, SIZE - 1)
         revealed = state.revealed | self._window(row, column)
         steps = state.steps + 1
         right = class_action == self.label(state.image)
-        reward = torch.where(right, rules.right_reward, rules.step_reward)
+        reward = torch.where(right, RIGHT_REWARD, STEP_REWARD)
         after = MaskedImageState(state.image, row, column, revealed, steps)
-        return MaskedImageStep(after, reward, right, ~right & (steps >= rules.max_steps))
+        return MaskedImageStep(after, reward, right, ~right & (steps >= MAX_STEPS))
 
     def observation(self, state: MaskedImageState) -> Tensor:
         """Return what the agent sees of each episode, float32 [N, 4, 32, 32], 0..1.
@@ -167,19 +137,8 @@ class MaskedImages:
 
     def _window(self, row: Tensor, column: Tensor) -> Tensor:
         """Return which pixels the window around each centre shows, bool [N, 32, 32]."""
-        half = self.settings.window // 2
+        half = WINDOW // 2
         from_row, from_column = self._pixel - row[:, None], self._pixel - column[:, None]
         rows = (from_row >= -half) & (from_row < half)
         columns = (from_column >= -half) & (from_column < half)
         return rows[:, :, None] & columns[:, None, :]
-
-
-def check_actions(class_action: Tensor, move: Tensor) -> None:
-    """Check actions that come from outside; on a GPU this waits for it.
-
-    Raises:
-        ValueError: If a class is not 0..9, or a move not 0..3.
-    """
-    for name, action, count in (("class", class_action, N_CLASSES), ("move", move, len(MOVES))):
-        if ((action < 0) | (action >= count)).any():
-            raise ValueError(f"{name} actions span {action.min()}..{action.max()}, need < {count}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from td_interference.datasets.arrays import N_CLASSES, read_dataset
 from td_interference.generalization import learner
@@ -74,8 +74,4 @@ def network_factory(cell: CellSpec, task: Task) -> NetworkFactory:
     else:
         n_inputs, n_outputs = task.train.inputs.shape[1], task.train.targets.shape[1]
         build = partial(mlp, n_inputs, n_outputs, cell.hidden, 1 + cell.extra_layers)
-
-    def make(generator: torch.Generator) -> nn.Module:
-        return initialise(build(), generator)
-
-    return make
+    return lambda generator: initialise(build(), generator)

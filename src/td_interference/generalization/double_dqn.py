@@ -196,19 +196,11 @@ class Learner(MaskedImageAgent):
 
     purposes = ("episodes", "exploration", "minibatches")
 
-    def __init__(
-        self,
-        images: MaskedImages,
-        learner: LearnerSettings,
-        settings: Any,
-        stream: str,
-    ):
-        """See the class."""
-        super().__init__(images, learner, stream)
-        self.settings = settings
+    def __init__(self, images: MaskedImages, learner: LearnerSettings, settings: Any, stream: str):
+        super().__init__(images, learner, settings, stream)
         self.average_network = copy.deepcopy(self.network).requires_grad_(False)
         self.replay = MaskedImageReplay(images, settings.replay_capacity)
-        self._state = images.begin(self._draw_images())
+        self._state = images.begin(self.draw_images())
 
     def step(self) -> None:
         """Take one agent step in each environment, and do the updates that are due after it."""
@@ -217,7 +209,8 @@ class Learner(MaskedImageAgent):
         actions = policy(self.images.observation(self._state))
         self.replay.append(self._state, actions)
         step = self.images.step(self._state, *actions)
-        begun = self.images.begin(self._draw_images())
+        # One for each environment, whether its episode ends or not.
+        begun = self.images.begin(self.draw_images())
         self._state = step.state.where(step.terminated | step.truncated, begun)
         self.agent_step += self.settings.n_environments
         while self.update_step < updates_by(self.settings, self.agent_step):
@@ -229,10 +222,10 @@ class Learner(MaskedImageAgent):
         """See `MaskedImageAgent`: greedy but for `evaluation_epsilon`."""
         return epsilon_greedy_policy(self.network, self.settings.evaluation_epsilon, generator)
 
-    def states_of(self, images: MaskedImages, episodes: Episodes, index: Tensor) -> MeasuredStates:
+    def states_of(
+        self, images: MaskedImages, state: MaskedImageState, actions: Heads, reward: Tensor
+    ) -> MeasuredStates:
         """See `MaskedImageAgent`."""
-        state = MaskedImageState(*(part[index] for part in episodes.state))
-        actions = Heads(*(part[index] for part in episodes.actions))
         transitions = Transitions(state, actions, images.step(state, *actions))
         return MeasuredStates(images.observation(state), self._targets(images, transitions))
 
@@ -275,12 +268,6 @@ class Learner(MaskedImageAgent):
         followed = self.network.parameters()
         for average, parameter in zip(self.average_network.parameters(), followed, strict=True):
             average.lerp_(parameter, self.settings.tau)
-
-    def _draw_images(self) -> Tensor:
-        """Draw an image for each environment, whether its episode ends or not."""
-        size = self.settings.n_environments
-        drawn = self.generators["episodes"].integers(0, len(self.images), size)
-        return torch.from_numpy(drawn).to(self.images.device)
 
     def state_dict(self) -> dict[str, Any]:
         """See `MaskedImageAgent`."""

@@ -6,10 +6,8 @@ each, and a measurement takes as long as a few updates: so it is done on the way
 kept where asked for.
 """
 
-import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -18,7 +16,7 @@ from torch import nn
 from td_interference.datasets.arrays import read_dataset
 from td_interference.generalization.agent_runs import AgentsInTurn
 from td_interference.generalization.data import network_factory, read_task
-from td_interference.generalization.records import RunMeasurement
+from td_interference.generalization.group_training import GroupTraining, Row
 from td_interference.generalization.training import TrainingTogether
 from td_interference.jobs.progress import Progress
 from td_interference.jobs.resume import ResumeState
@@ -32,44 +30,9 @@ from td_interference.storage.seal import sealed_digest
 _STEPS_AT_ONCE = 20  # between two looks at the clock
 
 
-class Training(Protocol):
-    """Runs of one group under way."""
-
-    @property
-    def steps_done(self) -> int:
-        """Of the cells' steps."""
-        ...
-
-    @property
-    def networks(self) -> list[nn.Module]:
-        """The networks as they are now, in the order of cells, then seeds."""
-        ...
-
-    def advance(self, steps: int) -> None:
-        """Train for some steps; how a run is cut into such calls changes nothing."""
-        ...
-
-    def measure(self) -> list[RunMeasurement]:
-        """Return a row for each run as it is now."""
-        ...
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return all that decides the rest of the runs."""
-        ...
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go back to where `state_dict` was called."""
-        ...
-
-
-class GroupOutputs(NamedTuple):
-    """Files of one group's job."""
-
-    measurement: Path  # HDF5, storage.GENERALIZATION
-    parameters: Path | None = None  # HDF5, storage.CHECKPOINTS; None: not kept
-
-
-def make_training(cells: Sequence[CellSpec], data_path: Path, device: torch.device) -> Training:
+def make_training(
+    cells: Sequence[CellSpec], data_path: Path, device: torch.device
+) -> GroupTraining:
     """Return the training of one group's runs, before its first step.
 
     Args:
@@ -91,12 +54,12 @@ def train_group(
     name: str,
     cells: Sequence[CellSpec],
     data_path: Path,
-    outputs: GroupOutputs,
     state_directory: Path,
+    measurement: Path,
+    parameters: Path | None = None,
     *,
     device: torch.device,
     resume_interval: float,
-    make_training: Callable[[Sequence[CellSpec], Path, torch.device], Training] = make_training,
 ) -> None:
     """Train and measure the runs of one group, and write their rows.
 
@@ -106,11 +69,11 @@ def train_group(
         name: Of the group.
         cells: Of the group.
         data_path: The data set's HDF5 file.
-        outputs: Files to write.
         state_directory: For the resume state, and the parameters on the way.
+        measurement: HDF5 to write, of `storage.GENERALIZATION`.
+        parameters: HDF5 to write, of `storage.CHECKPOINTS`; None not to keep them.
         device: Where to train.
         resume_interval: Seconds between two resume states.
-        make_training: Returns the training before its first step.
 
     Raises:
         UserError: If the data are not good, or too few.
@@ -125,12 +88,12 @@ def train_group(
         "n_parameters": sum(tensor.numel() for tensor in training.networks[0].parameters()),
     }
     resume = ResumeState(
-        state_directory, {**identity, "keeps": outputs.parameters is not None}, resume_interval
+        state_directory, {**identity, "keeps": parameters is not None}, resume_interval
     )
-    files = [path for path in outputs if path is not None]
+    files = [path for path in (measurement, parameters) if path is not None]
     if resume.finished(files):
         return
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
     if (state := resume.load()) is not None:
         training.load_state_dict(state["training"])
         rows = state["rows"]
@@ -142,29 +105,24 @@ def train_group(
     with Progress(job, shared.duration, "steps", state_directory, training.steps_done) as progress:
         while training.steps_done < shared.duration:
             to_measurement = shared.measure_every - training.steps_done % shared.measure_every
-            steps = min(to_measurement, _whole(_STEPS_AT_ONCE, shared))
+            steps = min(to_measurement, _STEPS_AT_ONCE)
             training.advance(steps)
             if steps == to_measurement:
-                rows += [dataclasses.asdict(row) for row in training.measure()]
-                if outputs.parameters is not None:
+                rows += training.measure()
+                if parameters is not None:
                     checkpoint = _checkpoint(training.steps_done, training.networks)
                     with resume.parts.new(part(training.steps_done)) as path:
                         write_checkpoint(path, checkpoint, identity)
             if resume.due():
                 resume.save({"training": training.state_dict(), "rows": rows})
             progress.advance(steps)
-    if outputs.parameters is not None:
+    if parameters is not None:
         measured = range(shared.measure_every, shared.duration + 1, shared.measure_every)
         parts = map(resume.parts.path, map(part, measured))
-        merge_checkpoints(outputs.parameters, parts, identity, attributes)
-    hdf5.write(outputs.measurement, kinds.GENERALIZATION, _columns(rows), identity, attributes)
+        merge_checkpoints(parameters, parts, identity, attributes)
+    columns = {name: np.array([row[name] for row in rows]) for name in kinds.GENERALIZATION.fields}
+    hdf5.write(measurement, kinds.GENERALIZATION, columns, identity, attributes)
     resume.finish(files)
-
-
-def _whole(steps: int, cell: CellSpec) -> int:
-    """Return at least `steps` steps that an agent's environments share evenly."""
-    n = 1 if cell.agent is None else cell.agent.n_environments
-    return -(-steps // n) * n
 
 
 def _checkpoint(step: int, networks: Sequence[nn.Module]) -> Checkpoint:
@@ -175,11 +133,3 @@ def _checkpoint(step: int, networks: Sequence[nn.Module]) -> Checkpoint:
     states = [network.state_dict() for network in networks]
     stacked = {name: torch.stack([state[name] for state in states]) for name in states[0]}
     return Checkpoint(step, stacked, {}, {})
-
-
-def _columns(rows: Sequence[dict[str, Any]]) -> hdf5.Arrays:
-    fields = kinds.GENERALIZATION.fields
-    return {
-        name: np.array([row[name] for row in rows], dtype=field.dtype)
-        for name, field in fields.items()
-    }

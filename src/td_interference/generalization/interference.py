@@ -31,6 +31,14 @@ class Interference(NamedTuple):
             )
         )
 
+    def columns(self, value: str) -> dict[str, list[float]]:
+        """Return the numbers of the networks by their names in `storage.GENERALIZATION`."""
+        found = {}
+        for pair, means in self._asdict().items():
+            found[f"{value}_interference_{pair}"] = means.inner_product.tolist()
+            found[f"{value}_stiffness_{pair}"] = means.cosine.tolist()
+        return found
+
 
 def interference(gradients: PerSampleGradients, n_train: Tensor, n_test: int) -> Interference:
     """Return the mean inner products and cosines over all pairs u != v.

@@ -22,27 +22,17 @@ class Learner(Task):
     """Squared error; f is the mean output, performance the error in units of the variance."""
 
     def __init__(self, train: Split, test: Split) -> None:
-        """See `Task`; targets are numbers, and get one column where they have none.
+        """See `Task`.
 
         Raises:
-            UserError: If they are not, or the splits do not fit each other, or an output is
-                constant.
+            UserError: If an output is constant.
         """
-        super().__init__(*(self._with_columns(split) for split in (train, test)))
+        super().__init__(train, test)
         # Over all of the train split, not the n_T samples: a unit that is the same for every run.
         self.variance = self.train.targets.double().var(0, correction=0)
         constant = (self.variance == 0).nonzero().flatten().tolist()
         if constant:
             raise UserError(f"the data's output {constant[0]} is constant in train; leave it out")
-
-    @staticmethod
-    def _with_columns(split: Split) -> Split:
-        if not split.targets.is_floating_point() or split.targets.ndim not in (1, 2):
-            raise UserError(
-                f"regression takes floating targets [N] or [N, outputs], not "
-                f"{split.targets.dtype} {list(split.targets.shape)}"
-            )
-        return Split(split.inputs, split.targets.reshape(len(split.targets), -1))
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the mean over outputs of the squared error of each sample, [M], units of y².

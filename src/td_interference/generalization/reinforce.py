@@ -1,18 +1,16 @@
 """REINFORCE on masked images: two heads with one body, the softmax of each its policy."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from td_interference.agents.masked_images.agent import (
-    LearnerSettings,
     MaskedImageAgent,
     MeasuredStates,
 )
 from td_interference.agents.masked_images.play import (
-    Episodes,
     Heads,
     Policy,
     heads,
@@ -73,29 +71,16 @@ class Learner(MaskedImageAgent):
 
     purposes = ("episodes", "actions")
 
-    def __init__(
-        self,
-        images: MaskedImages,
-        learner: LearnerSettings,
-        settings: Any,
-        stream: str,
-    ):
-        """See the class."""
-        super().__init__(images, learner, stream)
-        self.settings = settings
-
     def step(self) -> None:
         """Play whole episodes until there are enough agent steps for an update, and do it."""
         policy = softmax_policy(self.network, self.generators["actions"])
         played: list[MeasuredStates] = []
         collected = 0
         while collected < self.learner.minibatch:
-            size = self.settings.n_environments
-            drawn = self.generators["episodes"].integers(0, len(self.images), size)
-            image = torch.from_numpy(drawn).to(self.images.device)
-            episodes = play_episodes(self.images, image, policy)
-            played.append(self.states_of(self.images, episodes, slice(None)))
-            collected += len(episodes.episode)
+            play = play_episodes(self.images, self.draw_images(), policy)
+            reward = play.reward[play.episode]
+            played.append(self.states_of(self.images, play.state, play.actions, reward))
+            collected += len(reward)
         targets = zip(*(part.targets for part in played), strict=True)
         self.update(
             torch.cat([part.observation for part in played]),
@@ -108,14 +93,12 @@ class Learner(MaskedImageAgent):
         return softmax_policy(self.network, generator)
 
     def states_of(
-        self, images: MaskedImages, episodes: Episodes, index: Tensor | slice
+        self, images: MaskedImages, state: MaskedImageState, actions: Heads, reward: Tensor
     ) -> MeasuredStates:
         """See `MaskedImageAgent`."""
-        state = MaskedImageState(*(part[index] for part in episodes.state))
-        reward = episodes.reward[episodes.episode[index]].float()
-        weight = torch.full_like(reward, self.settings.entropy_weight)
-        actions = Heads(*(part[index] for part in episodes.actions))
-        return MeasuredStates(images.observation(state), ReinforceTargets(*actions, reward, weight))
+        weight = torch.full_like(reward.float(), self.settings.entropy_weight)
+        targets = ReinforceTargets(*actions, reward.float(), weight)
+        return MeasuredStates(images.observation(state), targets)
 
     @staticmethod
     def loss(outputs: Tensor, targets: ReinforceTargets) -> Tensor:

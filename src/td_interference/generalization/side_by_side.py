@@ -1,8 +1,7 @@
 """R networks of one shape that learn side by side, whatever they are: one after the other."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -18,8 +17,20 @@ Reduced = TypeVar("Reduced")
 Reduce = Callable[[PerSampleGradients, slice], Reduced]  # of a batch of networks, and which
 
 
-class Learners(Protocol):
-    """R networks, each with its own samples, parameters and Adam state."""
+class SeparateLearners:
+    """R networks of one shape, each with its own samples, parameters and Adam state.
+
+    Args:
+        networks: R of them; they are trained in place.
+        learning_rate: Of Adam.
+    """
+
+    def __init__(self, networks: Sequence[nn.Module], learning_rate: float) -> None:
+        self._networks = list(networks)
+        self._optimizers = [
+            make_optimizer("adam", network.parameters(), learning_rate=learning_rate)
+            for network in networks
+        ]
 
     def update(self, inputs: Tensor, targets: Tensor, loss: Value) -> Tensor:
         """Let each network take one step on the mean loss of its minibatch.
@@ -32,53 +43,6 @@ class Learners(Protocol):
         Returns:
             The mean losses before the step, [R], detached.
         """
-
-    def outputs(self, inputs: Tensor) -> Tensor:
-        """Return each network's outputs for its inputs [R, N, ...]: [R, N, outputs], detached."""
-
-    def reduce_gradients(
-        self, inputs: Tensor, targets: Tensor, values: Sequence[Value], reduce: Reduce[Reduced]
-    ) -> list[list[Reduced]]:
-        """Return what `reduce` makes of the per-sample gradients of all networks.
-
-        Those of one value and batch of networks are in memory at a time (1.6 GB at most, in the
-        paper); they are those of `gradients.per_sample_gradients`.
-
-        Args:
-            inputs: [R, N, ...], the samples of each.
-            targets: [R, N, ...].
-            values: What to differentiate.
-            reduce: Takes tensors [networks, N, ...], which it must not keep.
-
-        Returns:
-            For each value, the results of the batches, in the order of the networks.
-        """
-
-    def networks(self) -> list[nn.Module]:
-        """Return the R networks as they are now; not to be changed."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the parameters and the state of Adam of all."""
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go back to where `state_dict` was called."""
-
-
-class SeparateLearners:
-    """Networks of any kind, one after the other in one process."""
-
-    def __init__(self, networks: Sequence[nn.Module], learning_rate: float) -> None:
-        """Take over the networks.
-
-        Args:
-            networks: R of them; they are trained in place.
-            learning_rate: Of Adam.
-        """
-        self._networks = list(networks)
-        self._optimizers = [adam(network, learning_rate) for network in networks]
-
-    def update(self, inputs: Tensor, targets: Tensor, loss: Value) -> Tensor:
-        """See `Learners`."""
         losses = []
         for run, (network, optimizer) in enumerate(
             zip(self._networks, self._optimizers, strict=True)
@@ -92,41 +56,53 @@ class SeparateLearners:
 
     @torch.no_grad()
     def outputs(self, inputs: Tensor) -> Tensor:
-        """See `Learners`."""
+        """Return each network's outputs for its inputs [R, N, ...]: [R, N, outputs], detached."""
         return torch.stack([network(inputs[run]) for run, network in enumerate(self._networks)])
 
     def reduce_gradients(
         self, inputs: Tensor, targets: Tensor, values: Sequence[Value], reduce: Reduce[Reduced]
     ) -> list[list[Reduced]]:
-        """See `Learners`; a batch is one network."""
+        """Return what `reduce` makes of the per-sample gradients of all networks.
+
+        Those of one value and batch of networks, here of one network, are in memory at a time
+        (1.6 GB at most, in the paper); they are those of `gradients.per_sample_gradients`.
+
+        Args:
+            inputs: [R, N, ...], the samples of each.
+            targets: [R, N, ...].
+            values: What to differentiate.
+            reduce: Takes tensors [networks, N, ...], which it must not keep.
+
+        Returns:
+            For each value, the results of the batches, in the order of the networks.
+        """
         results: list[list[Reduced]] = [[] for _ in values]
         for run, network in enumerate(self._networks):
             for value, result in zip(values, results, strict=True):
-                own = partial(_with_targets, value, targets[run])
+
+                def own(outputs: Tensor, value: Value = value, run: int = run) -> Tensor:
+                    return value(outputs, targets[run])
+
                 one = per_sample_gradients(network, inputs[run], own)
                 result.append(reduce(batch_of_one(one), slice(run, run + 1)))
                 del one  # before the next are made
         return results
 
     def networks(self) -> list[nn.Module]:
-        """See `Learners`."""
+        """Return the R networks as they are now; not to be changed."""
         return self._networks
 
     def state_dict(self) -> dict[str, Any]:
-        """See `Learners`."""
+        """Return the parameters and the state of Adam of all."""
         return {"parts": [part.state_dict() for part in self._parts()]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """See `Learners`."""
+        """Go back to where `state_dict` was called."""
         for part, own in zip(self._parts(), state["parts"], strict=True):
             part.load_state_dict(own)
 
     def _parts(self) -> list[nn.Module | torch.optim.Optimizer]:
         return [*self._networks, *self._optimizers]
-
-
-def _with_targets(value: Value, targets: Tensor, outputs: Tensor) -> Tensor:
-    return value(outputs, targets)
 
 
 def batch_of_one(gradients: PerSampleGradients) -> PerSampleGradients:
@@ -140,10 +116,3 @@ def batch_of_one(gradients: PerSampleGradients) -> PerSampleGradients:
         else:
             layers[name] = DenseGradient(layer.dense()[None])
     return PerSampleGradients(gradients.scale[None], layers)
-
-
-def adam(network: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
-    """Return Adam over a network's parameters."""
-    return make_optimizer(
-        "adam", network.parameters(), learning_rate=learning_rate, weight_decay=0.0, momentum=0.0
-    )

@@ -11,16 +11,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from td_interference.generalization.side_by_side import (
-    Learners,
-    Reduce,
-    Reduced,
-    SeparateLearners,
-    Value,
-    adam,
-)
+from td_interference.generalization.side_by_side import Reduce, Reduced, SeparateLearners, Value
 from td_interference.gradients import PerSampleGradients
 from td_interference.gradients.layers import FactoredGradient, LayerGradient
+from td_interference.optimizers import make_optimizer
 
 # Gradients of stacked networks made at a time: larger batches fall out of the processor's cache
 # (24 MLPs of 218,000 parameters at once took three times as long as in batches).
@@ -30,10 +24,9 @@ _ELEMENTWISE = (nn.LeakyReLU, nn.ReLU, nn.Tanh, nn.Identity)
 
 
 class StackedLinear(nn.Module):
-    """R linear layers with a bias as one batched matrix product."""
+    """R linear layers of one shape, with a bias, as one batched matrix product."""
 
     def __init__(self, layers: Sequence[nn.Linear]) -> None:
-        """Copy the parameters of layers of one shape."""
         super().__init__()
         weights = torch.stack([layer.weight.detach().T for layer in layers])
         biases = torch.stack([layer.bias.detach()[None] for layer in layers])
@@ -61,20 +54,16 @@ class _StackedCall(NamedTuple):
 
 
 class StackedLearners:
-    """MLPs as one network of batched matrix products, with one fused Adam for all."""
+    """MLPs as one network of batched matrix products, with one fused Adam for all.
+
+    Its methods are those of `SeparateLearners`.
+
+    Args:
+        networks: R of them, all `stackable`, trainable and of one shape; they are copied.
+        learning_rate: Of Adam.
+    """
 
     def __init__(self, networks: Sequence[nn.Module], learning_rate: float) -> None:
-        """Copy the networks, which all are `stackable` and of one shape.
-
-        Args:
-            networks: R of them, all trainable.
-            learning_rate: Of Adam.
-
-        Raises:
-            ValueError: If a network cannot be stacked.
-        """
-        if not all(map(stackable, networks)):
-            raise ValueError("only chains of linear layers and activations can be stacked")
         self._unstacked = list(networks)
         self._stack = nn.Sequential(
             *(
@@ -82,10 +71,12 @@ class StackedLearners:
                 for modules in zip(*networks, strict=True)
             )
         )
-        self._optimizer = adam(self._stack, learning_rate)
+        self._optimizer = make_optimizer(
+            "adam", self._stack.parameters(), learning_rate=learning_rate
+        )
 
     def update(self, inputs: Tensor, targets: Tensor, loss: Value) -> Tensor:
-        """See `Learners`."""
+        """See `SeparateLearners`."""
         outputs = self._stack(inputs)
         losses = _of_each(loss, outputs, targets).mean(1)
         self._optimizer.zero_grad()
@@ -95,13 +86,13 @@ class StackedLearners:
 
     @torch.no_grad()
     def outputs(self, inputs: Tensor) -> Tensor:
-        """See `Learners`."""
+        """See `SeparateLearners`."""
         return self._stack(inputs)
 
     def reduce_gradients(
         self, inputs: Tensor, targets: Tensor, values: Sequence[Value], reduce: Reduce[Reduced]
     ) -> list[list[Reduced]]:
-        """See `Learners`; one forward pass for a batch, and one backward pass for each value.
+        """See `SeparateLearners`; one forward pass a batch, and one backward pass for each value.
 
         The gradient of a linear layer is the outer product of the gradient with respect to its
         output and its input, as in `gradients.layers`.
@@ -147,7 +138,7 @@ class StackedLearners:
 
     @torch.no_grad()
     def networks(self) -> list[nn.Module]:
-        """See `Learners`."""
+        """See `SeparateLearners`."""
         for run, network in enumerate(self._unstacked):
             for name, module in self._stack.named_children():
                 if isinstance(module, StackedLinear):
@@ -156,22 +147,20 @@ class StackedLearners:
         return self._unstacked
 
     def state_dict(self) -> dict[str, Any]:
-        """See `Learners`."""
+        """See `SeparateLearners`."""
         return {"stack": self._stack.state_dict(), "optimizer": self._optimizer.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """See `Learners`."""
+        """See `SeparateLearners`."""
         self._stack.load_state_dict(state["stack"])
         self._optimizer.load_state_dict(state["optimizer"])
 
 
-def make_learners(networks: Sequence[nn.Module], learning_rate: float) -> Learners:
-    """Return the learners that are faster for these networks (see the head of this module).
+Learners = SeparateLearners | StackedLearners
 
-    Args:
-        networks: R of them, of one shape.
-        learning_rate: Of Adam.
-    """
+
+def make_learners(networks: Sequence[nn.Module], learning_rate: float) -> Learners:
+    """Return the learners that are faster for these networks (see the head of this module)."""
     kind = StackedLearners if all(map(stackable, networks)) else SeparateLearners
     return kind(networks, learning_rate)
 

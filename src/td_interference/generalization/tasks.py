@@ -6,14 +6,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from td_interference.errors import UserError
-
 
 class Split(NamedTuple):
     """Samples to learn from, or to test on."""
 
     inputs: Tensor  # [N, ...], as the network takes them
-    targets: Tensor  # classes, [N] int64; or numbers, [N, outputs] or [N] floating
+    targets: Tensor  # classes, [N] int64; or numbers, [N, outputs] floating
 
     def to(self, device: torch.device) -> "Split":
         """Return the same samples on a device."""
@@ -24,31 +22,13 @@ class Task(ABC):
     """A train and a test split, and how to judge outputs for them.
 
     Outputs and targets are of any M samples; nothing here depends on which.
+
+    Args:
+        train: The first n_T samples of it are learned from.
+        test: Never learned from.
     """
 
     def __init__(self, train: Split, test: Split) -> None:
-        """Check that the splits fit each other.
-
-        Args:
-            train: The first n_T samples of it are learned from.
-            test: Never learned from.
-
-        Raises:
-            UserError: If they do not fit each other.
-        """
-        for name, split in (("train", train), ("test", test)):
-            if len(split.inputs) != len(split.targets):
-                raise UserError(
-                    f"the data's {name} split has {len(split.inputs)} inputs but "
-                    f"{len(split.targets)} targets; give each input its target"
-                )
-        for name in Split._fields:
-            shapes = [list(getattr(split, name).shape[1:]) for split in (train, test)]
-            if shapes[0] != shapes[1]:
-                raise UserError(
-                    f"the data's {name} are {shapes[0]} each in train and {shapes[1]} in test; "
-                    "give both splits one shape"
-                )
         self.train, self.test = train, test
 
     @abstractmethod

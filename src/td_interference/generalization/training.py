@@ -8,10 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from td_interference.errors import UserError
+from td_interference.generalization.group_training import GroupTraining, Row, Run, run_row
 from td_interference.generalization.interference import Interference, interference
-from td_interference.generalization.records import RunMeasurement
-from td_interference.generalization.side_by_side import Learners
-from td_interference.generalization.stacked import make_learners
+from td_interference.generalization.stacked import Learners, make_learners
 from td_interference.generalization.tasks import Split, Task
 from td_interference.gradients import PerSampleGradients
 from td_interference.planning.cells import CellSpec
@@ -23,14 +22,6 @@ NetworkFactory = Callable[[torch.Generator], nn.Module]
 LearnersFactory = Callable[[Sequence[nn.Module], float], Learners]
 
 
-class _Run(NamedTuple):
-    """One seed of one cell."""
-
-    cell: CellSpec
-    seed: int
-    run_id: str  # of its random streams too
-
-
 class _Samples(NamedTuple):
     """Samples of one split that each of R runs is measured on."""
 
@@ -38,15 +29,18 @@ class _Samples(NamedTuple):
     counts: tuple[int, ...]  # at most E each
 
 
-# Fields of `RunMeasurement`, each with the numbers of the R runs.
-_Columns = dict[str, list[float]]
+_Columns = dict[str, list[float]]  # numbers of the R runs, by their names in a row
 
 
-class TrainingTogether:
-    """All runs of cells that differ in n_T and seeds alone, each as if it were trained alone.
+class TrainingTogether(GroupTraining):
+    """The runs of learners that do not act, whose steps are updates; see `GroupTraining`.
 
-    A run's initial weights, minibatches and measured samples depend on its own id only. A run that
-    diverges goes on, and the others do not notice.
+    Args:
+        cells: Of one group.
+        task: What to learn, on the device to learn on.
+        make_network: Returns a network on the CPU for the task's inputs, of the cells' width and
+            depth.
+        make_learners: Returns what trains the networks; the faster way, if left out.
     """
 
     def __init__(
@@ -56,106 +50,79 @@ class TrainingTogether:
         make_network: NetworkFactory,
         make_learners: LearnersFactory = make_learners,
     ) -> None:
-        """Draw the networks, the minibatches and the samples to measure.
-
-        Args:
-            cells: Of one group; see `cells.grouped`.
-            task: What to learn, on the device to learn on.
-            make_network: Returns a network on the CPU for the task's inputs, of the cells' width
-                and depth.
-            make_learners: Returns what trains the networks; the faster way, if left out.
-
-        Raises:
-            UserError: If a cell asks for more training samples than there are.
-            ValueError: If the cells are not of one group.
-        """
-        if any(cell.shared != cells[0].shared for cell in cells):
-            raise ValueError("the cells differ in more than n_T and seeds")
-        _check_sizes(cells, task)
-        self.update_step = 0
-        self._task, self._shared = task, cells[0]
-        self._runs = [
-            _Run(cell, seed, run_id)
-            for cell in cells
-            for seed, run_id in zip(cell.seeds, cell.run_ids, strict=True)
-        ]
+        super().__init__(cells, len(task.train.inputs))
+        if len(task.test.inputs) < 2:
+            raise UserError(f"{cells[0].dataset} needs at least 2 test samples to measure pairs")
+        self._task = task
         self._device = task.train.inputs.device
         networks = [
             make_network(torch_generator(run.run_id, "initial_weights")).to(self._device)
-            for run in self._runs
+            for run in self.runs
         ]
-        self._learners = make_learners(networks, self._shared.learning_rate)
+        self._learners = make_learners(networks, self.shared.learning_rate)
         # [updates, R, minibatch]; on the CPU, from where one step's are moved at a time.
-        self._minibatches = torch.stack([_draw_minibatches(run) for run in self._runs], 1)
+        self._minibatches = torch.stack([_draw_minibatches(run) for run in self.runs], 1)
         self._train_samples = self._draw_samples(
-            "measured_train", [run.cell.n_train for run in self._runs]
+            "measured_train", [run.cell.n_train for run in self.runs]
         )
         self._test_samples = self._draw_samples(
-            "measured_test", [len(task.test.inputs) for _ in self._runs]
+            "measured_test", [len(task.test.inputs) for _ in self.runs]
         )
-        self._finite = torch.ones(len(self._runs), dtype=torch.bool, device=self._device)
+        self._finite = torch.ones(len(self.runs), dtype=torch.bool, device=self._device)
 
     @property
     def networks(self) -> list[nn.Module]:
-        """The networks as they are now, in the order of cells, then seeds; not to be changed."""
+        """See `GroupTraining`."""
         return self._learners.networks()
 
-    @property
-    def steps_done(self) -> int:
-        """Of the cells' steps; here they are updates."""
-        return self.update_step
-
-    def advance(self, updates: int) -> None:
-        """Do some updates of every run.
-
-        Raises:
-            ValueError: If they go beyond the last.
-        """
-        if self.update_step + updates > self._shared.duration:
-            raise ValueError(f"{updates} updates go beyond the last of {self._shared.duration}")
+    def _train(self, steps: int) -> None:
         train = self._task.train
-        for minibatch in self._minibatches[self.update_step : self.update_step + updates]:
+        for minibatch in self._minibatches[self.steps_done : self.steps_done + steps]:
             index = minibatch.to(self._device)
             losses = self._learners.update(
                 train.inputs[index], train.targets[index], self._task.loss
             )
             self._finite &= losses.isfinite()
-        self.update_step += updates
 
-    def measure(self) -> list[RunMeasurement]:
-        """Return a row for each run as it is now, in the order of cells, then seeds."""
+    def measure(self) -> list[Row]:
+        """See `GroupTraining`."""
         columns = {
             **self._judge("train", self._task.train, self._train_samples),
             **self._judge("test", self._task.test, self._test_samples),
             **self._interference(),
         }
         return [
-            self._row(run, finite, dict(zip(columns, numbers, strict=True)))
+            run_row(
+                run,
+                dict(zip(columns, numbers, strict=True)),
+                finite=finite,
+                update_step=self.steps_done,
+            )
             for run, finite, *numbers in zip(
-                self._runs, self._finite.tolist(), *columns.values(), strict=True
+                self.runs, self._finite.tolist(), *columns.values(), strict=True
             )
         ]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that decides the rest of the runs and does not follow from their ids."""
+        """See `GroupTraining`."""
         return {
-            "update_step": self.update_step,
+            "update_step": self.steps_done,
             "learners": self._learners.state_dict(),
             "finite": self._finite,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go back to where `state_dict` was called, in a training of the same cells."""
-        self.update_step = state["update_step"]
+        """See `GroupTraining`."""
+        self.steps_done = state["update_step"]
         self._learners.load_state_dict(state["learners"])
         self._finite = state["finite"].to(self._device)
 
     def _draw_samples(self, purpose: str, sizes: Sequence[int]) -> _Samples:
         """Draw each run's samples from the first `sizes[r]`, without replacement."""
-        largest = self._shared.evaluation_samples
+        largest = self.shared.evaluation_samples
         drawn = [
             numpy_generator(run.run_id, purpose).permutation(size)[:largest]
-            for run, size in zip(self._runs, sizes, strict=True)
+            for run, size in zip(self.runs, sizes, strict=True)
         ]
         counts = tuple(map(len, drawn))
         padded = [np.pad(own, (0, max(counts) - len(own)), mode="edge") for own in drawn]
@@ -174,7 +141,7 @@ class TrainingTogether:
 
     def _interference(self) -> _Columns:
         """Measure the gradients of the first of each run's samples."""
-        most = self._shared.samples
+        most = self.shared.samples
         train, test = (
             _Samples(samples.indices[:, :most], tuple(min(most, n) for n in samples.counts))
             for samples in (self._train_samples, self._test_samples)
@@ -193,29 +160,11 @@ class TrainingTogether:
         )
         columns: _Columns = {}
         for name, parts_of_value in zip(("function", "loss"), measured, strict=True):
-            for pair, means in Interference.joined(parts_of_value)._asdict().items():
-                columns[f"{name}_interference_{pair}"] = means.inner_product.tolist()
-                columns[f"{name}_stiffness_{pair}"] = means.cosine.tolist()
+            columns |= Interference.joined(parts_of_value).columns(name)
         return columns
 
-    def _row(self, run: _Run, finite: bool, numbers: dict[str, float]) -> RunMeasurement:
-        return RunMeasurement.of(
-            run.cell, run.seed, run.run_id, numbers, finite=finite, update_step=self.update_step
-        )
 
-
-def _check_sizes(cells: Sequence[CellSpec], task: Task) -> None:
-    for cell in cells:
-        if cell.n_train > len(task.train.inputs):
-            raise UserError(
-                f"config key 'generalization.n_train': {cell.n_train} is more than the "
-                f"{len(task.train.inputs)} training samples of {cell.dataset}"
-            )
-    if len(task.test.inputs) < 2:
-        raise UserError(f"{cells[0].dataset} needs at least 2 test samples to measure pairs")
-
-
-def _draw_minibatches(run: _Run) -> Tensor:
+def _draw_minibatches(run: Run) -> Tensor:
     """Return the minibatches of all updates, [updates, minibatch] int64, uniform over 0..n_T-1."""
     shape = (run.cell.duration, run.cell.minibatch)
     generator = numpy_generator(run.run_id, "minibatches")

@@ -21,7 +21,6 @@ from td_interference.planning.runs import Trained
 from td_interference.replay import Replay
 from td_interference.storage import hdf5, kinds
 from td_interference.storage.checkpoints import CheckpointFile, check_parameters, open_checkpoints
-from td_interference.storage.file_kind import Field
 from td_interference.storage.identity import (
     Identity,
     made_from,
@@ -127,7 +126,7 @@ def _state(measured: Sequence[hdf5.Arrays]) -> dict[str, Any]:
     }
 
 
-def _over_checkpoints(field: Field, values: Sequence[NDArray]) -> NDArray:
+def _over_checkpoints(field: kinds.Field, values: Sequence[NDArray]) -> NDArray:
     """Return a field's values of all checkpoints as one array."""
     if not values:  # a run that diverged before its first checkpoint
         sizes = [size if isinstance(size, int) else 1 for size in field.dimensions]

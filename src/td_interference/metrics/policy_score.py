@@ -109,9 +109,7 @@ def measure(subject: Subject, settings: Settings) -> Arrays:
             q_values, n_outputs, settings.epsilon, subject.generator("policy_score")
         ),
         AtariSettings(
-            run.game,
-            settings.repeat_action_probability,
-            max_frames_per_episode=settings.max_frames_per_episode,
+            run.game, settings.repeat_action_probability, settings.max_frames_per_episode
         ),
         settings.episodes,
         settings.n_environments,

@@ -56,10 +56,9 @@ def write_checkpoint(
     path: Path | str,
     checkpoint: Checkpoint,
     identity: Identity,
-    attributes: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a file with one checkpoint of what `identity` says."""
-    with create(path, CHECKPOINTS, identity, attributes) as writer:
+    with create(path, CHECKPOINTS, identity) as writer:
         writer.append("update_step", np.array([checkpoint.update_step]))
         _write_tensors(writer, checkpoint)
 
@@ -83,11 +82,10 @@ def _array(tensor: Tensor) -> np.ndarray:
 
 
 class CheckpointFile:
-    """The checkpoints in one file, which is read and compared with its digest once for all."""
+    """The checkpoints in one open file, which is read and compared with its digest once for all."""
 
     def __init__(self, path: Path, file: h5py.File):
-        """Take an open file; see `open_checkpoints`."""
-        self._path, self._file = path, file
+        self.path, self._file = path, file
 
     @property
     def steps(self) -> list[int]:
@@ -98,11 +96,6 @@ class CheckpointFile:
     def attributes(self) -> dict[str, Any]:
         """The file's attributes, JSON ones parsed."""
         return parse_attributes(self._file)
-
-    @property
-    def path(self) -> Path:
-        """Where the file is."""
-        return self._path
 
     @property
     def identity(self) -> Identity:
@@ -117,22 +110,22 @@ class CheckpointFile:
         """
         name = _group_name(update_step)
         if name not in self._file:
-            raise UserError(f"{self._path}: has no checkpoint of update step {update_step}")
+            raise UserError(f"{self.path}: has no checkpoint of update step {update_step}")
         group = self._file[name]
         try:
             optimizer = {
-                int(position): _tensors(self._path, state)
+                int(position): _tensors(self.path, state)
                 for position, state in group.get("optimizer", {}).items()
             }
             return Checkpoint(
                 update_step,
-                _tensors(self._path, group["parameters"]),
-                _tensors(self._path, group["frozen_parameters"]),
+                _tensors(self.path, group["parameters"]),
+                _tensors(self.path, group["frozen_parameters"]),
                 optimizer,
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise UserError(
-                f"{self._path}: '{name}' is not a checkpoint ({error}); {rebuild(self._path)}"
+                f"{self.path}: '{name}' is not a checkpoint ({error}); {rebuild(self.path)}"
             ) from None
 
 
@@ -170,16 +163,6 @@ def merge_checkpoints(
                     _write_tensors(writer, checkpoints.read(step))
                     steps.append(step)
         writer.append("update_step", np.array(steps, dtype=np.int64))
-
-
-def checkpoint_steps(path: Path | str) -> list[int]:
-    """Return the update steps at which a file has checkpoints.
-
-    Raises:
-        UserError: If the file is not good.
-    """
-    with open_checkpoints(path) as checkpoints:
-        return checkpoints.steps
 
 
 def read_checkpoint(path: Path | str, update_step: int) -> Checkpoint:

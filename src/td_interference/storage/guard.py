@@ -18,7 +18,7 @@ _MOST_COMPRESSED = 1032  # deflate makes of a byte at most that many
 _LONGEST_TEXT = 1 << 20  # bytes of an attribute
 
 
-class Refused(Exception):
+class Refused(ValueError):
     """A file holds what it must not; the message names the object, without the file's name."""
 
 
@@ -118,8 +118,7 @@ def _is_plain(attribute: h5py.h5a.AttrID) -> bool:
 def _check_dataset(name: str, dataset: h5py.Dataset, file_bytes: int) -> int:
     """Look at a data set; return the bytes that reading it takes."""
     properties = dataset.id.get_create_plist()
-    outside = properties.get_layout() == h5py.h5d.VIRTUAL or properties.get_external_count()
-    if outside:
+    if properties.get_layout() == h5py.h5d.VIRTUAL or properties.get_external_count():
         raise Refused(f"'{name}' takes its data from another file")
     if not {properties.get_filter(i)[0] for i in range(properties.get_nfilters())} <= _FILTERS:
         raise Refused(f"'{name}' needs a filter that this program does not use")

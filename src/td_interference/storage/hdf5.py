@@ -21,13 +21,12 @@ from numpy.typing import NDArray
 from td_interference.errors import UserError, rebuild
 from td_interference.storage.attributes import identity_of, library_versions, parse_attributes
 from td_interference.storage.expansion import TooLarge, check_memory
-from td_interference.storage.file_kind import FileKind
-from td_interference.storage.guard import Refused, check_heaps, check_objects
+from td_interference.storage.guard import check_heaps, check_objects
 from td_interference.storage.identity import Identity
 from td_interference.storage.identity import check as check_identity
-from td_interference.storage.kinds import FILE_KINDS
+from td_interference.storage.kinds import FILE_KINDS, FileKind
 from td_interference.storage.seal import digest_in, read_sealed, write_sealed
-from td_interference.storage.unreadable import UNREADABLE, unreadable
+from td_interference.storage.unreadable import one_line_if_unreadable, unreadable
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -51,12 +50,12 @@ class Writer:
         field = self._kind.fields.get(name)
         if field is None:
             raise ValueError(f"the kind {self._kind.name} has no field {name}")
-        fixed = [
-            (size, have)
+        agrees = all(
+            size == have
             for size, have in zip(field.dimensions, rows.shape, strict=True)
             if isinstance(size, int)
-        ]
-        if rows.dtype != np.dtype(field.dtype) or any(size != have for size, have in fixed):
+        )
+        if rows.dtype != np.dtype(field.dtype) or not agrees:
             raise ValueError(f"{name}: expected {field}, got {rows.dtype} {rows.shape}")
         if name in self._file:
             dataset = self._file[name]
@@ -84,11 +83,6 @@ class Writer:
     def group(self, name: str) -> None:
         """Make sure that there is a group of this name."""
         self._file.require_group(name)
-
-    def attribute(self, name: str, value: Any) -> None:
-        """Set a file attribute; mappings and lists are stored as JSON."""
-        plain = isinstance(value, str | int | float | bool)
-        self._file.attrs[name] = value if plain else json.dumps(value, sort_keys=True)
 
 
 @contextmanager
@@ -124,7 +118,8 @@ def create(
             "identity": dict(identity),
             **(attributes or {}),
         }.items():
-            writer.attribute(name, value)
+            plain = isinstance(value, str | int | float | bool)
+            file.attrs[name] = value if plain else json.dumps(value, sort_keys=True)
         yield writer
         missing = sorted(set(kind.fields) - set(file))
         if missing:
@@ -170,18 +165,14 @@ def opened(
     """
     path = Path(path)
     content = read_sealed(path)
-    try:
+    with one_line_if_unreadable(path):
         check_heaps(content)
         # From Python's memory: an image of the library's own would be two further copies.
         file = h5py.File(BytesIO(content), "r")
-    except (Refused, *UNREADABLE) as error:
-        raise unreadable(path, error) from None
     with file:
-        try:
+        with one_line_if_unreadable(path):
             check_objects(file, len(content))
-            check(file, path, kind)
-        except (Refused, *UNREADABLE) as error:
-            raise unreadable(path, error) from None
+            _check_kind(file, path, kind)
         if wanted is not None:
             check_identity(path, {**identity_of(file), "sha256": digest_in(content)}, wanted)
         try:
@@ -192,12 +183,8 @@ def opened(
             raise unreadable(path, error) from None
 
 
-def check(file: h5py.File, path: Path, kind: FileKind | None = None) -> FileKind:
-    """Compare an open file, whose objects were checked, with its kind; return the kind.
-
-    Raises:
-        UserError: Names the file and what is wrong with it.
-    """
+def _check_kind(file: h5py.File, path: Path, kind: FileKind | None) -> None:
+    """Compare an open file, whose objects were checked, with its kind, which may be any of ours."""
     name = file.attrs.get("schema")
     if not isinstance(name, str) or name not in FILE_KINDS:
         raise UserError(f"{path}: not a file of td-interference (attribute 'schema' is {name!r})")
@@ -226,7 +213,6 @@ def check(file: h5py.File, path: Path, kind: FileKind | None = None) -> FileKind
                 f"{path}: '{key}' has shape {dataset.shape}, expected {field.dimensions}; "
                 f"{rebuild(path)}"
             )
-    return found
 
 
 def read(path: Path | str, kind: FileKind, wanted: Identity | None = None) -> Arrays:
@@ -255,16 +241,13 @@ def numbers(path: Path | str, dataset: h5py.Dataset) -> NDArray[Any]:
     Raises:
         UserError: If its checksums are wrong under a right seal, or it does not fit into memory.
     """
-    try:
-        check_memory(dataset.size * dataset.dtype.itemsize)
-        return np.asarray(dataset[()])
-    except TooLarge as error:
-        raise UserError(f"{path}: '{dataset.name}': {error}; take less") from None
-    except MemoryError:
-        size = f"{dataset.size * dataset.dtype.itemsize / 1e9:.1f} GB"
-        raise UserError(f"{path}: '{dataset.name}' needs {size} of memory; take less") from None
-    except UNREADABLE as error:
-        raise unreadable(path, error) from None
+    with one_line_if_unreadable(path):
+        try:
+            check_memory(dataset.size * dataset.dtype.itemsize)
+            return np.asarray(dataset[()])
+        except (TooLarge, MemoryError) as error:
+            said = str(error) or "it does not fit into memory"
+            raise UserError(f"{path}: '{dataset.name}': {said}; take less") from None
 
 
 def numbers_into(
@@ -277,10 +260,8 @@ def numbers_into(
     Raises:
         UserError: If its checksums are wrong under a right seal.
     """
-    try:
+    with one_line_if_unreadable(path):
         dataset.read_direct(out, np.s_[first_row : first_row + len(out)])
-    except UNREADABLE as error:
-        raise unreadable(path, error) from None
 
 
 def read_attributes(path: Path | str, kind: FileKind | None = None) -> dict[str, Any]:

@@ -176,7 +176,8 @@ def check(path: Path | str, found: Identity, wanted: Identity) -> None:
         UserError: Names what the file is of, what is wanted, and how they differ.
     """
     found = found if isinstance(found, Mapping) else {}  # a file may hold anything
-    differing = list(_differences(settings_and_digests(found), settings_and_digests(wanted)))
+    compared = {key: value for key, value in wanted.items() if key != _NAME}
+    differing = list(_differences(found, compared))
     if not differing:
         return
     shown = differing[:_SHOWN]
@@ -187,11 +188,6 @@ def check(path: Path | str, found: Identity, wanted: Identity) -> None:
         f"{path}: is of {found.get(_NAME, 'something that it does not tell')} ({has}{more}), but "
         f"{wanted[_NAME]} ({needs}{more}) is needed here; {rebuild(path)}"
     )
-
-
-def settings_and_digests(identity: Identity) -> dict[str, Any]:
-    """Return what of an identity is compared."""
-    return {key: value for key, value in identity.items() if key != _NAME}
 
 
 def _differences(found: Any, wanted: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:

@@ -20,16 +20,15 @@ from pathlib import Path
 
 import polars as pl
 
-from td_interference.errors import UserError, rebuild
 from td_interference.storage.expansion import most_content
 from td_interference.storage.files import atomic_path
 from td_interference.storage.identity import Identity, check
-from td_interference.storage.recognition import PARQUET_SEAL, read_whole, refusal
+from td_interference.storage.recognition import PARQUET_SEAL, damaged, read_whole, refusal
+from td_interference.storage.unreadable import unreadable
 
 _ZEROS = "0" * 64
 # Parquet keeps its metadata uncompressed at the end: key, some bytes of structure, value.
 _SEAL = re.compile(re.escape(PARQUET_SEAL.encode()) + rb".{1,8}?sha256:([0-9a-f]{64}) ", re.DOTALL)
-_DAMAGED = "damaged: its bytes have not the SHA-256 that was written with them"
 
 
 def write_table(
@@ -69,22 +68,18 @@ def read_table(path: Path | str, wanted: Identity | None = None) -> pl.DataFrame
     if not _is_sealed(content):
         if PARQUET_SEAL.encode() not in content:
             raise refusal(path, "a table (Parquet)")
-        raise UserError(f"{path}: {_DAMAGED}; {rebuild(path)}")
+        raise damaged(path)
     _check_apart(path, content)
     try:
         with _without_stderr():
             said = pl.read_parquet_metadata(io.BytesIO(content))[PARQUET_SEAL].partition(" ")[2]
             found, table = dict(json.loads(said)), pl.read_parquet(io.BytesIO(content))
     except (Exception, pl.exceptions.PanicException) as error:
-        raise _refused(path, str(error) or type(error).__name__) from None
+        said = str(error) or type(error).__name__
+        raise unreadable(path, said.splitlines()[0][:200]) from None
     if wanted is not None:
         check(path, found, wanted)
     return table
-
-
-def _refused(path: Path | str, reason: str) -> UserError:
-    first = reason.splitlines()[0][:200]
-    return UserError(f"{path}: refused, not as this program writes it ({first}); {rebuild(path)}")
 
 
 def _check_apart(path: Path | str, content: bytes) -> None:
@@ -107,7 +102,7 @@ def _check_apart(path: Path | str, content: bytes) -> None:
         said = done.stderr.decode(errors="replace").strip().splitlines() or [
             "polars cannot read it"
         ]
-        raise _refused(path, said[0 if done.returncode < 0 else -1])
+        raise unreadable(path, said[0 if done.returncode < 0 else -1][:200])
 
 
 def _read_within_bounds() -> None:

@@ -14,13 +14,14 @@ import zipfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from td_interference.errors import UserError, place_of, printable, rebuild
 from td_interference.storage.expansion import TooLarge, check_memory
 
 # What marks the project's own files: the beginning of HDF5, keys in the metadata of Parquet and
-# safetensors, and the digest that ends a resume state.
+# safetensors (one, for safetensors writes several in an order that changes from run to run), and
+# the digest that ends a resume state.
 HDF5_SEAL = b"td-interference "
 PARQUET_SEAL = "td-interference: SHA-256 of this file with 64 zeros in place of these digits"
 EXPERT_KEY = "td_interference.expert"
@@ -106,6 +107,12 @@ def refusal(path: Path | str, wanted: str) -> UserError:
     if place_of(path) is not None:
         way = rebuild(path, made_here=False)
     return UserError(f"{path}: {what}; {way}")
+
+
+def damaged(path: Path | str) -> UserError:
+    """Return the line on a file of ours whose seal is not that of its bytes."""
+    reason = "damaged: its bytes have not the SHA-256 that was written with them"
+    return UserError(f"{path}: {reason}; {rebuild(path)}")
 
 
 def look(path: Path | str) -> Looks:
@@ -216,19 +223,15 @@ def _torch(path: Path) -> Looks:
     return Looks("a checkpoint of PyTorch", way=_NETWORK)
 
 
-def safetensors_header(path: Path | str) -> dict[str, Any] | None:
-    """Return what stands before the tensors of a safetensors file; None if it is no such file."""
-    path = Path(path)
-    with path.open("rb") as file, suppress(ValueError, RecursionError):
-        length = int.from_bytes(file.read(8), "little")
-        if 2 <= length <= min(path.stat().st_size - 8, _LARGEST_HEADER):
-            header = json.loads(file.read(length))
-            return header if isinstance(header, dict) else None
-    return None
-
-
 def _safetensors(path: Path, head: bytes, size: int) -> Looks | None:
-    if head[8:9] != b"{" or (header := safetensors_header(path)) is None:
+    length = int.from_bytes(head[:8], "little")
+    if head[8:9] != b"{" or not 2 <= length <= min(size - 8, _LARGEST_HEADER):
+        return None
+    try:
+        with path.open("rb") as file:
+            file.seek(8)
+            header = json.loads(file.read(length))
+    except (ValueError, RecursionError):
         return None
     metadata = header.get("__metadata__")
     if isinstance(metadata, dict) and EXPERT_KEY in metadata:

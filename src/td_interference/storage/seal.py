@@ -11,7 +11,13 @@ from pathlib import Path
 
 from td_interference.errors import UserError, rebuild
 from td_interference.storage.files import atomic_path
-from td_interference.storage.recognition import HDF5_SEAL, check_regular, read_whole, refusal
+from td_interference.storage.recognition import (
+    HDF5_SEAL,
+    check_regular,
+    damaged,
+    read_whole,
+    refusal,
+)
 
 BLOCK_BYTES = 512  # the smallest user block that HDF5 allows
 _FORMAT = HDF5_SEAL + b"file 1, SHA-256 of the bytes from 513 on: "
@@ -67,9 +73,9 @@ def read_sealed(path: Path | str) -> bytes:
     if content[:BLOCK_BYTES] == _block(memoryview(content)[BLOCK_BYTES:]):
         return content
     if content.startswith(_FORMAT):
-        reason = "damaged: its bytes have not the SHA-256 that was written with them"
-    elif content.startswith(HDF5_SEAL):
-        reason = "written in the format of another version of this program"
-    else:
-        raise refusal(path, "an HDF5 file")
-    raise UserError(f"{path}: {reason}; {rebuild(path)}")
+        raise damaged(path)
+    if content.startswith(HDF5_SEAL):
+        raise UserError(
+            f"{path}: written in the format of another version of this program; {rebuild(path)}"
+        )
+    raise refusal(path, "an HDF5 file")

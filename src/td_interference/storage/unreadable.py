@@ -26,7 +26,6 @@ def one_line_if_unreadable(path: Path | str) -> Iterator[None]:
         raise unreadable(path, error) from None
 
 
-def unreadable(path: Path | str, error: Exception) -> UserError:
+def unreadable(path: Path | str, reason: object) -> UserError:
     """Return the line on a sealed file whose content makes no sense."""
-    reason = " ".join(str(error).split())
     return UserError(f"{path}: refused, not as this program writes it ({reason}); {rebuild(path)}")

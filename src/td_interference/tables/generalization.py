@@ -47,7 +47,7 @@ def generalization_runs(
         statistics: Not used; single runs have no intervals.
 
     Returns:
-        name, data, n_parameters, and the fields of `records.RunMeasurement`.
+        name, data, n_parameters, and the fields of `storage.GENERALIZATION`.
     """
     tables = []
     for group, arrays, n_parameters in measured:

@@ -17,7 +17,7 @@ from td_interference.planning.runs import Trained, run_of
 from td_interference.planning.studies import Study
 from td_interference.seeds import numpy_generator
 from td_interference.statistics import mean_over_runs, out_of_range
-from td_interference.storage import file_kind, hdf5, kinds
+from td_interference.storage import hdf5, kinds
 from td_interference.storage.attributes import parse_attributes
 from td_interference.storage.identity import Identity, digest, of_table
 from td_interference.storage.parquet import write_table
@@ -123,7 +123,7 @@ def means_by(
     return pl.DataFrame(rows)
 
 
-def overflowed(kind: file_kind.FileKind, arrays: hdf5.Arrays) -> bool:
+def overflowed(kind: kinds.FileKind, arrays: hdf5.Arrays) -> bool:
     """Whether a run's learning blew up, by what was measured of it, though its training was finite.
 
     So it did if a number is infinite or out of range (`statistics.out_of_range`), or is NaN where

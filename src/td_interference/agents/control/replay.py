@@ -13,8 +13,7 @@ from torch import Tensor
 
 from td_interference.agents.frame_ring import FrameRing
 from td_interference.environments.screen import STACK
-from td_interference.replay import TransitionBatch
-from td_interference.returns import monte_carlo_return
+from td_interference.replay import TransitionBatch, episode_rows
 from td_interference.storage import hdf5, kinds
 from td_interference.storage.identity import Identity
 
@@ -39,7 +38,6 @@ class UniformReplay:
     """
 
     def __init__(self, capacity: int, n_environments: int, first_row: int = 0):
-        """See the class."""
         if capacity // n_environments <= STACK:
             raise ValueError(f"{capacity=} is too small for {n_environments=}")
         self.ring = FrameRing(capacity // n_environments, n_environments, first_row)
@@ -111,37 +109,6 @@ class UniformReplay:
                     length = ends[np.searchsorted(ends, begin)] - begin
                     yield Rows(environment, int(rows[begin]), int(length))
 
-    def episode(self, rows: Rows, gamma: float) -> hdf5.Arrays:
-        """Return an episode's arrays of `storage.REPLAY`, but for `expert_q` and its place there.
-
-        Where the episode goes on after `rows`, its last step is marked truncated.
-
-        Args:
-            rows: From `recent_episodes`, before the next `append`.
-            gamma: Discount per agent step, of the Monte-Carlo return; rewards after `rows` are
-                not in it.
-        """
-        ring, environment = self.ring, rows.environment
-        frames = np.arange(rows.first, rows.first + rows.length + 1) % ring.n_rows
-        place = frames[:-1]
-        terminated = ring.terminated[place, environment]
-        truncated = ring.truncated[place, environment]
-        truncated[-1] = not terminated[-1]
-        reward = ring.reward[place, environment]
-        raw_reward = ring.raw_reward[place, environment]
-        length = np.array([rows.length])
-        return {
-            "frames": ring.frame[frames, environment],
-            "action": ring.action[place, environment],
-            "reward": reward,
-            "raw_reward": raw_reward,
-            "terminated": terminated,
-            "truncated": truncated,
-            "monte_carlo_return": monte_carlo_return(reward, length, gamma=gamma),
-            "episode_length": length,
-            "episode_score": raw_reward.sum(keepdims=True),
-        }
-
 
 def write_window(
     path: Path | str,
@@ -170,17 +137,25 @@ def write_window(
         "monte_carlo_return": "of the rewards seen; an episode under way ends truncated",
         **(attributes or {}),
     }
-    start = 0
+    ring, start = memory.ring, 0
     with hdf5.create(path, kinds.REPLAY, identity, described) as writer:
         for rows in memory.recent_episodes(n_transitions):
             numbers = np.arange(rows.first, rows.first + rows.length)
             parts = np.split(
                 numbers, range(_OBSERVATIONS_AT_ONCE, len(numbers), _OBSERVATIONS_AT_ONCE)
             )
-            q = [q_values(memory.ring.stack(part, rows.environment)).cpu() for part in parts]
-            arrays = memory.episode(rows, gamma)
-            arrays["expert_q"] = torch.cat(q).numpy()
-            arrays["episode_start"] = np.array([start])
-            for name, values in arrays.items():
+            q = [q_values(ring.stack(part, rows.environment)).cpu() for part in parts]
+            place = numbers % ring.n_rows
+            episode = episode_rows(
+                ring.frame[np.append(place, (numbers[-1] + 1) % ring.n_rows), rows.environment],
+                ring.action[place, rows.environment],
+                ring.reward[place, rows.environment],
+                ring.raw_reward[place, rows.environment],
+                torch.cat(q).numpy(),
+                terminated=bool(ring.terminated[place[-1], rows.environment]),
+                start=start,
+                gamma=gamma,
+            )
+            for name, values in episode.items():
                 writer.append(name, values)
             start += rows.length

@@ -1,26 +1,22 @@
-"""Control: Q-learning from scratch, with checkpoints and the play that led to each of them.
-
-Exact resume works as for the expert: parameters, optimizer and generators are saved as they are;
-emulators and stored frames are brought back by playing the saved actions again.
-"""
+"""Control: Q-learning from scratch, with checkpoints and the play that led to each of them."""
 
 import copy
-import logging
-import math
-from pathlib import Path
+import shutil
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import polars
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from td_interference.agents.control.outputs import checkpoint_name, write_outputs
 from td_interference.agents.control.replay import UniformReplay, write_window
-from td_interference.agents.learning_curve import LearningCurve
+from td_interference.agents.learning_curve import write_learning_curve
 from td_interference.agents.playing import Policy, epsilon_greedy_policy, play_episodes
-from td_interference.agents.training_loop import run_until, torch_threads
-from td_interference.environments.atari import AtariEnvironments, AtariSettings
-from td_interference.jobs.divergence import Diverged, all_finite, left_out
+from td_interference.agents.training_loop import AtariTraining, run_until, torch_threads
+from td_interference.environments.atari import AtariSettings
+from td_interference.jobs.divergence import Diverged, left_out
 from td_interference.jobs.kept_files import Parts
 from td_interference.jobs.resume import ResumeState
 from td_interference.networks.atari import initialise, q_network
@@ -29,18 +25,26 @@ from td_interference.optimizers import make_optimizer
 from td_interference.planning.control import ControlOutputs, ControlSettings, window_name
 from td_interference.replay import TransitionBatch
 from td_interference.seeds import numpy_generator, seed_for, torch_generator
-from td_interference.storage.checkpoints import Checkpoint, write_checkpoint
+from td_interference.storage.checkpoints import Checkpoint, merge_checkpoints, write_checkpoint
+from td_interference.storage.files import atomic_path
 from td_interference.storage.identity import of_control, of_window
+from td_interference.storage.seal import sealed_digest
 
-logger = logging.getLogger(__name__)
 Device = str | torch.device
+
+_EVALUATION_SCHEMA = {
+    "update_step": polars.Int64,
+    "episode": polars.Int64,
+    "score": polars.Int64,
+    "agent_steps": polars.Int64,
+    "truncated": polars.Boolean,
+}
 
 
 def train_control(
     settings: ControlSettings,
     outputs: ControlOutputs,
     resume: ResumeState,
-    progress_directory: Path | None = None,
     device: Device = "cpu",
     threads: int = 1,
     on_divergence: str = "stop",
@@ -56,9 +60,8 @@ def train_control(
     Args:
         settings: Hyperparameters.
         outputs: Files to write, all at the end.
-        resume: Where to go on from and to save to; checkpoints and windows lie in its directory
-            until the end.
-        progress_directory: Where the heartbeat file goes; None for no file.
+        resume: Where to go on from and to save to; checkpoints, windows and the heartbeat file lie
+            in its directory until the end.
         device: Of the networks.
         threads: CPU threads of torch, and of the emulators, which work at the same time.
         on_divergence: "stop" or "leave_out".
@@ -76,25 +79,46 @@ def train_control(
         job = f"train_control {settings.run_id}"
         reached, diverged = settings.checkpoints, {}
         try:
-            run_until(training, steps, job, resume, progress_directory)
+            run_until(training, steps, job, resume)
         except Diverged as error:
             reached = error.reached(settings.checkpoints)
-            newest = resume.parts.at(checkpoint_name(reached[-1])) if reached else None
+            newest = resume.parts.at(_checkpoint_name(reached[-1])) if reached else None
             kept = resume.last_good or newest
             diverged = left_out(error, kept, "control.learning_rates", on_divergence)
-    write_outputs(
-        outputs,
-        resume.parts,
-        reached,
-        training.curve.rows,
-        training.evaluation,
-        of_control(settings),
-        diverged,
-    )
+    _write_outputs(outputs, training, resume.parts, reached, diverged)
     if diverged:  # whether such runs are left out may be asked for otherwise the next time
         resume.remove()
     else:
         resume.finish(outputs)
+
+
+def _write_outputs(
+    outputs: ControlOutputs,
+    training: "ControlTraining",
+    parts: Parts,
+    steps: Sequence[int],
+    diverged: Mapping[str, Any],
+) -> None:
+    """Put the files together from the parts of the checkpoints that the run reached."""
+    outputs.windows.mkdir(parents=True, exist_ok=True)  # also where there is none
+    for step in steps:
+        # Not moved: a job killed on the way must find them again.
+        with atomic_path(outputs.windows / window_name(step)) as temporary:
+            shutil.copyfile(parts.path(window_name(step)), temporary)
+    windows = {str(step): sealed_digest(outputs.windows / window_name(step)) for step in steps}
+    merge_checkpoints(
+        outputs.checkpoints,
+        [parts.path(_checkpoint_name(step)) for step in steps],
+        of_control(training.settings),
+        {"windows": windows, **diverged},
+    )
+    write_learning_curve(outputs.learning_curve, training.curve.rows)
+    with atomic_path(outputs.evaluation) as temporary:
+        polars.DataFrame(training.evaluation, schema=_EVALUATION_SCHEMA).write_csv(temporary)
+
+
+def _checkpoint_name(update_step: int) -> str:
+    return f"checkpoint-{update_step}.h5"
 
 
 def td_error(
@@ -120,7 +144,7 @@ def td_error(
     return target - network(batch.observation).gather(1, batch.action[:, None])[:, 0]
 
 
-class ControlTraining:
+class ControlTraining(AtariTraining):
     """The state of a run and its one step.
 
     Args:
@@ -133,29 +157,21 @@ class ControlTraining:
         UserError: The game, optimizer or loss is unknown.
     """
 
+    settings: ControlSettings
+    memory: UniformReplay
+    update_step = 0
+
     def __init__(self, settings: ControlSettings, parts: Parts, device: Device, threads: int):
-        """See the class."""
-        self.settings, self._parts, self._device, self._threads = settings, parts, device, threads
-        self.agent_step = self.update_step = 0
-        self.curve = LearningCurve(settings.n_environments)
+        self._parts, self._device, self._threads = parts, device, threads
         self.evaluation: list[dict[str, Any]] = []
-        stream, n = settings.random_stream, settings.n_environments
         self._game = AtariSettings(
-            settings.game,
-            settings.repeat_action_probability,
-            max_frames_per_episode=settings.max_frames_per_episode,
+            settings.game, settings.repeat_action_probability, settings.max_frames_per_episode
         )
-        self.memory = UniformReplay(settings.replay_capacity, n)
-        self._environments = AtariEnvironments(
-            self._game,
-            n,
-            seed_for(stream, "training_environments"),
-            threads,
-            settings.restart_period,
-            kept_periods=math.ceil(self.memory.ring.n_rows / (settings.restart_period + 1)),
+        super().__init__(
+            f"{settings.run_id}: control of {settings.game}", settings, self._game, threads
         )
         network = q_network(self._environments.n_actions, settings.hidden)
-        initialise(network, torch_generator(stream, "initial_weights"))
+        initialise(network, torch_generator(settings.random_stream, "initial_weights"))
         self.network = network.to(device)
         self.frozen_network = copy.deepcopy(self.network).requires_grad_(False)
         self.optimizer = make_optimizer(
@@ -166,86 +182,37 @@ class ControlTraining:
             momentum=settings.momentum,
         )
         self._loss = pointwise_loss(settings.loss)
-        self._exploration = numpy_generator(stream, "exploration")
-        self._minibatches = numpy_generator(stream, "minibatches")
-
-    def step(self) -> int:
-        """Act once in each environment; learn meanwhile from what is stored already.
-
-        Returns:
-            Agent steps taken.
-
-        Raises:
-            Diverged: A loss, or a parameter at a checkpoint, is infinite or not a number.
-        """
-        observation = self._environments.observation
-        act = self._policy(self.settings.epsilon(self.agent_step), self._exploration)
-        actions = act(observation)
-        self._environments.send(actions)
-        steps = self.settings.n_environments
-        while self.update_step < self.settings.updates_by(self.agent_step + steps):
-            self._update()
-            if self.update_step in self.settings.checkpoints:
-                self._keep_checkpoint()
-        answer = self._environments.receive()
-        self.memory.append(observation, actions, answer)
-        self.agent_step += steps
-        self.curve.count(answer, self.agent_step, self.update_step)
-        return steps
-
-    def check_finite(self) -> None:
-        """See that what is to be kept is worth keeping.
-
-        Raises:
-            Diverged: A parameter is infinite or not a number.
-        """
-        if not all_finite(self.network.parameters()):
-            raise self._diverged("a parameter is infinite or not a number")
-
-    def _diverged(self, what: str) -> Diverged:
-        settings, step = self.settings, self.update_step
-        return Diverged(
-            f"control of {settings.game} diverged: {what}, at update step {step} (agent step "
-            f"{self.agent_step}) of {settings.run_id} with learning rate "
-            f"{settings.learning_rate:g}",
-            step,
-        )
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything that `load_state_dict` needs to go on with the same bits.
-
-        Raises:
-            Diverged: As `check_finite`.
-        """
-        self.check_finite()
+        """See `AtariTraining`."""
         return {
-            "agent_step": self.agent_step,
+            **super().state_dict(),
             "update_step": self.update_step,
-            "curve": self.curve.state_dict(),
             "evaluation": self.evaluation,
-            "environments": self._environments.state_dict(),
             "network": self.network.state_dict(),
             "frozen_network": self.frozen_network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "exploration": self._exploration.bit_generator.state,
-            "minibatches": self._minibatches.bit_generator.state,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state_dict` of a run with the same settings."""
-        settings, played = self.settings, state["environments"]
-        self.agent_step, self.update_step = state["agent_step"], state["update_step"]
-        self.evaluation = list(state["evaluation"])
-        logger.info("playing the stored actions again to bring back emulators and frames")
-        self.memory = UniformReplay(
-            settings.replay_capacity, settings.n_environments, played["first_step"]
-        )
-        for before, actions, step in self._environments.play_again(played):
-            self.memory.append(before, actions, step)
-        for name in ("curve", "network", "frozen_network", "optimizer"):
+        """See `AtariTraining`."""
+        super().load_state_dict(state)
+        self.update_step, self.evaluation = state["update_step"], list(state["evaluation"])
+        for name in ("network", "frozen_network", "optimizer"):
             getattr(self, name).load_state_dict(state[name])
-        self._exploration.bit_generator.state = state["exploration"]
-        self._minibatches.bit_generator.state = state["minibatches"]
+
+    def _new_memory(self, first_row: int) -> UniformReplay:
+        return UniformReplay(self.settings.replay_capacity, self.settings.n_environments, first_row)
+
+    def _act(self, observation: NDArray[np.uint8]) -> NDArray[np.integer]:
+        return self._policy(self.settings.epsilon(self.agent_step), self._exploration)(observation)
+
+    def _learn(self) -> None:
+        steps = self.agent_step + self.settings.n_environments
+        while self.update_step < self.settings.updates_by(steps):
+            self._update()
+            if self.update_step in self.settings.checkpoints:
+                self._keep_checkpoint()
 
     def _policy(self, epsilon: float, generator: np.random.Generator) -> Policy:
         """Return the policy of the present network: greedy but for a share `epsilon`."""
@@ -268,16 +235,14 @@ class ControlTraining:
         loss.backward()
         self.optimizer.step()
         self.update_step += 1
-        self.curve.losses.append(float(loss.detach()))
-        if not math.isfinite(self.curve.losses[-1]):
-            raise self._diverged(f"the loss is {self.curve.losses[-1]}")
+        self._count_loss(float(loss.detach()))
 
     def _keep_checkpoint(self) -> None:
         self.check_finite()
         settings, step = self.settings, self.update_step
         identity = of_control(settings)
         checkpoint = Checkpoint.of(step, self.network, self.frozen_network, self.optimizer)
-        with self._parts.new(checkpoint_name(step)) as path:
+        with self._parts.new(_checkpoint_name(step)) as path:
             write_checkpoint(path, checkpoint, identity)
         steps, gamma = settings.window_per_environment, settings.gamma
         play, said = of_window(identity, step), {"agent_step": self.agent_step}

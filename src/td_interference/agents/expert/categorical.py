@@ -7,24 +7,6 @@ import torch
 from torch import Tensor
 
 
-def atoms(v_min: float, v_max: float, n_atoms: int) -> Tensor:
-    """Return the support z_i: `n_atoms` returns from `v_min` to `v_max`, evenly spaced."""
-    return torch.linspace(v_min, v_max, n_atoms)
-
-
-def expected_value(probability: Tensor, support: Tensor) -> Tensor:
-    """Return sum_i p_i z_i.
-
-    Args:
-        probability: p, [..., atoms].
-        support: z, [atoms].
-
-    Returns:
-        [...].
-    """
-    return probability @ support
-
-
 def project(probability: Tensor, reward: Tensor, discount: Tensor, support: Tensor) -> Tensor:
     """Return the distribution of reward + discount * Z, moved onto the atoms.
 

@@ -21,23 +21,12 @@ from td_interference.storage.files import atomic_path
 from td_interference.storage.identity import Identity, check, of_expert
 from td_interference.storage.recognition import EXPERT_KEY, look, refusal
 
-# One key of metadata: safetensors writes several in an order that changes from run to run.
-METADATA_KEY = EXPERT_KEY
 FORMAT_VERSION = 3
 
 
 def new_network(settings: ExpertSettings, generator: torch.Generator) -> RainbowNetwork:
     """Return a network with fresh weights for a game's minimal action set."""
-    return RainbowNetwork(
-        settings.architecture,
-        n_actions(settings.game),
-        settings.hidden,
-        settings.n_atoms,
-        settings.v_min,
-        settings.v_max,
-        settings.noisy_sigma,
-        generator,
-    )
+    return RainbowNetwork(settings, n_actions(settings.game), generator)
 
 
 def save_expert(path: Path | str, network: RainbowNetwork, settings: ExpertSettings) -> None:
@@ -46,7 +35,7 @@ def save_expert(path: Path | str, network: RainbowNetwork, settings: ExpertSetti
     fields = dataclasses.asdict(settings)
     digest = _digest(fields, tensors)
     description = {"version": FORMAT_VERSION, "settings": fields, "sha256": digest}
-    metadata = {METADATA_KEY: json.dumps(description, sort_keys=True)}
+    metadata = {EXPERT_KEY: json.dumps(description, sort_keys=True)}
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata)
 
@@ -86,12 +75,11 @@ def load_expert(
         raise refusal(path, "an expert")
     try:
         with safe_open(path, framework="pt") as file:
-            description = json.loads((file.metadata() or {}).get(METADATA_KEY, "{}"))
+            description = json.loads((file.metadata() or {}).get(EXPERT_KEY, "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
         raise UserError(
-            f"{path}: not a readable safetensors file ({reason}); {rebuild(path)}"
+            f"{path}: not a readable safetensors file ({error}); {rebuild(path)}"
         ) from error
     if not isinstance(description, dict) or description.get("version") != FORMAT_VERSION:
         raise UserError(f"{path}: not an expert of version {FORMAT_VERSION}; {rebuild(path)}")
@@ -109,9 +97,8 @@ def load_expert(
         network = new_network(settings, torch_generator("load_expert", "overwritten"))
         network.load_state_dict(tensors)
     except (ArithmeticError, LookupError, TypeError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
         raise UserError(
-            f"{path}: settings and weights do not fit ({reason}); {rebuild(path)}"
+            f"{path}: settings and weights do not fit ({error}); {rebuild(path)}"
         ) from error
     network = network.to(device).requires_grad_(False).eval()
     return Expert(network, settings, description["sha256"])

@@ -64,15 +64,12 @@ class RainbowLearner:
     def __init__(
         self, settings: ExpertSettings, network: RainbowNetwork, noise_generator: torch.Generator
     ):
-        """See the class."""
         self.settings, self.online = settings, network
         self.target = copy.deepcopy(network).requires_grad_(False)
         self.optimizer = make_optimizer(
             "adam",
             network.parameters(),
             learning_rate=settings.learning_rate,
-            weight_decay=0.0,
-            momentum=0.0,
             epsilon=settings.adam_epsilon,
         )
         self.update_step = 0

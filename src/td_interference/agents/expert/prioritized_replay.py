@@ -94,7 +94,6 @@ class PrioritizedReplay:
         life_loss_terminal: bool,
         first_row: int = 0,
     ):
-        """See the class."""
         if capacity // n_environments <= n_step + STACK:
             raise ValueError(f"{capacity=} is too small for {n_environments=} and {n_step=}")
         self.ring = FrameRing(capacity // n_environments, n_environments, first_row)

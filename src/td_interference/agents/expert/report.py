@@ -16,10 +16,7 @@ from td_interference.storage.files import atomic_path
 def write_evaluation(path: Path | str, evaluation: Evaluation) -> None:
     """Write one row per evaluation episode, with its agent's mean and interval, as CSV."""
     rows = []
-    for agent, scores, mean in (
-        ("expert", evaluation.expert, evaluation.expert_mean),
-        ("random", evaluation.random, evaluation.random_mean),
-    ):
+    for agent, (episodes, mean) in evaluation._asdict().items():
         rows += [
             {
                 "agent": agent,
@@ -29,7 +26,7 @@ def write_evaluation(path: Path | str, evaluation: Evaluation) -> None:
                 "mean_score_low": mean.low,
                 "mean_score_high": mean.high,
             }
-            for number, episode in enumerate(scores)
+            for number, episode in enumerate(episodes)
         ]
     with atomic_path(path) as temporary:
         polars.DataFrame(rows).write_csv(temporary)
@@ -69,12 +66,7 @@ def _draw(title: str, curve: Sequence[TrainingEpisode], evaluation: Evaluation) 
     losses.set(xlabel="updates", ylabel="KL divergence (nats)", title="loss")
     for axes in (returns, losses):
         axes.locator_params(axis="x", nbins=4)
-    for place, (episodes, mean) in enumerate(
-        (
-            (evaluation.random, evaluation.random_mean),
-            (evaluation.expert, evaluation.expert_mean),
-        )
-    ):
+    for place, (episodes, mean) in enumerate((evaluation.random, evaluation.expert)):
         drawn = [episode.score for episode in episodes]
         scores.plot([place] * len(drawn), drawn, ".", color="0.7")
         error = [[mean.value - mean.low], [mean.high - mean.value]]
@@ -84,8 +76,8 @@ def _draw(title: str, curve: Sequence[TrainingEpisode], evaluation: Evaluation) 
         xlim=(-0.5, 1.5),
         xticks=[0, 1],
         xticklabels=[
-            f"random, n = {len(evaluation.random)}",
-            f"expert, n = {len(evaluation.expert)}",
+            f"random, n = {len(evaluation.random.episodes)}",
+            f"expert, n = {len(evaluation.expert.episodes)}",
         ],
         ylabel="score",
         title="episodes; mean, 95% interval",

@@ -16,7 +16,6 @@ class SumTree:
     """
 
     def __init__(self, capacity: int):
-        """See the class."""
         self.capacity = capacity
         self._depth = max(capacity - 1, 1).bit_length()
         self._first_leaf = 1 << self._depth

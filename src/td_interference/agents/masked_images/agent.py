@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from td_interference.agents.masked_images.play import N_OUTPUTS, Episodes, Policy
-from td_interference.environments.masked_image import N_PLANES, MaskedImages
+from td_interference.agents.masked_images.play import N_OUTPUTS, Episodes, Heads, Policy
+from td_interference.environments.masked_image import N_PLANES, MaskedImages, MaskedImageState
 from td_interference.networks.atari import initialise
 from td_interference.networks.images import image_network
 from td_interference.optimizers import make_optimizer
@@ -37,6 +37,7 @@ class MaskedImageAgent(ABC):
     Args:
         images: The first n_T training images; no other is ever shown in training.
         learner: Of the network and its optimizer.
+        settings: Of the agent itself, as in its learner's card.
         stream: Name that all of the run's generators follow from.
 
     Attributes:
@@ -48,20 +49,15 @@ class MaskedImageAgent(ABC):
     # Names of the generators' purposes.
     purposes: ClassVar[tuple[str, ...]]
 
-    def __init__(self, images: MaskedImages, learner: LearnerSettings, stream: str):
-        """See the class."""
+    def __init__(self, images: MaskedImages, learner: LearnerSettings, settings: Any, stream: str):
         self.agent_step = self.update_step = 0
         self.finite = torch.ones((), dtype=torch.bool, device=images.device)
-        self.images, self.learner = images, learner
+        self.images, self.learner, self.settings = images, learner, settings
         network = image_network(N_PLANES, N_OUTPUTS, learner.hidden, learner.extra_layers)
         initialise(network, torch_generator(stream, "initial_weights"))
         self.network: nn.Module = network.to(images.device)
         self.optimizer = make_optimizer(
-            "adam",
-            self.network.parameters(),
-            learning_rate=learner.learning_rate,
-            weight_decay=0.0,
-            momentum=0.0,
+            "adam", self.network.parameters(), learning_rate=learner.learning_rate
         )
         self.generators = {name: numpy_generator(stream, name) for name in self.purposes}
 
@@ -74,13 +70,16 @@ class MaskedImageAgent(ABC):
         """Return the policy of the present network that is judged."""
 
     @abstractmethod
-    def states_of(self, images: MaskedImages, episodes: Episodes, index: Tensor) -> MeasuredStates:
-        """Return some of the states of episodes of the agent, to measure the network in.
+    def states_of(
+        self, images: MaskedImages, state: MaskedImageState, actions: Heads, reward: Tensor
+    ) -> MeasuredStates:
+        """Return M states of the agent's play, to measure the network in.
 
         Args:
             images: What was played on.
-            episodes: M' agent steps.
-            index: int64 [M], of those.
+            state: The states.
+            actions: Taken in them, int64 [M] each.
+            reward: Of the whole episode of each, undiscounted, float64 [M].
         """
 
     @staticmethod
@@ -115,7 +114,16 @@ class MaskedImageAgent(ABC):
     ) -> MeasuredStates:
         """Draw states of evaluation episodes, without replacement; for the rest see above."""
         drawn = torch.from_numpy(generator.permutation(len(episodes.episode))[:most])
-        return self.states_of(images, episodes, drawn.to(images.device))
+        drawn = drawn.to(images.device)
+        state = MaskedImageState(*(part[drawn] for part in episodes.state))
+        actions = Heads(*(part[drawn] for part in episodes.actions))
+        return self.states_of(images, state, actions, episodes.reward[episodes.episode[drawn]])
+
+    def draw_images(self) -> Tensor:
+        """Draw a training image for each environment, int64."""
+        size = self.settings.n_environments
+        drawn = self.generators["episodes"].integers(0, len(self.images), size)
+        return torch.from_numpy(drawn).to(self.images.device)
 
     def update(self, observation: Tensor, targets: tuple[Tensor, ...]) -> None:
         """Take one step on the mean loss of a minibatch of M samples.

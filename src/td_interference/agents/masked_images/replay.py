@@ -38,7 +38,6 @@ class MaskedImageReplay:
     """
 
     def __init__(self, images: MaskedImages, capacity: int):
-        """See the class."""
         self._images, self._capacity = images, capacity
         self._appended = 0  # ever
         device = images.device
