@@ -28,7 +28,7 @@ from td_interference.agents.playing import play_episodes
 from td_interference.environments.atari import AtariSettings
 from td_interference.environments.screen import FRAMESKIP
 from td_interference.jobs.kept_files import Parts
-from td_interference.objectives.losses import pointwise_loss
+from td_interference.objectives.losses import LOSSES
 from td_interference.optimizers import make_optimizer
 from td_interference.planning.control import ControlSettings
 from td_interference.seeds import numpy_generator
@@ -78,7 +78,7 @@ def network_alone(training: ControlTraining) -> Callable[[], None]:
         weight_decay=settings.weight_decay,
         momentum=settings.momentum,
     )
-    loss = pointwise_loss(settings.loss)
+    loss = LOSSES[settings.loss]
     draws = numpy_generator(settings.random_stream, "benchmark")
     batch = training.memory.sample(settings.minibatch, draws)
     observation = batch.observation[: settings.n_environments]

@@ -1,10 +1,21 @@
 """Made-up tables of every figure, of the sizes that real ones have."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import polars as pl
+from matplotlib.figure import Figure
+
+from td_interference import figures
 
 OFFSETS = np.arange(-30, 31)
 STEPS = (10_000, 20_000, 50_000, 100_000)  # unevenly spaced
+
+
+def draw_figure(name: str, tables: Mapping[str, pl.DataFrame], title: str = "") -> Figure:
+    """Return the figure of some tables."""
+    module = figures.load(name)
+    return module.plot(module.data(tables), title)
 
 
 def tables(n: int = 3, seed: int = 0) -> dict[str, pl.DataFrame]:

@@ -8,11 +8,6 @@ class Objective(QLearningObjective):
 
     bootstraps = False  # its target is not R + γ max Q(S') alone, as the second-order terms need
 
-    @property
-    def bootstrap_network(self):
-        """The frozen copy."""
-        return self.frozen_network
-
     def target(self, index):
         """Return the td_target of each transition, [N]."""
         return 0.5 * (self.td_target(index) + self.replay.monte_carlo_return[index])

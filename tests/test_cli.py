@@ -156,10 +156,23 @@ def test_a_wrong_card_ends_in_one_line(tmp_path, card):
             assert done.stderr.count("\n") == 1
 
 
-def measured_by_hand(checkpoints, *arguments):
-    """The error of `measure gain` of a file of checkpoints."""
+def measured_by_hand(checkpoints, *arguments, metric="gain"):
+    """The error of `measure` of a file of checkpoints."""
     files = ["--checkpoints", str(checkpoints), "--replay", "r.h5", "--output", "o.h5"]
-    return RUNNER.invoke(app, ["measure", "gain", *files, *arguments]).exception
+    return RUNNER.invoke(app, ["measure", metric, *files, *arguments]).exception
+
+
+@pytest.mark.parametrize(
+    ("metric", "said"),
+    [("momentum", "momentum_sgd"), ("second_order", "'lambdas' 0"), ("policy_score", "learns V")],
+)
+def test_what_a_metric_cannot_measure_is_refused(tmp_path, run, metric, said):
+    path = tmp_path / "checkpoints.h5"
+    plain = dataclasses.replace(run, optimizer="adam", lambda_=0.5)
+    arrays = {"update_step": np.array([], int)}
+    hdf5.write(path, kinds.CHECKPOINTS, arrays, identities.of_run(plain))
+    error = measured_by_hand(path, metric=metric)
+    assert isinstance(error, UserError) and said in str(error) and str(path) in str(error)
 
 
 def test_checkpoints_that_do_not_know_their_run_are_refused(tmp_path):

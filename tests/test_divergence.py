@@ -222,7 +222,7 @@ def test_a_line_whose_runs_all_diverged_is_empty(measured, tmp_path, monkeypatch
     monkeypatch.setattr(
         fig05_stiffness_by_lambda,
         "plot",
-        lambda tables, title: titles.append(title) or plot(tables, title),
+        lambda data, title: titles.append(title) or plot(data, title),
     )
     files = [tmp_path / f"fig5.{kind}" for kind in ("pdf", "png", "csv")]
     paths = {"stiffness_by_lambda": tmp_path / "table.parquet"}

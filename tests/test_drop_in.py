@@ -59,10 +59,10 @@ def data(tables):
     return tables["losses_by_lambda"]
 
 
-def plot(tables, title):
+def plot(data, title):
     """Return the figure."""
     figure = Figure()
-    figure.subplots().plot(data(tables)["lambda"], data(tables)["mean"])
+    figure.subplots().plot(data["lambda"], data["mean"])
     return figure
 ''',
     "figures/gaps.py": '''"""Gaps by training set size, of a table that there is."""
@@ -77,10 +77,10 @@ def data(tables):
     return tables["gap_by_size"]
 
 
-def plot(tables, title):
+def plot(data, title):
     """Return the figure."""
     figure = Figure()
-    figure.subplots().plot(data(tables)["n_train"], data(tables)["mean"])
+    figure.subplots().plot(data["n_train"], data["mean"])
     return figure
 ''',
     "generalization/margin.py": '''"""Classification by margins."""

@@ -98,7 +98,6 @@ def test_registries_match_files():
         "undrawn",
         "variants",
         "correlations",
-        "gap_correlations",
     } == stems("tables")
     helpers = {"arrays", "npz", "prepare", "sources"}
     assert set(datasets.known()) | helpers == stems("datasets")
@@ -204,7 +203,7 @@ def test_what_the_snakefile_imports_is_light():
 def test_statistics_and_figures_do_without_torch():
     code = "import sys, td_interference.tables.plain, td_interference.figures.render, \
 td_interference.jobs.job, \
-td_interference.tables.gap_correlations\nassert 'torch' not in sys.modules"
+td_interference.tables.capacity\nassert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -70,7 +70,7 @@ def test_the_users_matplotlibrc_and_environment_change_no_byte(tmp_path):
 def test_settings_of_the_process_change_no_byte_and_stay(tmp_path, theirs):
     def write(path):
         with pictures.style():
-            figure, (axes,) = style.new_figure()
+            figure, (axes,) = style.new_figure("")
             axes.plot([0, 1], [0.001, 2000], label="a label")
             axes.legend()
             pictures.write(figure, path, "caption")
@@ -130,7 +130,7 @@ def test_titles_are_broken_into_lines_that_fit(title, width):
 
 def test_names_stand_where_lines_end():
     with pictures.style():
-        figure, (axes,) = style.new_figure()
+        figure, (axes,) = style.new_figure("")
         axes.plot([0, 1, 2], [[1, 5], [2, np.nan], [3, np.nan]])
         style.label_ends(axes, [3.0, 5.0, np.nan], ["a", "b", "c"], ["k", "r", "g"])
         figure.draw_without_rendering()
@@ -142,13 +142,13 @@ def test_names_stand_where_lines_end():
 
 def test_wide_bands_leave_the_lines_their_scale():
     with pictures.style():
-        _, (axes,) = style.new_figure()
+        _, (axes,) = style.new_figure("")
         axes.axhline(0)
         axes.plot([0, 1, 2], [0.2, 0.5, np.nan])
         axes.fill_between([0, 1], [-6, -6], [7, 7])
         style.frame_lines(axes, [0.2, 0.5, np.nan])
         assert axes.get_ylim() == pytest.approx((-0.5, 1.0))
-        _, (narrow,) = style.new_figure()
+        _, (narrow,) = style.new_figure("")
         narrow.plot([0, 1], [0.2, 0.5])
         before = narrow.get_ylim()
         style.frame_lines(narrow, [0.2, 0.5])

@@ -17,8 +17,8 @@ from td_interference.random_networks import (
     N_ACTIONS,
     Problem,
     by_gradient_of_interference,
-    check_step_sizes,
     draw,
+    errors_of_steps,
     interference_changes,
     measure_study,
 )
@@ -64,13 +64,13 @@ def test_what_is_normal():
 def test_real_steps_approach_eq_36():
     """With a smooth network the error of a finite step is of the step's order."""
     problem = draw(Study(network="smooth_mlp", hidden=6, samples=4), 0)
-    check = check_step_sizes(problem, [1e-3, 1e-4, 1e-5])
-    assert check.measured.shape == (3, 4, 4)
-    assert check.relative_error[1] < 0.01
-    np.testing.assert_allclose(check.relative_error[:-1] / check.relative_error[1:], 10, rtol=0.1)
+    error = errors_of_steps(problem, [1e-3, 1e-4, 1e-5])
+    assert error[1] < 0.01
+    np.testing.assert_allclose(error[:-1] / error[1:], 10, rtol=0.1)
     pairs = pair_products(problem.network, problem.inputs, problem.value)
     change = regression_terms(pairs, problem.delta).change.numpy()
-    np.testing.assert_allclose(check.expected, change, rtol=1e-7, atol=1e-9)
+    expected = by_gradient_of_interference(problem).numpy()
+    np.testing.assert_allclose(expected, change, rtol=1e-7, atol=1e-9)
 
 
 def test_a_step_over_a_kink_breaks_eq_36():
@@ -83,13 +83,14 @@ def test_a_step_over_a_kink_breaks_eq_36():
         unit[2].weight.fill_(1)
     one = torch.ones(1, dtype=torch.float64)
     problem = Problem(unit, one[:, None], lambda outputs: outputs[:, 0], one)
-    check = check_step_sizes(problem, [1e-5, 1e-4, 9e-4, 1.1e-3, 2e-3])
+    steps = np.array([1e-5, 1e-4, 9e-4, 1.1e-3, 2e-3])
+    error = errors_of_steps(problem, steps)
     # ρ = δ² (w² + v²) with w the first weight, v the last: ρ' = -2 (w² + v²)² - 4 w v.
     expected = -2 * (1 + 1e-6) ** 2 - 4e-3
-    np.testing.assert_allclose(check.expected.item(), expected, rtol=1e-9)
-    assert (check.relative_error[:3] < 2 * check.step_size[:3]).all()
+    np.testing.assert_allclose(by_gradient_of_interference(problem).item(), expected, rtol=1e-9)
+    assert (error[:3] < 2 * steps[:3]).all()
     # ρ falls from 1 to 0.0001, whatever the step.
-    np.testing.assert_allclose(check.relative_error[3:], 0.5 / check.step_size[3:], rtol=0.02)
+    np.testing.assert_allclose(error[3:], 0.5 / steps[3:], rtol=0.02)
 
 
 def test_fewer_samples_are_the_first_of_more():
@@ -113,8 +114,7 @@ def test_the_file_of_a_study(tmp_path):
     assert arrays["relative_error"].shape == (2, 2)
     for number, errors in enumerate(arrays["relative_error"]):
         problem = draw(replace(study, samples=3), number)
-        expected = check_step_sizes(problem, study.step_sizes).relative_error
-        np.testing.assert_array_equal(errors, expected)
+        np.testing.assert_array_equal(errors, errors_of_steps(problem, study.step_sizes))
     identity = hdf5.read_attributes(tmp_path / "study.h5")["identity"]
     assert Study.from_dict(identity["study"]) == study and study.run_id in identity["name"]
     assert not left_behind(tmp_path / "state")

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from td_interference.returns import episode_grid, lambda_return, monte_carlo_return
+from td_interference.returns import lambda_return, monte_carlo_return
 
 
 def by_definition(reward, value, terminated, *, gamma, lambda_):
@@ -100,9 +100,3 @@ def test_monte_carlo_return_by_brute_force():
     np.testing.assert_allclose(
         monte_carlo_return(reward, lengths, gamma=0.9), expected, rtol=1e-5, atol=1e-6
     )
-
-
-def test_episode_grid_aligns_ends():
-    grid = episode_grid(np.array([2, 3]))
-    spread = grid.spread(np.array([1.0, 2.0, 3.0, 4.0, 5.0]))
-    assert spread.tolist() == [[0, 3], [1, 4], [2, 5]]

@@ -86,7 +86,6 @@ def before():
         ("random_networks.py", {"study"}),
         ("statistics.py", named("table", TABLES) | named("figure", FIGURES) | {"policy_score"}),
         ("tables/plain.py", named("table", PLAIN | OF_RUNS)),
-        ("tables/gap_correlations.py", named("table", OF_GENERALIZATION)),
         ("tables/generalization.py", named("table", OF_GENERALIZATION)),
         ("tables/random_networks.py", OF_RANDOM_NETWORKS),
         ("tables/capacity.py", {"table interference_by_capacity", "table capacity_correlations"}),

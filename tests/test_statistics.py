@@ -10,7 +10,7 @@ from td_interference.statistics import (
     difference_of_means,
     interval_note,
     mean_interval,
-    mean_over_runs,
+    mean_where_known,
     out_of_range,
 )
 
@@ -86,7 +86,7 @@ def test_the_unit_is_the_run_not_what_is_drawn_within_it():
     """A thousand states of each of three runs say no more than the runs' means do."""
     generator = np.random.default_rng(0)
     runs = [k + generator.normal(size=(1000, 1)) for k in range(3)]
-    found = mean_over_runs(runs, **ARGUMENTS, generator=generator)
+    found = interval_of([mean_where_known(run) for run in runs])
     of_means = interval_of([run.mean(axis=0) for run in runs])
     assert found.low == of_means.low and found.high == of_means.high
     assert found.high - found.low > 4
@@ -95,7 +95,7 @@ def test_the_unit_is_the_run_not_what_is_drawn_within_it():
 def test_who_has_nothing_at_a_position_neither_counts_nor_contributes():
     runs = [np.full((3, 2), 2.0) for _ in range(5)]
     runs[4][:, 0] = np.nan
-    found = mean_over_runs(runs, **ARGUMENTS, generator=np.random.default_rng(0))
+    found = interval_of([mean_where_known(run) for run in runs])
     for bound in found[:3]:
         assert bound.tolist() == [2.0, 2.0]
     assert found.n.tolist() == [4, 5]
@@ -124,7 +124,7 @@ def test_one_run_has_no_interval_and_none_has_no_mean():
 
 def test_units_that_were_not_measured_are_left_out_of_a_run():
     runs = [np.array([[1.0], [3.0], [np.nan]]), np.array([[np.nan], [4.0], [np.nan]])]
-    found = mean_over_runs(runs, **ARGUMENTS, generator=np.random.default_rng(0))
+    found = interval_of([mean_where_known(run) for run in runs])
     assert found.mean[0] == 3.0 and found.n[0] == 2  # the mean of the runs' means 2 and 4
 
 

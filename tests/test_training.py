@@ -15,7 +15,7 @@ from stages import left_behind
 
 from td_interference.errors import UserError
 from td_interference.networks.atari import initialise, last_hidden_layer, q_network, value_network
-from td_interference.objectives.losses import capped, pointwise_loss, squared
+from td_interference.objectives.losses import capped, squared
 from td_interference.objectives.td_lambda import Objective
 from td_interference.optimizers import OPTIMIZERS, make_optimizer
 from td_interference.planning.grid import RunSpec
@@ -29,12 +29,12 @@ def varied(run, **over) -> RunSpec:
     return RunSpec.from_dict({**run.to_dict(), **over})
 
 
-def test_losses_by_hand():
+def test_losses_by_hand(run):
     td_error = torch.tensor([-3.0, -0.5, 0.0, 0.5, 3.0])
     assert squared(td_error).tolist() == [9, 0.25, 0, 0.25, 9]
     assert capped(td_error).tolist() == [3, 0.25, 0, 0.25, 3]
     with pytest.raises(UserError, match="'huber' is not one of capped, squared"):
-        pointwise_loss("huber")
+        varied(run, loss="huber")
 
 
 def test_paper_network_has_the_paper_shapes():

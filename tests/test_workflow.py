@@ -117,7 +117,7 @@ def test_a_second_call_does_nothing_in_ten_seconds(project):
         ("figures/generalization.py", {"make_figure": 4, "publish": 4}),
         ("tables/capacity.py", {"compute_table": 2, "make_figure": 1, "publish": 1}),
         (
-            "tables/gap_correlations.py",
+            "tables/generalization.py",
             {"compute_table": 7, "make_figure": 4, "publish": 4},
         ),
         ("generalization/training.py", {}),

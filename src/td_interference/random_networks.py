@@ -21,7 +21,8 @@ from td_interference.gradients import gram, per_sample_gradients
 from td_interference.gradients.second_order import Value, pair_products, regression_terms
 from td_interference.jobs.progress import Progress
 from td_interference.jobs.resume import ResumeState
-from td_interference.networks.atari import NEGATIVE_SLOPE, initialise, q_network, value_network
+from td_interference.networks.atari import initialise, q_network, value_network
+from td_interference.networks.images import mlp
 from td_interference.planning.studies import Study
 from td_interference.seeds import numpy_generator, torch_generator
 from td_interference.storage import hdf5, kinds
@@ -41,38 +42,16 @@ class Problem(NamedTuple):
     delta: Tensor  # [N], δ = f - y
 
 
-class StepSizeCheck(NamedTuple):
-    """Eq. 36 against steps that were really taken."""
-
-    step_size: NDArray[np.float64]  # [S], α
-    expected: NDArray[np.float64]  # [N, N], ρ'_AB by eq. 36
-    measured: NDArray[np.float64]  # [S, N, N], (ρ_AB(θ - α ∇J_B) - ρ_AB(θ)) / α
-    # [S], |measured - expected| / |expected|, Frobenius; of order α where α is small.
-    relative_error: NDArray[np.float64]
+def _smooth_mlp(hidden: int) -> nn.Sequential:
+    """Return the perceptron with tanh, whose second derivative is not 0, for leaky ReLU."""
+    layers = mlp(MLP_INPUTS, 1, hidden, hidden_layers=2)
+    return nn.Sequential(*(nn.Tanh() if type(own) is nn.LeakyReLU else own for own in layers))
 
 
-def mlp(hidden: int, *, smooth: bool = False) -> nn.Sequential:
-    """Return a perceptron of two hidden layers, [N, 16] to [N, 1], its weights not yet drawn.
-
-    Args:
-        hidden: Units of each hidden layer.
-        smooth: With tanh, whose second derivative is not 0, instead of the paper's leaky ReLU.
-    """
-    activation: Callable[[], nn.Module] = (
-        nn.Tanh if smooth else lambda: nn.LeakyReLU(NEGATIVE_SLOPE)
-    )
-    return nn.Sequential(
-        nn.Linear(MLP_INPUTS, hidden),
-        activation(),
-        nn.Linear(hidden, hidden),
-        activation(),
-        nn.Linear(hidden, 1),
-    )
-
-
+# By their width; the weights are not yet drawn.
 BUILDERS: dict[str, Callable[[int], nn.Module]] = {
-    "mlp": mlp,
-    "smooth_mlp": lambda hidden: mlp(hidden, smooth=True),
+    "mlp": lambda hidden: mlp(MLP_INPUTS, 1, hidden, hidden_layers=2),
+    "smooth_mlp": _smooth_mlp,
     "value": value_network,
     "q": lambda hidden: q_network(N_ACTIONS, hidden),
 }
@@ -143,7 +122,7 @@ def by_gradient_of_interference(problem: Problem) -> Tensor:
     return changes
 
 
-def check_step_sizes(problem: Problem, step_sizes: Sequence[float]) -> StepSizeCheck:
+def errors_of_steps(problem: Problem, step_sizes: Sequence[float]) -> NDArray[np.float64]:
     """Compare eq. 36 with how ρ changes over real steps of gradient descent on each sample B.
 
     The paper: "We also verify empirically that this quantity holds with commonly used small
@@ -151,7 +130,11 @@ def check_step_sizes(problem: Problem, step_sizes: Sequence[float]) -> StepSizeC
 
     Args:
         problem: The network is left as it was.
-        step_sizes: Learning rates α.
+        step_sizes: Learning rates α, [S].
+
+    Returns:
+        |measured - expected| / |expected| (Frobenius), [S], of expected ρ'_AB by eq. 36 and
+        measured (ρ_AB(θ - α ∇J_B) - ρ_AB(θ)) / α; of order α where α is small.
     """
     targets = _predictions(problem) - problem.delta
     start = _interference(problem, targets)
@@ -165,8 +148,7 @@ def check_step_sizes(problem: Problem, step_sizes: Sequence[float]) -> StepSizeC
         ]
     ).swapaxes(1, 2)
     expected = by_gradient_of_interference(problem).numpy()
-    error = np.linalg.norm(measured - expected, axis=(1, 2)) / np.linalg.norm(expected)
-    return StepSizeCheck(np.array(step_sizes, dtype=np.float64), expected, measured, error)
+    return np.linalg.norm(measured - expected, axis=(1, 2)) / np.linalg.norm(expected)
 
 
 def measure_study(
@@ -212,8 +194,7 @@ def measure_study(
             changes.append(interference_changes(draw(study, number)))
             measured()
         for number in range(len(errors), study.checked_networks):
-            check = check_step_sizes(draw(fewer_samples, number), study.step_sizes)
-            errors.append(check.relative_error)
+            errors.append(errors_of_steps(draw(fewer_samples, number), study.step_sizes))
             measured()
     hdf5.write(
         measurement_path,

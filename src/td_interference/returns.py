@@ -1,40 +1,7 @@
 """Returns of whole episodes, all steps at once by backward recursion (paper, section 2, eq. 4)."""
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
-
-
-class EpisodeGrid(NamedTuple):
-    """Where each step of E episodes stands in a [longest, E] grid, all last steps in its last row.
-
-    Right-aligned ends let one backward pass over the rows serve every episode: T_max vector
-    operations of width E instead of N scalar ones.
-    """
-
-    row: NDArray[np.int64]  # [N]
-    column: NDArray[np.int64]  # [N]
-    shape: tuple[int, int]
-
-    def spread(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return `values` [N] in the grid [longest, E], 0 where there is no step."""
-        grid = np.zeros(self.shape)
-        grid[self.row, self.column] = values
-        return grid
-
-
-def episode_grid(lengths: NDArray[np.int64]) -> EpisodeGrid:
-    """Return the grid of episodes that follow one another.
-
-    Args:
-        lengths: Agent steps of each episode, [E], each at least 1.
-    """
-    longest = int(lengths.max(initial=0))
-    column = np.repeat(np.arange(len(lengths)), lengths)
-    starts = np.cumsum(lengths) - lengths
-    step = np.arange(int(lengths.sum())) - starts[column]
-    return EpisodeGrid(step + (longest - lengths)[column], column, (longest, len(lengths)))
 
 
 def lambda_return(
@@ -65,18 +32,21 @@ def lambda_return(
     Source:
         Paper, eq. 4 (forward view); Sutton and Barto (2018), section 12.1.
     """
-    grid = episode_grid(lengths)
     bootstrap = np.where(terminated, 0.0, next_value.astype(np.float64))
-    immediate = grid.spread(reward.astype(np.float64) + gamma * (1 - lambda_) * bootstrap)
+    # Steps stand in a grid [longest, E], all last ones in its last row: one backward pass over the
+    # rows serves every episode, in vector operations of width E instead of N scalar ones.
+    end = np.cumsum(lengths)
+    episode = np.repeat(np.arange(len(lengths)), lengths)
+    row = int(lengths.max(initial=0)) - end[episode] + np.arange(len(episode))
+    grid = np.zeros((int(lengths.max(initial=0)), len(lengths)))
+    grid[row, episode] = reward.astype(np.float64) + gamma * (1 - lambda_) * bootstrap
     # In the last row the "return after it" is the bootstrap itself, so that λ's share of it is
     # added to the (1 - λ) above; before it, the recursion's own value.
-    last = np.cumsum(lengths) - 1
-    following = bootstrap[last]
-    returns = np.empty(grid.shape)
-    for row in reversed(range(grid.shape[0])):
-        following = immediate[row] + gamma * lambda_ * following
-        returns[row] = following
-    return returns[grid.row, grid.column].astype(np.float32)
+    following = bootstrap[end - 1]
+    for immediate in grid[::-1]:
+        immediate += gamma * lambda_ * following
+        following = immediate
+    return grid[row, episode].astype(np.float32)
 
 
 def monte_carlo_return(

@@ -6,7 +6,7 @@ values, was found by simulation and is simulated again in the tests.
 """
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,29 +34,6 @@ class Interval(NamedTuple):
     low: Floats  # NaN where fewer than two runs contribute, as is `high`
     high: Floats
     n: NDArray[np.int64]  # runs that contribute
-
-
-def mean_over_runs(
-    runs: Sequence[ArrayLike],
-    *,
-    confidence: float,
-    resamples: int,
-    generator: np.random.Generator,
-) -> Interval:
-    """Return the mean over runs of each run's mean over its units, with its interval.
-
-    Args:
-        runs: One array per run, [units, ...]; a unit is what was drawn within a run (a segment of
-            anchor states, a minibatch). NaN marks what was not measured.
-        confidence: As of `mean_interval`, with the two that follow.
-        resamples: See there.
-        generator: See there.
-
-    Returns:
-        Intervals of shape [...]; the mean is NaN where no run measured anything.
-    """
-    values = np.stack([mean_where_known(run) for run in runs])
-    return mean_interval(values, confidence=confidence, resamples=resamples, generator=generator)
 
 
 def mean_interval(

@@ -4,6 +4,7 @@ import figure_tables
 import numpy as np
 import polars as pl
 import pytest
+from figure_tables import draw_figure
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
@@ -50,7 +51,7 @@ EXPERIMENTS = {"control": "-", "policy_evaluation": "--"}
 
 @pytest.mark.parametrize(("name", "with_zero"), [("fig4", False), ("fig10", True)])
 def test_gain_has_a_panel_per_optimizer_and_a_line_per_experiment(tables, name, with_zero):
-    figure = figures.load(name).plot(tables, "title")
+    figure = draw_figure(name, tables, "title")
     table = tables["gain_by_optimizer"]
     assert len(figure.axes) == 4
     for optimizer, axes in zip(style.OPTIMIZERS, figure.axes, strict=True):
@@ -76,14 +77,14 @@ def test_gain_has_a_panel_per_optimizer_and_a_line_per_experiment(tables, name, 
 def test_offset_0_is_in_figure_10_alone(tables):
     assert 0 not in figures.load("fig4").data(tables)["offset"]
     assert (figures.load("fig10").data(tables)["offset"] == 0).sum() == 8
-    for axes in figures.load("fig4").plot(tables, "").axes:
+    for axes in draw_figure("fig4", tables).axes:
         for line in drawn_lines(axes):
             offsets = line.get_xdata()
             assert max(offsets) < 0 or min(offsets) > 0, "a line crosses offset 0"
 
 
 def test_the_legend_says_line_styles_and_runs(tables):
-    figure = figures.load("fig4").plot(tables, "")
+    figure = draw_figure("fig4", tables)
     (legend,) = figure.legends
     texts = [text.get_text() for text in legend.get_texts()]
     assert texts == ["control, n = 3", "policy evaluation, n = 4"]
@@ -92,14 +93,14 @@ def test_the_legend_says_line_styles_and_runs(tables):
 
 def test_an_experiment_without_runs_is_not_in_the_legend(tables):
     only = tables["gain_by_optimizer"].filter(pl.col("experiment") == "policy_evaluation")
-    figure = figures.load("fig4").plot({"gain_by_optimizer": only}, "")
+    figure = draw_figure("fig4", {"gain_by_optimizer": only})
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["policy evaluation, n = 4"]
     assert not any(drawn_lines(axes, "-") for axes in figure.axes)
 
 
 def test_singular_values_are_lines_by_optimizer_and_experiment(tables):
-    figure = figures.load("fig12").plot(tables, "")
+    figure = draw_figure("fig12", tables)
     (axes,) = figure.axes
     assert axes.get_yscale() == "log" and "100,000 updates" in axes.get_title(loc="left")
     for optimizer in ("adam", "rmsprop"):
@@ -113,7 +114,7 @@ def test_singular_values_are_lines_by_optimizer_and_experiment(tables):
 
 
 def test_gain_over_training_is_a_map_centred_on_0_with_a_gap(tables):
-    figure = figures.load("fig14").plot(tables, "")
+    figure = draw_figure("fig14", tables)
     axes, bar = figure.axes
     mesh = axes.collections[0]
     low, high = mesh.get_clim()
@@ -133,7 +134,7 @@ def test_gain_over_training_is_a_map_centred_on_0_with_a_gap(tables):
 
 
 def test_dots_mark_cells_that_may_be_0(tables):
-    axes, _ = figures.load("fig14").plot(tables, "").axes
+    axes, _ = draw_figure("fig14", tables).axes
     (dots,) = axes.get_lines()
     expected = {(step, x) for step in figure_tables.STEPS for x in range(-30, 31) if abs(x) > 20}
     assert set(zip(dots.get_xdata(), dots.get_ydata(), strict=True)) == expected
@@ -145,7 +146,7 @@ def test_cells_reach_halfway_to_their_neighbours():
 
 
 def test_runs_are_markers_by_learning_rate_and_width(tables):
-    figure = figures.load("fig6").plot(tables, "")
+    figure = draw_figure("fig6", tables)
     table = tables["parameterizations"].sort("hidden", descending=True)
     assert figure.axes[0].get_shared_x_axes().joined(*figure.axes)
     for y, axes in zip(("score", "function_interference"), figure.axes, strict=True):
@@ -173,7 +174,7 @@ def test_correlations_are_written_and_in_the_numbers(tables):
     assert numbers.select(r"^function_interference_r.*$").unique().rows() == [
         (0.71, 0.5, 0.85, 36, 12)
     ]
-    titles = [axes.get_title(loc="left") for axes in figures.load("fig6").plot(tables, "").axes]
+    titles = [axes.get_title(loc="left") for axes in draw_figure("fig6", tables).axes]
     assert titles == [
         "r = -0.62 [-0.81, -0.40], 36 runs of 12 cells",
         "r = 0.71 [0.50, 0.85], 36 runs of 12 cells",
@@ -181,7 +182,7 @@ def test_correlations_are_written_and_in_the_numbers(tables):
 
 
 def test_the_legends_of_figure_6_name_rates_and_widths(tables):
-    rates, widths = figures.load("fig6").plot(tables, "").legends
+    rates, widths = draw_figure("fig6", tables).legends
     assert [text.get_text() for text in rates.get_texts()] == ["1e-5", "1e-4", "1e-3"]
     assert [text.get_text() for text in widths.get_texts()] == ["8", "16", "32", "64"]
     sizes = [line.get_markersize() for line in widths.get_lines()]
@@ -189,7 +190,7 @@ def test_the_legends_of_figure_6_name_rates_and_widths(tables):
 
 
 def test_terms_have_their_parts_and_shares(tables):
-    figure = figures.load("fig7").plot(tables, "")
+    figure = draw_figure("fig7", tables)
     table = tables["second_order_by_objective"]
     panels = np.array(figure.axes).reshape(4, 4)  # rows r1, r2, r3, shares; columns objectives
     objectives = ["expert_q", "q_learning", "q_learning_ema", "q_learning_online"]
@@ -225,15 +226,15 @@ def test_each_panel_of_terms_shows_its_own_size(tables):
         pl.when(huge).then(pl.col(name) * 1e9).otherwise(pl.col(name)).alias(name) for name in names
     ]
     frame = tables["second_order_by_objective"].with_columns(scaled)
-    figure = figures.load("fig7").plot({"second_order_by_objective": frame}, "")
-    before = figures.load("fig7").plot(tables, "")
+    figure = draw_figure("fig7", {"second_order_by_objective": frame})
+    before = draw_figure("fig7", tables)
     for axes, alone in zip(figure.axes[:3], before.axes[:3], strict=True):  # reg, DQN, DDQN
         assert axes.get_ylim() == alone.get_ylim()
     assert max(figure.axes[3].get_ylim()) > 1e6 * max(before.axes[3].get_ylim())
 
 
 def test_momentum_has_deviations_above_ratios(tables):
-    deviations, ratios = figures.load("momentum").plot(tables, "").axes
+    deviations, ratios = draw_figure("momentum", tables).axes
     table = tables["momentum_variance"]
     for axes, quantities in (
         (deviations, ("change", "momentum_change")),
@@ -253,7 +254,7 @@ def test_momentum_has_deviations_above_ratios(tables):
 def test_a_single_checkpoint_can_be_drawn(tables, name):
     (needed,) = figures.entry(name).tables
     one = tables[needed].filter(pl.col("update_step") == 10_000)
-    figures.load(name).plot({needed: one}, "").draw_without_rendering()
+    draw_figure(name, {needed: one}).draw_without_rendering()
 
 
 @pytest.mark.parametrize(

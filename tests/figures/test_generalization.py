@@ -6,6 +6,7 @@ import itertools
 import numpy as np
 import polars as pl
 import pytest
+from figure_tables import draw_figure
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from measured_groups import measured_groups, spoil
@@ -60,7 +61,7 @@ def band(axes, number=0):
 
 
 def test_figure_1_has_r_by_size_with_its_interval(four):
-    panels = by_title(figures.load("fig1").plot(four, ""))
+    panels = by_title(draw_figure("fig1", four))
     assert list(panels) == ["supervised", *list(PANELS)[2:]]
     drawn = data_lines(panels["supervised"])
     table = four["generalization_by_size"].filter(pl.col("pair") == "train_train")
@@ -79,7 +80,7 @@ def test_figure_1_has_r_by_size_with_its_interval(four):
 
 def test_figure_2_is_standardised_and_its_lines_are_the_least_squares(four):
     data = figures.load("fig2").data(four)
-    panels = by_title(figures.load("fig2").plot(four, ""))
+    panels = by_title(draw_figure("fig2", four))
     assert list(panels) == list(PANELS)
     for title, name in PANELS.items():
         rows = data.filter(pl.col("name") == name)
@@ -105,7 +106,7 @@ def test_figure_2_is_standardised_and_its_lines_are_the_least_squares(four):
 
 
 def test_figure_8_has_gaps_and_their_means(four):
-    panels = by_title(figures.load("fig8").plot(four, ""))
+    panels = by_title(draw_figure("fig8", four))
     for title, name in PANELS.items():
         means = four["gap_by_size"].filter(pl.col("name") == name)
         (line,) = data_lines(panels[title]).values()
@@ -124,7 +125,7 @@ def test_figure_8_has_gaps_and_their_means(four):
 
 
 def test_figure_9_has_interference_by_capacity(four):
-    panels = by_title(figures.load("fig9").plot(four, ""))
+    panels = by_title(draw_figure("fig9", four))
     table = four["interference_by_capacity"].filter(pl.col("pair") == "train_train")
     for title, name in PANELS.items():
         rows = table.filter(pl.col("name") == name).sort("n_parameters")
@@ -156,7 +157,7 @@ def test_training_sizes_that_crowd_are_not_all_named():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_families_without_experiments_have_no_panel(name):
-    figure = figures.load(name).plot(made_up(measured_groups(["table"])), "")
+    figure = draw_figure(name, made_up(measured_groups(["table"])))
     assert len(figure.axes) == 1
 
 
@@ -266,7 +267,7 @@ def test_pictures_leave_out_the_runs_that_their_tables_do(column, value):
         expected = frames[numbers][0]  # of train_train, where there are several
         assert drawn["diverged"].sum() == expected["diverged"].item()
         assert (drawn["diverged"] == 0).sum() == expected["n"].item()
-        figures.load(name).plot(frames, "").draw_without_rendering()
+        draw_figure(name, frames).draw_without_rendering()
 
 
 def test_figure_2_shows_no_rounding():
@@ -286,7 +287,7 @@ def test_figure_2_shows_no_rounding():
 def test_a_missing_table_raises(four, name):
     for missing in figures.entry(name).tables:
         with pytest.raises(KeyError, match=missing):
-            figures.load(name).plot({t: four[t] for t in four if t != missing}, "")
+            draw_figure(name, {t: four[t] for t in four if t != missing})
 
 
 LONG = "California Housing in place of SARCOS, 4,000 rows"

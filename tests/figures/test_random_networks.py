@@ -39,7 +39,7 @@ def tables():
 @pytest.fixture(scope="module")
 def figure(tables):
     with pictures.style():
-        figure = plot(tables, "title")
+        figure = plot(data(tables), "title")
         figure.draw_without_rendering()
     return figure
 
@@ -136,7 +136,7 @@ def test_a_missing_table_is_an_error(tables, name):
 def test_same_tables_same_bytes(tables):
     def pdf():
         with pictures.style(), io.BytesIO() as file:
-            plot(tables, "title").savefig(file, format="pdf", metadata={"CreationDate": None})
+            plot(data(tables), "title").savefig(file, format="pdf", metadata={"CreationDate": None})
             return file.getvalue()
 
     assert pdf() == pdf()

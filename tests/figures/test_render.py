@@ -3,6 +3,7 @@
 import figure_tables
 import polars as pl
 import pytest
+from figure_tables import draw_figure
 from matplotlib.figure import Figure
 
 from td_interference import figures, pictures
@@ -52,7 +53,7 @@ def titled(made, monkeypatch):
     def title_of(name, tables):
         titles = []
         monkeypatch.setattr(
-            figures.load(name), "plot", lambda tables, title: titles.append(title) or Figure()
+            figures.load(name), "plot", lambda data, title: titles.append(title) or Figure()
         )
         made(name, tables)
         return titles[0]
@@ -83,11 +84,11 @@ def test_a_missing_table_or_column_raises(tables, name):
     module = figures.load(name)
     for missing in figures.entry(name).tables:
         with pytest.raises(KeyError, match=missing):
-            module.plot({table: tables[table] for table in tables if table != missing}, "")
+            module.data({table: tables[table] for table in tables if table != missing})
         for column in ("game", tables[missing].columns[-1]):
             without = {**tables, missing: tables[missing].drop(column)}
             with pytest.raises(pl.exceptions.ColumnNotFoundError, match=column):
-                module.plot(without, "")
+                module.data(without)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -96,8 +97,8 @@ def test_several_games_have_panels_of_their_own(made, tables, name):
         table: pl.concat([frame, frame.with_columns(game=pl.lit("seaquest"))])
         for table, frame in tables.items()
     }
-    one = figures.load(name).plot(tables, "")
-    two = figures.load(name).plot(both, "")
+    one = draw_figure(name, tables)
+    two = draw_figure(name, both)
     bars = name == "fig14"  # whose colour bar is an axes too
     assert len(two.axes) - bars == 2 * (len(one.axes) - bars)
 

@@ -3,10 +3,11 @@
 import numpy as np
 import polars as pl
 import pytest
+from figure_tables import draw_figure
 from measurements import smoke_plan, write_table
 
 from td_interference import tables
-from td_interference.figures import fig05_stiffness_by_lambda, style
+from td_interference.figures import style
 
 
 def by_run(run, source, arrays):
@@ -105,7 +106,7 @@ def test_parameterizations_are_in_order_however_the_configuration_lists_them(tmp
 def test_the_figure_has_a_panel_for_each(tmp_path):
     plan = smoke_plan(experiments={"td_lambda": {"hidden": [4, 8], "lambdas": [0, 1]}})
     table = write_table("stiffness_by_lambda", tmp_path, plan, by_run)
-    figure = fig05_stiffness_by_lambda.plot({"stiffness_by_lambda": table}, "")
+    figure = draw_figure("fig5", {"stiffness_by_lambda": table})
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["hidden 4", "hidden 8"]
     for part, axes in zip(style.parts(table), figure.axes, strict=True):
         drawn = [line for line in axes.get_lines() if len(line.get_xdata()) > 2]

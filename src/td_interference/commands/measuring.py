@@ -8,6 +8,7 @@ from td_interference.commands.overwriting import check_output
 from td_interference.errors import UserError, rebuild
 from td_interference.objectives import known
 from td_interference.planning import config as configuration
+from td_interference.planning.constraints import unmeasurable
 from td_interference.planning.lineage import Lineage
 from td_interference.planning.plan import make_plan
 from td_interference.planning.runs import Trained, run_of
@@ -30,7 +31,8 @@ def measure_checkpoints(
     """Measure one metric of a run; what the arguments are, the help of `measure` says.
 
     Raises:
-        UserError: If there is no such metric, a file is bad, or the output would cost another file.
+        UserError: If there is no such metric, it cannot be measured of the run, a file is bad, or
+            the output would cost another file.
     """
     names = [entry.name for entry in metrics.METRICS]
     if metric not in names:
@@ -46,6 +48,8 @@ def measure_checkpoints(
         user["scale"] = scale
     the_plan = make_plan(user, directory / "workflow")
     run = _measured_run(checkpoints, objective)
+    if why := unmeasurable(metric, run.measured_as):
+        raise UserError(f"{checkpoints}: {why}")
     measure_run(
         metric,
         the_plan.metric_settings(metric),

@@ -1,7 +1,8 @@
 """Figures: one file each, and the folder is the registry.
 
-To add one: a module here with a card, `FIGURE` (see `FigureCard`), `data(tables)` and
-`plot(tables, title)`. The registry imports nothing heavy, so the Snakefile can read it.
+To add one: a module here with a card, `FIGURE` (see `FigureCard`), `data(tables)`, which returns
+the numbers of its CSV, and `plot(data, title)`, which draws these alone. The registry imports
+nothing heavy, so the Snakefile can read it.
 """
 
 import importlib

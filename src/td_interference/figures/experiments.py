@@ -6,12 +6,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from td_interference.figures import style
-from td_interference.figures.lines import draw_line
+from td_interference.figures.lines import X_LABELS, draw_line
 
-GAIN_COLUMNS = (
-    *("game", "experiment", "optimizer", "variant", "offset"),
-    *("mean", "low", "high", "n"),
-)
+
+def gains(table: pl.DataFrame) -> pl.DataFrame:
+    """Return what `plot_gain` draws: means by game, experiment, optimizer, variant and offset."""
+    return style.means(table, "experiment", "optimizer", "variant", "offset")
 
 
 def plot_gain(table: pl.DataFrame, title: str) -> Figure:
@@ -22,7 +22,7 @@ def plot_gain(table: pl.DataFrame, title: str) -> Figure:
     Their gains differ by orders of magnitude, so that on one scale most lines would be flat.
 
     Args:
-        table: Columns `GAIN_COLUMNS`. Where offset 0 is left out, lines are not drawn across it.
+        table: As `gains` returns it. Where offset 0 is left out, lines are not drawn across it.
         title: Over the picture: scale, games, number of runs.
     """
     panels_of = [
@@ -30,10 +30,7 @@ def plot_gain(table: pl.DataFrame, title: str) -> Figure:
         for part in style.parts(table)
         for optimizer in part.rows["optimizer"].unique(maintain_order=True)
     ]
-    figure, (panels,) = style.new_grid(
-        len(panels_of), 1, width=style.COLUMN_WIDTH, row_height=1.1, sharex=True
-    )
-    style.write_title(figure, title)
+    figure, panels = style.new_figure(title, len(panels_of), row_height=1.1, sharex=True)
     for (of, optimizer, panel), axes in zip(panels_of, panels, strict=True):
         name, colour = style.OPTIMIZERS[optimizer]
         heading = f"{of}, {name}" if of else name
@@ -51,7 +48,7 @@ def plot_gain(table: pl.DataFrame, title: str) -> Figure:
             style.frame_lines(axes, panel["mean"])
     offsets = table["offset"].to_numpy()
     panels[0].set_xlim(offsets.min(), offsets.max())
-    panels[-1].set_xlabel("offset x (agent steps)")
+    panels[-1].set_xlabel(X_LABELS["offset"])
     figure.supylabel("gain in TD loss at S$_{t+x}$", fontsize="medium")
     figure.legend(handles=experiment_handles(table), loc="outside lower left", ncols=2)
     return figure

@@ -29,9 +29,9 @@ def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     return table.select(_COLUMNS)
 
 
-def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
+def plot(table: pl.DataFrame, title: str) -> Figure:
     """Return the figure, a panel for each family; `title` states scale, data and runs."""
-    figure, panels = shared.panels(data(tables), shared.FAMILIES, title, row_height=3.1)
+    figure, panels = shared.panels(table, shared.FAMILIES, title, row_height=3.1)
     for panel in panels:
         axes = panel.axes
         axes.axhline(0, color="0.6", lw=0.5, zorder=0)
@@ -43,9 +43,7 @@ def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
             axes.plot(
                 rows["n_train"], rows["r"], color=look.colour, marker="o", ms=2.5, label=look.label
             )
-        shared.size_axis(
-            axes, [size for look in panel.experiments for size in look.rows["n_train"]]
-        )
+        shared.size_axis(axes, panel.rows["n_train"])
         axes.set_ylim(-1.05, 1.05)
         shared.heading(panel)
     panels[0].axes.set_ylabel("r of log $\\overline{ρ}$ and gap")

@@ -7,8 +7,7 @@ import polars as pl
 from matplotlib.figure import Figure
 
 from td_interference.figures import generalization as shared
-from td_interference.figures import style
-from td_interference.statistics import ROUNDING
+from td_interference.statistics import ROUNDING, lost
 
 FIGURE = {
     "name": "fig2",
@@ -37,47 +36,29 @@ def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     interval r_low, r_high.
     """
     runs = tables["generalization_runs"].group_by("run_id", maintain_order=True).last()
-    gap, rho = pl.col("generalization_gap"), pl.col(_RHO)
-    lost = shared.lost("generalization_gap", _RHO)
-    runs = runs.select(
-        *_COLUMNS,
-        lost.cast(pl.Int64).alias("diverged"),
-        (~lost & (rho <= 0)).cast(pl.Int64).alias("not_positive"),
-    )
-    usable = (pl.col("diverged") == 0) & (pl.col("not_positive") == 0)
+    gap, rho, diverged = pl.col("generalization_gap"), pl.col(_RHO), pl.col("diverged")
+    left_out = lost(runs["diverged"], runs["generalization_gap"], runs[_RHO])
+    runs = runs.select(*_COLUMNS, pl.Series("diverged", left_out).cast(pl.Int64))
+    runs = runs.with_columns(not_positive=((diverged == 0) & (rho <= 0)).cast(pl.Int64))
+    usable = diverged + pl.col("not_positive") == 0
     x, y = pl.when(usable).then(rho.log()), pl.when(usable).then(gap)
     runs = runs.with_columns(_standardised(x).alias("x"), _standardised(y).alias("y"))
     lines = tables["generalization_lines"].filter(pl.col("pair") == shared.PAIR)
-    lines = lines.select(
-        "name", "r", pl.col("low").alias("r_low"), pl.col("high").alias("r_high"), "n", "cells"
-    )
-    return runs.join(lines, on="name", how="left", maintain_order="left")
+    return shared.with_r(runs, lines, "n")
 
 
-def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
+def plot(table: pl.DataFrame, title: str) -> Figure:
     """Return the figure, a panel for each family; `title` states scale, data and runs."""
-    table = data(tables)
     figure, panels = shared.panels(table, shared.SINGLE, title, row_height=1.95)
     for panel in panels:
         axes = panel.axes
         for look in panel.experiments:
-            rows = look.rows.drop_nulls("x").sort("n_parameters", descending=True)
-            r, low, high = look.rows.select("r", "r_low", "r_high").row(0)
-            if len(rows):
-                sizes = shared.areas(rows["n_parameters"])
-                axes.scatter(
-                    rows["x"],
-                    rows["y"],
-                    s=sizes,
-                    color=look.colour,
-                    alpha=0.45,
-                    lw=0,
-                    clip_on=False,
-                )
-            label = f"{look.label}: {style.correlation(r, low, high)}"
-            ends = np.array([rows["x"].min(), rows["x"].max()], dtype=float)
+            runs = look.rows.drop_nulls("x")
+            if len(runs):
+                shared.circles(axes, runs, "x", "y", "n_parameters", color=look.colour, alpha=0.45)
+            ends = np.array([runs["x"].min(), runs["x"].max()], dtype=float)
             # Through the means, 0, with the slope r: both axes are in standard deviations.
-            axes.plot(ends, r * ends, color=look.colour, label=label)
+            axes.plot(ends, look.rows["r"][0] * ends, color=look.colour, label=look.label)
         axes.set_xlabel("log $\\overline{ρ}$ (standardised)")
         axes.set_ylabel("gap (standardised)")
         shared.heading(panel)

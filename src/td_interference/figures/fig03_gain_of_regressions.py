@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import polars as pl
 from matplotlib.figure import Figure
 
-from td_interference.figures.lines import plot_lines
+from td_interference.figures.lines import by_line, plot_lines
 
 FIGURE = {
     "name": "fig3",
@@ -23,26 +23,15 @@ FIGURE = {
     "around those of the step's minibatch (offset 0, dotted). {lines}",
 }
 
-_COLUMNS = ("game", "objective", "variant", "offset", "mean", "low", "high", "n")
-
 
 def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-    """Return the plotted numbers: game, objective, variant, offset, mean, low, high, n."""
-    return tables["gain_by_objective"].select(_COLUMNS)
+    """Return the plotted numbers, as `by_line` has them."""
+    return by_line(tables["gain_by_objective"], "offset")
 
 
-def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
+def plot(table: pl.DataFrame, title: str) -> Figure:
     """Return the figure; `title` states scale, games and runs."""
-    figure = plot_lines(
-        data(tables),
-        "offset",
-        "objective",
-        title=title,
-        x_label="offset x (agent steps)",
-        y_label="gain in TD loss at S$_{t+x}$",
-        y_scale="linear",
-        labels="ends",
-    )
+    figure = plot_lines(table, title, axis="offset", y_label="gain in TD loss at S$_{t+x}$")
     for axes in figure.axes:
         # The paper dots what belongs to offset 0: that state itself was used for the update.
         axes.axvline(0, color="0.4", lw=0.6, ls=":", zorder=0)

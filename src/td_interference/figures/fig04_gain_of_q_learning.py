@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 
 import polars as pl
-from matplotlib.figure import Figure
 
-from td_interference.figures.experiments import GAIN_COLUMNS, plot_gain
+from td_interference.figures.experiments import gains, plot_gain
 
 FIGURE = {
     "name": "fig4",
@@ -26,11 +25,9 @@ FIGURE = {
 
 
 def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-    """Return the plotted numbers, of the columns `GAIN_COLUMNS`."""
+    """Return the plotted numbers, as `gains` has them."""
     # "We exclude x = 0 for clarity, as it has a high value" (below the paper's figure 4).
-    return tables["gain_by_optimizer"].select(GAIN_COLUMNS).filter(pl.col("offset") != 0)
+    return gains(tables["gain_by_optimizer"]).filter(pl.col("offset") != 0)
 
 
-def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
-    """Return the figure; `title` states scale, games and runs."""
-    return plot_gain(data(tables), title)
+plot = plot_gain

@@ -1,11 +1,11 @@
 """Figure 5: cosine between gradients against temporal offset, one line per λ."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import polars as pl
-from matplotlib.figure import Figure
 
-from td_interference.figures.lines import compared, plot_lines
+from td_interference.figures.lines import by_line, plot_lines
 
 FIGURE = {
     "name": "fig5",
@@ -21,25 +21,10 @@ FIGURE = {
     "neighbouring states of its episode, after TD(λ) policy evaluation. {lines}",
 }
 
-_COLUMNS = ("variant", "offset", "mean", "low", "high", "n")
-
 
 def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-    """Return the plotted numbers: those of `_COLUMNS` by game and λ (or objective)."""
-    table = tables["stiffness_by_lambda"]
-    return table.select("game", compared(table), *_COLUMNS)
+    """Return the plotted numbers, as `by_line` has them."""
+    return by_line(tables["stiffness_by_lambda"], "offset")
 
 
-def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
-    """Return the figure; `title` states scale, games and runs."""
-    table = data(tables)
-    return plot_lines(
-        table,
-        "offset",
-        compared(table),
-        title=title,
-        x_label="offset x (agent steps)",
-        y_label="cosine of ∇J(S$_t$) and ∇J(S$_{t+x}$)",
-        y_scale="linear",
-        labels="ends",
-    )
+plot = partial(plot_lines, axis="offset", y_label="cosine of ∇J(S$_t$) and ∇J(S$_{t+x}$)")

@@ -1,7 +1,7 @@
 """Figure 6: score and function interference after training, against the sign variance."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import polars as pl
 from matplotlib.axes import Axes
@@ -37,13 +37,6 @@ _COLUMNS = (
 )
 
 
-class Markers(NamedTuple):
-    """How a run is marked."""
-
-    colour: dict[float, Any]  # of each learning rate
-    area: dict[int, float]  # points², of each number of hidden units, proportional to it
-
-
 def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     """Return the plotted numbers, one row per run.
 
@@ -57,25 +50,20 @@ def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
             "game",
             "variant",
             pl.col("r").alias(f"{y}_r"),
-            pl.col("low").alias(f"{y}_r_low"),
-            pl.col("high").alias(f"{y}_r_high"),
-            pl.col("n").alias(f"{y}_r_n"),
-            pl.col("cells").alias(f"{y}_r_cells"),
+            pl.col("low", "high", "n", "cells").name.prefix(f"{y}_r_"),
         )
-        of = ["game", "variant"]
-        table = table.join(correlation, on=of, how="left", maintain_order="left")
+        table = table.join(correlation, on=["game", "variant"], how="left", maintain_order="left")
     return table.with_columns(n=pl.len().over("game", "variant"))
 
 
-def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
+def plot(table: pl.DataFrame, title: str) -> Figure:
     """Return the figure, two panels for each game and variant; `title` states scale and runs."""
-    table = data(tables)
     parts = style.parts(table)
-    markers = _markers(table)
-    figure, (panels,) = style.new_grid(
-        2 * len(parts), 1, width=style.COLUMN_WIDTH, row_height=1.9, sharex=True
-    )
-    style.write_title(figure, title)
+    rates = table["learning_rate"].unique().sort().to_list()
+    colours = dict(zip(rates, style.ordered_colours(len(rates)), strict=True))
+    widths = table["hidden"].unique().sort().to_list()
+    areas = {hidden: _LARGEST_AREA * hidden / widths[-1] for hidden in widths}
+    figure, panels = style.new_figure(title, 2 * len(parts), row_height=1.9, sharex=True)
     for place, axes in enumerate(panels):
         (name, rows), y = parts[place // 2], list(_LABELS)[place % 2]
         heading = f"{name}: " if name else ""
@@ -84,27 +72,16 @@ def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
         if y == "function_interference":
             bounds = rows.select(y, f"{y}_low", f"{y}_high").to_numpy().ravel()
             axes.set_ylabel(f"{_LABELS[y]}\n({style.symlog(axes, bounds, decades=4)})")
-        _draw_runs(axes, rows, y, markers)
+        _draw_runs(axes, rows, y, colours, areas)
     panels[-1].set_xlabel("sign variance of δ")
-    colour_handles = [
-        _handle(_scientific(rate), colour, 25) for rate, colour in markers.colour.items()
-    ]
-    area_handles = [_handle(f"{hidden}", "0.4", area) for hidden, area in markers.area.items()]
+    colour_handles = [_handle(_scientific(rate), colours[rate], 25) for rate in rates]
+    area_handles = [_handle(f"{hidden}", "0.4", areas[hidden]) for hidden in widths]
     look = {"ncols": 2, "handletextpad": 0.3}
     figure.legend(handles=colour_handles, loc="outside lower left", title="learning rate", **look)
     figure.legend(
         handles=area_handles, loc="outside lower right", title="hidden units n$_h$", **look
     )
     return figure
-
-
-def _markers(table: pl.DataFrame) -> Markers:
-    rates = table["learning_rate"].unique().sort().to_list()
-    widths = table["hidden"].unique().sort().to_list()
-    return Markers(
-        dict(zip(rates, style.ordered_colours(len(rates)), strict=True)),
-        {hidden: _LARGEST_AREA * hidden / widths[-1] for hidden in widths},
-    )
 
 
 def _correlation(rows: pl.DataFrame, y: str) -> str:
@@ -115,15 +92,17 @@ def _correlation(rows: pl.DataFrame, y: str) -> str:
     return style.correlation(r, low, high) + of
 
 
-def _draw_runs(axes: Axes, rows: pl.DataFrame, y: str, markers: Markers) -> None:
+def _draw_runs(
+    axes: Axes, rows: pl.DataFrame, y: str, colours: dict[float, Any], areas: dict[int, float]
+) -> None:
     rows = rows.sort("hidden", descending=True)  # small markers on top of large ones
-    colours = [markers.colour[rate] for rate in rows["learning_rate"]]
-    axes.vlines(rows[_X], rows[f"{y}_low"], rows[f"{y}_high"], colours, lw=0.5)
+    of_runs = [colours[rate] for rate in rows["learning_rate"]]
+    axes.vlines(rows[_X], rows[f"{y}_low"], rows[f"{y}_high"], of_runs, lw=0.5)
     axes.scatter(
         rows[_X],
         rows[y],
-        s=[markers.area[hidden] for hidden in rows["hidden"]],
-        c=colours,
+        s=[areas[hidden] for hidden in rows["hidden"]],
+        c=of_runs,
         edgecolors="white",
         linewidths=0.3,
         zorder=3,

@@ -21,39 +21,35 @@ FIGURE = {
     "Bottom row: share of pairs with a negative term. {lines}",
 }
 
-_COLUMNS = (
-    *("game", "objective", "term", "variant", "part", "update_step"),
-    *("mean", "low", "high", "n"),
-)
 _TERMS = {"r1": "-", "r2": "--", "r3": ":"}  # line styles in the panels of shares
 _SIGNED_PARTS = ("positive", "negative")
 
 
 def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-    """Return the plotted numbers: those of `_COLUMNS`."""
-    return tables["second_order_by_objective"].select(_COLUMNS)
+    """Return the plotted numbers: means by all that tells lines and panels apart."""
+    columns = ("objective", "term", "variant", "part", "update_step")
+    return style.means(tables["second_order_by_objective"], *columns)
 
 
-def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
+def plot(table: pl.DataFrame, title: str) -> Figure:
     """Return the figure; `title` states scale, games and runs.
 
     A column for each objective. A row for each term, each panel on a scale of its own, for
     Q-learning without a frozen network can be ten orders of magnitude above the others; below them
     the share of pairs (A, B) with a negative term. Each game and variant has these rows.
     """
-    table = data(tables)
     parts = style.parts(table)
     objectives = table["objective"].unique(maintain_order=True).to_list()
     names, colours = style.names_and_colours("objective", objectives)
     n_rows = len(_TERMS) + 1
     figure, columns = style.new_grid(
+        title,
         n_rows * len(parts),
         len(objectives),
         width=style.DOUBLE_WIDTH,
         row_height=1.35,
         sharex=True,
     )
-    style.write_title(figure, title)
     for place, part in enumerate(parts):
         rows = slice(n_rows * place, n_rows * (place + 1))
         _label_rows(columns[0][rows])

@@ -7,6 +7,8 @@ from matplotlib.figure import Figure
 
 from td_interference.figures import generalization as shared
 from td_interference.figures import style
+from td_interference.figures.lines import draw_line
+from td_interference.statistics import lost
 
 FIGURE = {
     "name": "fig8",
@@ -32,51 +34,35 @@ def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     log n_T, over cells, with its interval r_low, r_high. diverged is 1 in a run that is left out.
     """
     runs = tables["generalization_runs"].group_by("run_id", maintain_order=True).last()
-    lost = shared.lost("generalization_gap").cast(pl.Int64)
-    runs = runs.select(*_COLUMNS, lost.alias("diverged"))
+    left_out = lost(runs["diverged"], runs["generalization_gap"])
+    runs = runs.select(*_COLUMNS, pl.Series("diverged", left_out).cast(pl.Int64))
     means = tables["gap_by_size"].select("name", "n_train", "mean", "low", "high", "n")
-    correlations = tables["gap_correlations"].select(
-        "name", "r", pl.col("low").alias("r_low"), pl.col("high").alias("r_high"), "cells"
-    )
     runs = runs.join(means, on=["name", "n_train"], how="left", maintain_order="left")
-    return runs.join(correlations, on="name", how="left", maintain_order="left")
+    return shared.with_r(runs, tables["gap_correlations"])
 
 
-def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
+def plot(table: pl.DataFrame, title: str) -> Figure:
     """Return the figure, a panel for each family; `title` states scale, data and runs."""
-    figure, panels = shared.panels(data(tables), shared.SINGLE, title, row_height=2.1)
+    figure, panels = shared.panels(table, shared.SINGLE, title, row_height=2.1)
     for panel in panels:
         axes = panel.axes
-        learner = shared.LEARNERS[panel.experiments[0].rows["task"][0]]
+        learner = shared.LEARNERS[panel.rows["task"][0]]
         unit = learner.performance
         if learner.decades:  # of few samples a hundred times that of many
-            gaps = [gap for look in panel.experiments for gap in look.rows["generalization_gap"]]
-            unit += f"\n{style.symlog(axes, gaps, decades=2)}"
+            unit += f"\n{style.symlog(axes, panel.rows['generalization_gap'], decades=2)}"
         axes.axhline(0, color="0.6", lw=0.5, zorder=0)
         for place, look in enumerate(panel.experiments):
             shift = 1.06 ** (place - (len(panel.experiments) - 1) / 2)  # side by side
-            runs = look.rows.filter(pl.col("diverged") == 0).sort("hidden", descending=True)
-            if len(runs):
-                sizes = shared.areas(runs["hidden"])
-                axes.scatter(
-                    runs["n_train"] * shift,
-                    runs["generalization_gap"],
-                    s=sizes,
-                    color=look.colour,
-                    alpha=0.35,
-                    lw=0,
-                    clip_on=False,
-                )
-            r, low, high = look.rows.select("r", "r_low", "r_high").row(0)
-            label = f"{look.label}: {style.correlation(r, low, high)}"
-            means = look.rows.unique("n_train").sort("n_train")
-            axes.fill_between(
-                means["n_train"], means["low"], means["high"], color=look.colour, alpha=0.25, lw=0
+            runs = look.rows.filter(pl.col("diverged") == 0).with_columns(
+                x=pl.col("n_train") * shift
             )
-            axes.plot(means["n_train"], means["mean"], color=look.colour, label=label)
-        shared.size_axis(
-            axes, [size for look in panel.experiments for size in look.rows["n_train"]]
-        )
+            if len(runs):
+                shared.circles(
+                    axes, runs, "x", "generalization_gap", "hidden", color=look.colour, alpha=0.35
+                )
+            means = look.rows.unique("n_train").sort("n_train")
+            draw_line(axes, means, "n_train", look.colour).set_label(look.label)
+        shared.size_axis(axes, panel.rows["n_train"])
         axes.set_ylabel(f"gap ({unit})")
         shared.heading(panel)
     return figure

@@ -7,7 +7,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 
 from td_interference.figures import generalization as shared
-from td_interference.figures import style
 from td_interference.figures.lines import draw_line
 
 FIGURE = {
@@ -38,22 +37,18 @@ def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     """
     table = tables["interference_by_capacity"].filter(pl.col("pair") == shared.PAIR)
     correlations = tables["capacity_correlations"].filter(pl.col("pair") == shared.PAIR)
-    correlations = correlations.select(
-        "name", "r", pl.col("low").alias("r_low"), pl.col("high").alias("r_high"), "cells"
-    )
-    return table.select(_COLUMNS).join(correlations, on="name", how="left", maintain_order="left")
+    return shared.with_r(table.select(_COLUMNS), correlations)
 
 
-def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
+def plot(table: pl.DataFrame, title: str) -> Figure:
     """Return the figure, a panel for each family; `title` states scale, data and runs."""
-    figure, panels = shared.panels(data(tables), shared.SINGLE, title, row_height=1.95)
+    figure, panels = shared.panels(table, shared.SINGLE, title, row_height=1.95)
     for panel in panels:
         axes = panel.axes
         axes.set_xscale("log")
         axes.set_yscale("log")
         for look in panel.experiments:
-            r, low, high = look.rows.select("r", "r_low", "r_high").row(0)
-            label = f"{look.label}: {style.correlation(r, low, high)}"
+            label = look.label
             for depth in look.rows["extra_layers"].unique().sort():
                 rows = look.rows.filter(pl.col("extra_layers") == depth).sort("n_parameters")
                 dashes = _DASHES[min(depth, len(_DASHES) - 1)]

@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 
 import polars as pl
-from matplotlib.figure import Figure
 
-from td_interference.figures.experiments import GAIN_COLUMNS, plot_gain
+from td_interference.figures.experiments import gains, plot_gain
 
 FIGURE = {
     "name": "fig10",
@@ -16,10 +15,8 @@ FIGURE = {
 
 
 def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-    """Return the plotted numbers, of the columns `GAIN_COLUMNS`."""
-    return tables["gain_by_optimizer"].select(GAIN_COLUMNS)
+    """Return the plotted numbers, as `gains` has them."""
+    return gains(tables["gain_by_optimizer"])
 
 
-def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
-    """Return the figure; `title` states scale, games and runs."""
-    return plot_gain(data(tables), title)
+plot = plot_gain

@@ -8,6 +8,7 @@ from matplotlib.lines import Line2D
 
 from td_interference.figures import style
 from td_interference.figures.experiments import draw_experiments, experiment_handles
+from td_interference.figures.lines import X_LABELS
 
 FIGURE = {
     "name": "fig12",
@@ -27,20 +28,15 @@ FIGURE = {
     "control; dashed: policy evaluation. {lines}",
 }
 
-_COLUMNS = (
-    *("game", "experiment", "optimizer", "variant", "update_step", "index"),
-    *("mean", "low", "high", "n"),
-)
-
 
 def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-    """Return the plotted numbers: those of `_COLUMNS`."""
-    return tables["singular_values_by_optimizer"].select(_COLUMNS)
+    """Return the plotted numbers: means by all that tells lines and panels apart."""
+    columns = ("experiment", "optimizer", "variant", "update_step", "index")
+    return style.means(tables["singular_values_by_optimizer"], *columns)
 
 
-def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
+def plot(table: pl.DataFrame, title: str) -> Figure:
     """Return the figure, a panel for each game, variant and step; `title` states scale and runs."""
-    table = data(tables)
     optimizers = table["optimizer"].unique(maintain_order=True).to_list()
     names, colours = style.names_and_colours("optimizer", optimizers)
     handles = [Line2D([], [], color=colours[i], label=names[i]) for i in range(len(names))]
@@ -49,8 +45,7 @@ def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
         for part in style.parts(table)
         for step in part.rows["update_step"].unique().sort()
     ]
-    figure, panels = style.new_figure(len(panels_of))
-    style.write_title(figure, title)
+    figure, panels = style.new_figure(title, len(panels_of))
     for (of, update_step, panel), axes in zip(panels_of, panels, strict=True):
         heading = f"{of}, " if of else ""
         axes.set_title(f"{heading}after {update_step:,} updates", loc="left")
@@ -61,7 +56,7 @@ def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
             draw_experiments(axes, line, "index", colour)
         index = panel["index"].to_numpy()
         axes.set_xlim(index.min(), index.max())
-    panels[-1].set_xlabel("index of the singular value")
+    panels[-1].set_xlabel(X_LABELS["index"])
     handles += experiment_handles(table)
     figure.legend(handles=handles, loc="outside lower left", ncols=2)
     return figure

@@ -1,11 +1,11 @@
 """Figure 13: singular values of the last hidden layer, one line per λ."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import polars as pl
-from matplotlib.figure import Figure
 
-from td_interference.figures.lines import compared, plot_lines
+from td_interference.figures.lines import by_line, plot_lines
 
 FIGURE = {
     "name": "fig13",
@@ -21,25 +21,10 @@ FIGURE = {
     "{lines}",
 }
 
-_COLUMNS = ("variant", "index", "mean", "low", "high", "n")
-
 
 def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-    """Return the plotted numbers: those of `_COLUMNS` by game and λ (or objective)."""
-    table = tables["singular_values_by_lambda"]
-    return table.select("game", compared(table), *_COLUMNS)
+    """Return the plotted numbers, as `by_line` has them."""
+    return by_line(tables["singular_values_by_lambda"], "index")
 
 
-def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
-    """Return the figure; `title` states scale, games and runs."""
-    table = data(tables)
-    return plot_lines(
-        table,
-        "index",
-        compared(table),
-        title=title,
-        x_label="index of the singular value",
-        y_label="singular value",
-        y_scale="log",
-        labels="legend",
-    )
+plot = partial(plot_lines, axis="index", y_label="singular value", log=True)

@@ -31,21 +31,18 @@ FIGURE = {
     "title": "{games}, control · {scale} scale · {runs}\n{interval} (dots: 0 is inside)",
 }
 
-_COLUMNS = ("game", "variant", "update_step", "offset", "mean", "low", "high", "n")
-
 
 def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     """Return the plotted numbers: game, variant, update_step, offset, mean, low, high, n."""
     # "its magnitude would be too large and dim all other values" (below the paper's figure 14).
-    return tables["gain_over_training"].select(_COLUMNS).filter(pl.col("offset") != 0)
+    drawn = style.means(tables["gain_over_training"], "variant", "update_step", "offset")
+    return drawn.filter(pl.col("offset") != 0)
 
 
-def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
+def plot(table: pl.DataFrame, title: str) -> Figure:
     """Return the figure, a panel for each game and variant; `title` states scale and runs."""
-    table = data(tables)
     parts = style.parts(table)
-    figure, panels = style.new_figure(len(parts))
-    style.write_title(figure, title)
+    figure, panels = style.new_figure(title, len(parts))
     known = table["mean"].filter(table["mean"].is_finite()).abs()
     largest = float(known.max() or 1.0)  # type: ignore[arg-type]
     scale = Normalize(-largest, largest)  # white is 0

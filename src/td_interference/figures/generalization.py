@@ -1,8 +1,8 @@
 """What the figures of the generalization experiments share: a panel for each family of learners."""
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -14,7 +14,6 @@ from td_interference import pictures
 from td_interference.figures import style
 from td_interference.planning import cards
 from td_interference.planning.learners import LearnerCard
-from td_interference.statistics import LARGEST
 
 PAIR = "train_train"  # of the interference that is drawn; the tables have all three
 
@@ -45,6 +44,7 @@ class Panel(NamedTuple):
 
     title: str
     axes: Axes
+    rows: pl.DataFrame
     experiments: list["Look"]
     room: float  # points, that names above it may be wide
 
@@ -52,7 +52,6 @@ class Panel(NamedTuple):
 class Look(NamedTuple):
     """One experiment: its rows, and how it is shown."""
 
-    name: str
     label: str
     colour: str
     rows: pl.DataFrame
@@ -66,7 +65,8 @@ def panels(
     Up to three stand side by side, more in two rows.
 
     Args:
-        table: Columns name, data, dataset, task, and what is drawn.
+        table: Columns name, data, dataset, task, and what is drawn; with those of `with_r` each
+            experiment's label says its r.
         families: Titles of panels and the experiments of each.
         title: Over the picture.
         row_height: Inches.
@@ -81,8 +81,7 @@ def panels(
     width = style.COLUMN_WIDTH if n_columns == 1 else style.DOUBLE_WIDTH
     if n_rows == 1:
         row_height = max(row_height, _SINGLE_ROW)
-    figure, columns = style.new_grid(n_rows, n_columns, width=width, row_height=row_height)
-    style.write_title(figure, title)
+    figure, columns = style.new_grid(title, n_rows, n_columns, width=width, row_height=row_height)
     # Row by row, from the columns that `new_grid` gives.
     ordered = [axes for row in zip(*columns, strict=True) for axes in row]
     room = 72 * width / n_columns - _BESIDE_NAMES
@@ -90,42 +89,48 @@ def panels(
     for axes in ordered[len(present) :]:
         axes.remove()
     for (family, rows), axes in zip(present.items(), ordered, strict=False):
-        drawn.append(Panel(family, axes, _looks(rows), room))
+        drawn.append(Panel(family, axes, rows, _looks(rows), room))
     return figure, drawn
 
 
-def lost(*columns: str) -> pl.Expr:
-    """Whether a run counts as diverged, as in the tables: it did, or a number is out of range.
-
-    Args:
-        columns: What is drawn of a run.
-    """
-    # Of polars' comparisons NaN is the largest number.
-    return pl.col("diverged") | pl.any_horizontal(pl.col(columns).abs() > LARGEST)
+def with_r(table: pl.DataFrame, correlations: pl.DataFrame, *counts: str) -> pl.DataFrame:
+    """Add r of each experiment, its interval r_low, r_high, and the number of cells or more."""
+    bounds = pl.col("low", "high").name.prefix("r_")
+    own = correlations.select("name", "r", bounds, *counts, "cells")
+    return table.join(own, on="name", how="left", maintain_order="left")
 
 
 def _looks(rows: pl.DataFrame) -> list[Look]:
     names = rows.select("name", "data", "dataset").unique(maintain_order=True).rows()
     colours = style.experiment_colours({name: dataset for name, _, dataset in names})
     titles = [data for _, data, _ in names]
-    return [
-        Look(
-            name,
-            data if titles.count(data) == 1 else name.replace("_", " "),
-            colours[name],
-            rows.filter(pl.col("name") == name),
-        )
-        for name, data, _ in names
-    ]
+    looks = []
+    for name, data, _ in names:
+        own = rows.filter(pl.col("name") == name)
+        label = data if titles.count(data) == 1 else name.replace("_", " ")
+        if "r_low" in own.columns:
+            label += f": {style.correlation(*own.select('r', 'r_low', 'r_high').row(0))}"
+        looks.append(Look(label, colours[name], own))
+    return looks
 
 
-def areas(capacity: pl.Series) -> list[float]:
-    """Return the area of each run's circle in points², in proportion to its capacity."""
-    values = capacity.to_list()
-    return [max(_SMALLEST_AREA, _LARGEST_AREA * value / max(values)) for value in values]
+def circles(axes: Axes, runs: pl.DataFrame, x: str, y: str, capacity: str, **look: Any) -> None:
+    """Draw a circle for each run, its area in proportion to its capacity, small ones on top.
+
+    Args:
+        axes: To draw into.
+        runs: Columns `x`, `y` and `capacity`.
+        x: Column of the horizontal axis.
+        y: Column of the vertical axis.
+        capacity: Column of the areas.
+        **look: Colour and alpha.
+    """
+    runs = runs.sort(capacity, descending=True)
+    sizes = [max(_SMALLEST_AREA, _LARGEST_AREA * n / runs[capacity][0]) for n in runs[capacity]]
+    axes.scatter(runs[x], runs[y], s=sizes, lw=0, clip_on=False, **look)
 
 
-def size_axis(axes: Axes, sizes: Sequence[int]) -> None:
+def size_axis(axes: Axes, sizes: Iterable[int]) -> None:
     """Make the horizontal axis one of training sizes, logarithmic, marked where there are some."""
     axes.set_xscale("log")
     marked = sorted(set(sizes))

@@ -8,67 +8,64 @@ from matplotlib.lines import Line2D
 
 from td_interference.figures import style
 
+X_LABELS = {"offset": "offset x (agent steps)", "index": "index of the singular value"}
 
-def compared(table: pl.DataFrame) -> str:
-    """Return what a table's lines are of: "lambda", or "objective" where some runs have no λ."""
+
+def by_line(table: pl.DataFrame, axis: str) -> pl.DataFrame:
+    """Return what `plot_lines` draws of a table: mean, low, high, n by game, line, variant, axis.
+
+    A line is of a λ, or of an objective where some runs have no λ.
+    """
+    return style.means(table, _compared(table), "variant", axis)
+
+
+def _compared(table: pl.DataFrame) -> str:
     return "lambda" if "lambda" in table.columns else "objective"
 
 
 def plot_lines(
-    table: pl.DataFrame,
-    axis: str,
-    by: str,
-    *,
-    title: str,
-    x_label: str,
-    y_label: str,
-    y_scale: str,
-    labels: str,
+    table: pl.DataFrame, title: str, *, axis: str, y_label: str, log: bool = False
 ) -> Figure:
-    """Return one line per value of `by`: the mean against `axis`, its interval as a shaded band.
+    """Return one line per λ or objective: the mean against `axis`, its interval as a shaded band.
 
-    Each game, and each variant, has a panel of its own.
+    Each game, and each variant, has a panel of its own. Names stand at the lines' ends; on a
+    logarithmic scale, where these coincide, in a legend.
 
     Args:
-        table: Columns game, variant, `by`, `axis`, mean, low, high, n.
-        axis: Column of the horizontal axis.
-        by: "lambda" or "objective".
+        table: As `by_line` returns it.
         title: Over the picture: scale, games, number of runs.
-        x_label: With unit.
+        axis: Column of the horizontal axis.
         y_label: With unit.
-        y_scale: "linear" (with a line at 0) or "log".
-        labels: "ends" (names right of the lines) or "legend" (for lines whose ends coincide).
+        log: Whether the vertical axis is logarithmic; else there is a line at 0.
     """
     parts = style.parts(table)
-    figure, panels = style.new_figure(len(parts))
-    style.write_title(figure, title)
+    figure, panels = style.new_figure(title, len(parts))
     for part, axes in zip(parts, panels, strict=True):
-        axes.set_yscale(y_scale)
+        axes.set_yscale("log" if log else "linear")
         axes.set_ylabel(y_label)
-        if y_scale == "linear":
-            axes.axhline(0, color="0.6", lw=0.5, zorder=0)
         axes.set_title(part.name, loc="left")
-        _plot_part(axes, part.rows, axis, by, labels)
-    panels[-1].set_xlabel(x_label)
+        _plot_part(axes, part.rows, axis, log)
+    panels[-1].set_xlabel(X_LABELS[axis])
     return figure
 
 
-def _plot_part(axes: Axes, table: pl.DataFrame, axis: str, by: str, labels: str) -> None:
+def _plot_part(axes: Axes, table: pl.DataFrame, axis: str, log: bool) -> None:
+    by = _compared(table)
     values = table[by].unique(maintain_order=True).to_list()
     names, colours = style.names_and_colours(by, values)
-    lines, handles = [], []
-    for value, colour in zip(values, colours, strict=True):
-        line = table.filter(pl.col(by) == value).sort(axis)
-        handles.append(draw_line(axes, line, axis, colour))
-        lines.append(line)
+    lines = [table.filter(pl.col(by) == value).sort(axis) for value in values]
+    if not log:
+        axes.axhline(0, color="0.6", lw=0.5, zorder=0)
+    handles = [
+        draw_line(axes, line, axis, colour) for line, colour in zip(lines, colours, strict=True)
+    ]
     positions = table[axis].to_numpy()
     axes.set_xlim(positions.min(), positions.max())
-    if axes.get_yscale() == "linear":
+    if log:
+        axes.legend(handles[::-1], names[::-1], loc="lower left")
+    else:
         style.frame_lines(axes, table["mean"])
-    if labels == "ends":
         style.label_ends(axes, [_last(line["mean"]) for line in lines], names, colours)
-        return
-    axes.legend(handles[::-1], names[::-1], loc="lower left")
 
 
 def _last(values: pl.Series) -> float:

@@ -18,7 +18,6 @@ FIGURE = {
     "of the interference itself (bottom). {lines}",
 }
 
-_COLUMNS = ("game", "variant", "quantity", "update_step", "mean", "low", "high", "n")
 _GRADIENT, _MOMENTUM = style.OPTIMIZERS["sgd"][1], style.OPTIMIZERS["momentum_sgd"][1]
 
 # The name, colour and line style of each quantity of the upper panel, and of the lower.
@@ -35,16 +34,15 @@ _RATIOS = {
 def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     """Return the plotted numbers: game, variant, quantity, update_step, mean, low, high, n."""
     drawn = pl.col("quantity").is_in([*_DEVIATIONS, *_RATIOS])
-    return tables["momentum_variance"].select(_COLUMNS).filter(drawn)
-
-
-def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
-    """Return the figure, two panels for each game and variant; `title` states scale and runs."""
-    parts = style.parts(data(tables))
-    figure, (panels,) = style.new_grid(
-        2 * len(parts), 1, width=style.COLUMN_WIDTH, row_height=1.7, sharex=True
+    return style.means(
+        tables["momentum_variance"].filter(drawn), "variant", "quantity", "update_step"
     )
-    style.write_title(figure, title)
+
+
+def plot(table: pl.DataFrame, title: str) -> Figure:
+    """Return the figure, two panels for each game and variant; `title` states scale and runs."""
+    parts = style.parts(table)
+    figure, panels = style.new_figure(title, 2 * len(parts), row_height=1.7, sharex=True)
     for place, axes in enumerate(panels):
         part, quantities = parts[place // 2], (_DEVIATIONS, _RATIOS)[place % 2]
         axes.set_title(part.name, loc="left")

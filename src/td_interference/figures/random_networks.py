@@ -65,9 +65,8 @@ def data(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     )
 
 
-def plot(tables: Mapping[str, pl.DataFrame], title: str) -> Figure:
+def plot(drawn: pl.DataFrame, title: str) -> Figure:
     """Return the figure; `title` states scale and what the intervals resample."""
-    drawn = data(tables)
     studies = drawn["study"].unique(maintain_order=True).to_list()
     heights = [PANEL_HEIGHT] * len(studies) + [style.COLUMN_WIDTH * style.ASPECT]
     figure = Figure(figsize=(style.COLUMN_WIDTH, sum(heights)), layout="constrained")
@@ -133,7 +132,7 @@ def _statistic(rows: pl.DataFrame, name: str) -> tuple[float, float, float]:
 def _negative(rows: pl.DataFrame) -> str:
     """Say what share of the pairs is below 0, and of how many networks."""
     value, low, high = _statistic(rows, "share_negative")
-    n = _count(rows.filter(pl.col("quantity") == "share_negative"))
+    n = style.count(rows.filter(pl.col("quantity") == "share_negative")["n"])
     return f"n = {n}: {value:.0%} [{low:.0%}, {high:.0%}] < 0"
 
 
@@ -157,13 +156,7 @@ def _plot_errors(
         axes.plot(line["step_size"], line["value"], color=colour, marker="o", ms=2, label=name)
     steps = errors["step_size"].to_numpy()
     axes.set_xlim(steps.min(), steps.max())
-    axes.set_title(f"eq. 36 against a real step, n = {_count(errors)}", loc="left")
+    axes.set_title(f"eq. 36 against a real step, n = {style.count(errors['n'])}", loc="left")
     axes.set_xlabel("step size α")
     axes.set_ylabel("relative error of ρ'")
     axes.legend(loc="upper left", bbox_to_anchor=(0, 0.95), frameon=False, labelspacing=0.3)
-
-
-def _count(rows: pl.DataFrame) -> str:
-    """Return how many networks are behind each line: a number, or a range."""
-    least, most = min(rows["n"].to_list()), max(rows["n"].to_list())
-    return f"{least}" if least == most else f"{least}-{most}"

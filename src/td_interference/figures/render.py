@@ -1,6 +1,6 @@
 """From tables to the three files of a figure: PDF, PNG, CSV."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import polars as pl
@@ -47,13 +47,13 @@ def make_figure(
     module, entry = figures.load(name), figures.entry(name)
     note = ""
     if "{left_out}" not in entry.title:  # else the figure counts what it leaves out itself
-        note = _diverged(max((_largest(table, "diverged") for table in tables.values()), default=0))
+        note = _diverged(tables.values())
         tables = {name: _measured(table) for name, table in tables.items()}
     try:
         data: pl.DataFrame = module.data(tables)
         title = _title(entry, data, scale, confidence) + note
         with pictures.style():
-            figure = module.plot(tables, title)
+            figure = module.plot(data, title)
     # Not a seal but the content is wrong: columns that are missing, or of another type.
     except pl.exceptions.PolarsError as error:
         paths = [*map(str, table_paths.values())]
@@ -106,12 +106,10 @@ def _measured(table: pl.DataFrame) -> pl.DataFrame:
     return table.filter(pl.col("diverged") == 0) if "diverged" in table.columns else table
 
 
-def _largest(table: pl.DataFrame, column: str) -> int:
-    return int(table[column].max() or 0) if column in table.columns else 0  # type: ignore[arg-type]
-
-
-def _diverged(diverged: int) -> str:
-    """Say how many runs a mean does without, for they diverged; "" where none did."""
+def _diverged(tables: Iterable[pl.DataFrame]) -> str:
+    """Say how many runs a mean does without at most, for they diverged; "" where none did."""
+    counts = [table["diverged"] for table in tables if "diverged" in table.columns]
+    diverged = max((n for column in counts for n in column), default=0)
     if not diverged:
         return ""
     return f"\nleft out, since diverged: up to {diverged} run{'s' if diverged > 1 else ''} per mean"

@@ -69,7 +69,12 @@ def parts(table: pl.DataFrame) -> list[Part]:
     Args:
         table: Columns game and variant, and whatever is drawn.
     """
-    keys = sorted(table.select("game", "variant").unique(maintain_order=True).rows(), key=_game)
+    keys = (
+        table.select("game", "variant")
+        .unique(maintain_order=True)
+        .sort("game", maintain_order=True)
+        .rows()
+    )
     several_games = len({game for game, _ in keys}) > 1
     return [
         Part(
@@ -80,22 +85,28 @@ def parts(table: pl.DataFrame) -> list[Part]:
     ]
 
 
-def _game(key: tuple[str, str]) -> str:
-    return key[0]
+def means(table: pl.DataFrame, *columns: str) -> pl.DataFrame:
+    """Return what a figure draws of a table of means: game, some columns, mean, low, high, n."""
+    return table.select("game", *columns, "mean", "low", "high", "n")
 
 
-def new_figure(n_panels: int = 1) -> tuple[Figure, list[Axes]]:
-    """Return a figure of one column's width with panels below one another."""
-    figure, panels = new_grid(n_panels, 1, width=COLUMN_WIDTH, row_height=COLUMN_WIDTH * ASPECT)
-    return figure, panels[0]
+def new_figure(
+    title: str, n_panels: int = 1, *, row_height: float = COLUMN_WIDTH * ASPECT, **shared: Any
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure of one column's width with panels below one another; see `new_grid`."""
+    figure, (panels,) = new_grid(
+        title, n_panels, 1, width=COLUMN_WIDTH, row_height=row_height, **shared
+    )
+    return figure, panels
 
 
 def new_grid(
-    rows: int, columns: int, *, width: float, row_height: float, **shared: Any
+    title: str, rows: int, columns: int, *, width: float, row_height: float, **shared: Any
 ) -> tuple[Figure, list[list[Axes]]]:
     """Return a figure and its panels, one list for each column, from top to bottom.
 
     Args:
+        title: Over the panels, as `write_title` has it.
         rows: Of panels.
         columns: Of panels.
         width: Of the figure, inches.
@@ -103,6 +114,7 @@ def new_grid(
         **shared: `sharex` and `sharey` of `Figure.subplots`.
     """
     figure = Figure(figsize=(width, row_height * rows), layout="constrained")
+    write_title(figure, title)
     panels = figure.subplots(rows, columns, squeeze=False, **shared)
     return figure, [list(column) for column in panels.T]
 

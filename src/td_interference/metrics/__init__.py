@@ -138,14 +138,15 @@ def load(name: str) -> Callable[[Any, Mapping[str, Any]], Any]:
     return lambda subject, settings: module.measure(subject, record(**settings))
 
 
-def _defaults(card: MetricCard) -> dict[str, Any]:
-    own = {name: setting.default for name, setting in card.settings.items()}
-    return {"checkpoints": card.checkpoints, **own}
-
-
 def defaults() -> dict[str, dict[str, Any]]:
     """Return the configuration's block `metrics` as the cards have it, which is as in the paper."""
-    return {entry.name: _defaults(entry.card) for entry in METRICS}
+    return {
+        name: {
+            "checkpoints": card.checkpoints,
+            **{key: setting.default for key, setting in card.settings.items()},
+        }
+        for name, _, card in METRICS
+    }
 
 
 def schema() -> dict[str, Any]:

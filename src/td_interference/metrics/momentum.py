@@ -1,12 +1,11 @@
 """Momentum: interference and its change under SGD with momentum (paper, section 6.1)."""
 
-from functools import partial
-
 from torch import Tensor
 
 from td_interference.errors import UserError
-from td_interference.gradients.second_order import momentum_terms, pair_products, regression_terms
+from td_interference.gradients.second_order import momentum_terms, regression_terms
 from td_interference.metrics import Settings
+from td_interference.metrics.second_order import drawn_pairs
 from td_interference.metrics.subject import Subject
 from td_interference.storage.hdf5 import Arrays
 
@@ -105,21 +104,16 @@ def measure(subject: Subject, settings: Settings) -> Arrays:
         along -∇J_B; all [N, N], row A, column B: the update is at B.
 
     Raises:
-        UserError: If the run's optimizer has no momentum, or the targets move with the network.
+        UserError: If the targets of an objective of the user's own move with the network.
     """
     momentum = run_momentum(subject)
-    replay, objective = subject.replay, subject.objective
+    objective = subject.objective
     if objective.bootstraps and objective.td_target_moves:
         raise UserError(
             f"{subject.run.run_id}: 'momentum' needs targets that no update moves, and those of "
             f"{subject.run.objective} move with the network; measure another of 'objectives'"
         )
-    index = replay.draw(settings.minibatch, subject.generator("momentum"))
-    observation = replay.observation(index)
-    delta = -objective.td_error(objective.network(observation), index).detach()
-    pairs = pair_products(
-        objective.network, observation, partial(objective.prediction, index=index)
-    )
+    index, delta, pairs = drawn_pairs(subject, settings.minibatch, "momentum")
     terms = momentum_terms(pairs, delta, momentum=momentum, beta=subject.run.momentum)
     measured = {
         "interference": delta[:, None] * delta * pairs.gram,
@@ -141,16 +135,8 @@ def run_momentum(subject: Subject) -> dict[str, Tensor]:
     of the run's loss, which is δ² = 2 J where |δ| <= 1: hence a half, and hence the run's step is
     α m with α = 2 · learning rate / (1 - β). What is not J's stays in μ: the slope of the capped
     loss beyond |δ| = 1, where it is 1 and not 2 |δ|, and weight decay.
-
-    Raises:
-        UserError: If the run's optimizer has no momentum.
     """
     run, network = subject.run, subject.objective.network
-    if run.optimizer != "momentum_sgd" or not run.momentum:
-        raise UserError(
-            f"{run.run_id}: 'momentum' is measured of runs with momentum_sgd in 'optimizers' and "
-            f"'momentum' above 0, not of {run.optimizer}"
-        )
     return {
         name: (1 - run.momentum) / 2 * subject.checkpoint.optimizer[n]["momentum_buffer"].to(weight)
         for n, (name, weight) in enumerate(network.named_parameters())

@@ -103,18 +103,9 @@ def measure(subject: Subject, settings: Settings) -> Arrays:
     Returns:
         "transition" [N]; "delta" [N]; "r1", "r2" and "r3", [N, N], row A, column B: the update is
         at B.
-
-    Raises:
-        UserError: If the objective bootstraps from more values than that of S_{t+1} (λ > 0).
     """
-    replay, objective = subject.replay, subject.objective
-    index = replay.draw(settings.minibatch, subject.generator("second_order"))
-    observation = replay.observation(index)
-    delta = -objective.td_error(objective.network(observation), index).detach()
-    pairs = pair_products(
-        objective.network, observation, partial(objective.prediction, index=index)
-    )
-    if objective.bootstraps:
+    index, delta, pairs = drawn_pairs(subject, settings.minibatch, "second_order")
+    if subject.objective.bootstraps:
         terms = _td_terms(subject, index, pairs, delta)
     else:
         terms = regression_terms(pairs, delta, settings.second_term_factor)
@@ -123,6 +114,18 @@ def measure(subject: Subject, settings: Settings) -> Arrays:
         "delta": delta.cpu().numpy(),
         **{name: term.cpu().numpy() for name, term in terms._asdict().items()},
     }
+
+
+def drawn_pairs(subject: Subject, samples: int, metric: str) -> tuple[Tensor, Tensor, PairProducts]:
+    """Return transitions of D*, int64 [N], their δ = prediction - target, [N], and their pairs."""
+    replay, objective = subject.replay, subject.objective
+    index = replay.draw(samples, subject.generator(metric))
+    observation = replay.observation(index)
+    delta = -objective.td_error(objective.network(observation), index).detach()
+    pairs = pair_products(
+        objective.network, observation, partial(objective.prediction, index=index)
+    )
+    return index, delta, pairs
 
 
 def _td_terms(subject: Subject, index: Tensor, pairs: PairProducts, delta: Tensor) -> ChangeTerms:

@@ -27,7 +27,7 @@ class ScalePixels(nn.Module):
         return pixels.div_(255).movedim(-1, -3)
 
 
-def dqn_network(n_outputs: int, hidden: int = 32) -> nn.Sequential:
+def q_network(n_outputs: int, hidden: int = 32) -> nn.Sequential:
     """Return the DQN network of the paper: three convolutions, two linear layers, leaky ReLUs.
 
     With padding of half the kernel the flat size is 2·hidden·12·12 (9216 at hidden = 32).
@@ -60,14 +60,9 @@ def dqn_network(n_outputs: int, hidden: int = 32) -> nn.Sequential:
     )
 
 
-def q_network(n_actions: int, hidden: int = 32) -> nn.Sequential:
-    """Return the network of Q(s, ·), [N, n_actions]."""
-    return dqn_network(n_actions, hidden)
-
-
 def value_network(hidden: int = 32) -> nn.Sequential:
     """Return the network of V(s), [N, 1]: the body of the Q network with one output."""
-    return dqn_network(1, hidden)
+    return q_network(1, hidden)
 
 
 def last_hidden_layer(network: nn.Module) -> nn.Linear:

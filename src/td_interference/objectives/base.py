@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from td_interference.errors import UserError
 from td_interference.networks.atari import initialise
-from td_interference.objectives.losses import pointwise_loss
+from td_interference.objectives.losses import LOSSES
 from td_interference.planning.grid import RunSpec
 from td_interference.replay import Replay
 from td_interference.seeds import torch_generator
@@ -33,7 +33,7 @@ class BaseObjective(ABC):
     def __init__(self, run: RunSpec, replay: Replay):
         """See the class."""
         self.run, self.replay = run, replay
-        self._loss = pointwise_loss(run.loss)
+        self._loss = LOSSES[run.loss]
         network = self.make_network()
         initialise(network, torch_generator(run.random_stream, "initial_weights"))
         self.network = network.to(replay.device)

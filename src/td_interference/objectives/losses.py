@@ -5,8 +5,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from td_interference.errors import UserError
-
 
 def squared(td_error: Tensor) -> Tensor:
     """δ², the loss of the paper's eq. 3 and 5; [N] to [N]."""
@@ -21,15 +19,5 @@ def capped(td_error: Tensor) -> Tensor:
     return torch.minimum(td_error.abs(), td_error.square())
 
 
+# By what the configuration calls them.
 LOSSES: dict[str, Callable[[Tensor], Tensor]] = {"capped": capped, "squared": squared}
-
-
-def pointwise_loss(name: str) -> Callable[[Tensor], Tensor]:
-    """Return the loss called `name`.
-
-    Raises:
-        UserError: If there is none.
-    """
-    if name not in LOSSES:
-        raise UserError(f"config key 'loss': {name!r} is not one of {', '.join(LOSSES)}")
-    return LOSSES[name]

@@ -1,6 +1,5 @@
 """What the objectives of a Q network share: Q(S_t, A_t), and the pointwise TD loss."""
 
-from abc import abstractmethod
 from typing import ClassVar
 
 import torch
@@ -22,9 +21,9 @@ class QObjective(BaseObjective):
         return outputs.gather(1, self.replay.action[index][:, None])[:, 0]
 
     @property
-    @abstractmethod
     def bootstrap_network(self) -> nn.Module:
-        """The network whose Q(S_{t+1}, ·) stands in `td_target`."""
+        """The network whose Q(S_{t+1}, ·) stands in `td_target`: here the frozen one."""
+        return self.frozen_network
 
     def successor_value(self, outputs: Tensor) -> Tensor:
         """Return max_a Q(S_{t+1}, a), [N]."""
@@ -47,7 +46,7 @@ class QObjective(BaseObjective):
 
 
 class QLearningObjective(QObjective):
-    """Q-learning: the target is the TD target; subclasses say which network it bootstraps from."""
+    """Q-learning: the target is the TD target."""
 
     bootstraps: ClassVar[bool] = True
 

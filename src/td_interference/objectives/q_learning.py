@@ -1,7 +1,5 @@
 """Q-learning with a frozen copy, as DQN (paper, eq. 3; figures 4, 6, 7)."""
 
-from torch import nn
-
 from td_interference.objectives.q_base import QLearningObjective
 
 OBJECTIVE = {
@@ -14,8 +12,3 @@ OBJECTIVE = {
 
 class Objective(QLearningObjective):
     """Q(S_t, A_t) towards R_t + γ max_a Q(S_{t+1}, a) of a copy taken every `frozen_period`."""
-
-    @property
-    def bootstrap_network(self) -> nn.Module:
-        """The frozen copy."""
-        return self.frozen_network

@@ -1,7 +1,6 @@
 """Q-learning towards a moving average of the network ("DDQN" of the paper's figure 7)."""
 
 import torch
-from torch import nn
 
 from td_interference.objectives.q_base import QLearningObjective
 
@@ -18,11 +17,6 @@ class Objective(QLearningObjective):
 
     θ̄ = (1 - τ) θ̄ + τ θ (paper, below figure 7).
     """
-
-    @property
-    def bootstrap_network(self) -> nn.Module:
-        """The moving average."""
-        return self.frozen_network
 
     @torch.no_grad()
     def before_update(self, update_step: int) -> None:

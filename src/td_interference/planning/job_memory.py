@@ -177,7 +177,7 @@ def _training(spec: "RunSpec | ControlSettings") -> tuple[float, float]:
 
 
 def _network(hidden: int) -> float:
-    """Return the size of the paper's Atari network (`networks.dqn_network`)."""
+    """Return the size of the paper's Atari network (`networks.q_network`)."""
     return (4676 * hidden**2 + 600 * hidden) * _NUMBER
 
 

@@ -6,16 +6,16 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from td_interference.statistics import LARGEST, lost
-from td_interference.tables.gap_correlations import capacity_correlation
+from td_interference.statistics import LARGEST
 from td_interference.tables.generalization import (
     EXPERIMENT,
     PAIRS,
     by_experiment,
-    correlation_columns,
-    design_of,
+    correlation,
     generalization_runs,
+    interference,
     mean_columns,
+    usable_runs,
 )
 from td_interference.tables.reduce import MeasuredGroup
 
@@ -23,6 +23,8 @@ TABLES = {
     "interference_by_capacity": [{"experiment": "generalization", "metric": "generalization"}],
     "capacity_correlations": [{"experiment": "generalization", "metric": "generalization"}],
 }
+
+_CAPACITY = ("hidden", "extra_layers", "n_parameters")
 
 
 def interference_by_capacity(
@@ -33,20 +35,21 @@ def interference_by_capacity(
     A run's interference is the mean over its measured steps. Runs differ by orders of magnitude,
     so the mean over them is the geometric one.
 
-    Args:
-        measured: The groups.
-        statistics: "confidence" of the intervals, and "resamples" of their bootstrap.
-
     Returns:
         name, data, dataset, task, pair, hidden, extra_layers, n_parameters, mean, low,
         high, n, diverged, not_positive.
     """
     rows = []
     for key, runs in by_experiment(_over_training(measured)):
-        capacity = ["hidden", "extra_layers", "n_parameters"]
-        for values, own in runs.group_by(capacity, maintain_order=True):
-            cell = {**key, **dict(zip(capacity, values, strict=True))}
-            rows += [_geometric_mean(cell, pair, own, statistics) for pair in PAIRS]
+        for values, own in runs.group_by(_CAPACITY, maintain_order=True):
+            capacity = dict(zip(_CAPACITY, values, strict=True))
+            for pair in PAIRS:
+                numbers = interference(own, pair)
+                usable, left_out = usable_runs(own, numbers)
+                stream = f"{key['name']}-{pair}-h{capacity['hidden']}-l{capacity['extra_layers']}"
+                means = mean_columns(np.log(numbers[usable]), statistics, stream)
+                means |= {name: float(np.exp(means[name])) for name in ("mean", "low", "high")}
+                rows.append({**key, **capacity, "pair": pair, **means, **left_out})
     return pl.DataFrame(rows)
 
 
@@ -55,26 +58,19 @@ def capacity_correlations(
 ) -> pl.DataFrame:
     """Return r of log capacity (parameters) and log function interference during training.
 
-    Args:
-        measured: The groups.
-        statistics: "confidence" of the intervals, which are over cells.
-
     Returns:
-        name, data, dataset, task, pair, r, low, high, n, cells, diverged, not_positive.
+        name, data, dataset, task, pair, and the columns of `generalization.correlation`.
     """
     return pl.DataFrame(
         [
             {
                 **key,
                 "pair": pair,
-                **correlation_columns(
-                    capacity_correlation(
-                        runs["n_parameters"],
-                        runs[f"function_interference_{pair}"],
-                        runs["diverged"],
-                        design_of(runs),
-                        statistics["confidence"],
-                    )
+                **correlation(
+                    runs,
+                    interference(runs, pair),
+                    np.log(runs["n_parameters"].to_numpy()),
+                    statistics,
                 ),
             }
             for key, runs in by_experiment(_over_training(measured))
@@ -88,37 +84,14 @@ def _over_training(measured: Sequence[MeasuredGroup]) -> pl.DataFrame:
 
     It is infinite where any step's is out of range: the mean of many steps would hide that.
     """
-    interference = [pl.col(f"function_interference_{pair}") for pair in PAIRS]
-    fixed = [*EXPERIMENT, "cell_id", "hidden", "extra_layers", "n_parameters", "n_train"]
+    numbers = [pl.col(f"function_interference_{pair}") for pair in PAIRS]
+    fixed = [*EXPERIMENT, *_CAPACITY, "cell_id", "n_train"]
     return (
         generalization_runs(measured, {})
         .group_by("run_id", maintain_order=True)
         .agg(
             pl.col(fixed).first(),
             pl.col("diverged").any(),
-            *(
-                pl.when(own.abs() <= LARGEST).then(own).otherwise(np.inf).mean()
-                for own in interference
-            ),
+            *(pl.when(own.abs() <= LARGEST).then(own).otherwise(np.inf).mean() for own in numbers),
         )
     )
-
-
-def _geometric_mean(
-    cell: dict[str, Any], pair: str, runs: pl.DataFrame, statistics: Mapping[str, Any]
-) -> dict[str, Any]:
-    values = runs[f"function_interference_{pair}"].to_numpy()
-    left_out = lost(runs["diverged"].to_numpy(), values)
-    not_positive = ~left_out & ~(values > 0)
-    usable = np.log(values[~left_out & ~not_positive])
-    means = mean_columns(
-        usable, statistics, f"{cell['name']}-{pair}-h{cell['hidden']}-l{cell['extra_layers']}"
-    )
-    return {
-        **cell,
-        "pair": pair,
-        **{name: float(np.exp(mean)) for name, mean in means.items()},
-        "n": len(usable),
-        "diverged": int(left_out.sum()),
-        "not_positive": int(not_positive.sum()),
-    }

@@ -6,12 +6,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from td_interference.errors import UserError
 from td_interference.seeds import numpy_generator
 from td_interference.statistics import mean_interval
 from td_interference.tables.correlations import pearson
 from td_interference.tables.plain import number
-from td_interference.tables.reduce import Measured
+from td_interference.tables.reduce import Measured, all_diverged
 from td_interference.tables.variants import Key, find_variants
 
 TABLES = {
@@ -55,29 +54,24 @@ def parameterizations(measured: Sequence[Measured], statistics: Mapping[str, Any
         run, diverged = items[0].run, any(item.diverged for item in items)
         row: dict[str, Any] = {**_parameterization(items[0]), "variant": variants.of(run)}
         row |= {"seed": run.seed}
-        for item in sorted(items, key=lambda item: list(_FIELDS).index(item.metric)):
-            column = _FIELDS[item.metric]
-            values = np.full((1, 1), np.nan) if diverged else number(item, column)
+        by_metric = {item.metric: item for item in items}
+        for metric, column in _FIELDS.items():
+            values = np.full((1, 1), np.nan) if diverged else number(by_metric[metric], column)
             interval = mean_interval(
                 values,
                 confidence=statistics["confidence"],
                 resamples=statistics["resamples"],
                 generator=numpy_generator(f"{run_id}-{column}", "bootstrap"),
             )
-            row |= {column: float(interval.mean[0])}
-            row |= {f"{column}_low": float(interval.low[0])}
-            row |= {f"{column}_high": float(interval.high[0])}
+            for bound, (found,) in zip(("", "_low", "_high"), interval[:3], strict=True):
+                row[f"{column}{bound}"] = float(found)
         rows.append({**row, "diverged": int(diverged)})
     if all(row["diverged"] for row in rows):
-        runs = ", ".join(sorted(by_run))
-        raise UserError(f"config key 'learning_rates': all runs of a table diverged ({runs})")
+        raise all_diverged(by_run)
 
     def place(row: dict[str, Any]) -> tuple[Any, ...]:
-        return (
-            row["game"],
-            variants.order[row["variant"]],
-            *(row[name] for name in (*_CELL, "seed")),
-        )
+        order = variants.order[row["variant"]]
+        return row["game"], order, *(row[name] for name in (*_CELL, "seed"))
 
     return pl.DataFrame(sorted(rows, key=place))
 

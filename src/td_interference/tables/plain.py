@@ -22,7 +22,6 @@ from td_interference.tables.reduce import (
     Curve,
     Key,
     Measured,
-    all_games,
     means_by,
     trained_from_replay,
 )
@@ -50,12 +49,13 @@ def table(
             measured = sorted(measured, key=lambda item: trained_from_replay(item).lambda_ or 0)
         else:
             by = tuple("target" if column == "lambda" else column for column in by)
-    games = all_games(measured) if means.games == "together" else None
+    games = "+".join(sorted({item.run.game for item in measured}))  # "asterix+ms_pacman"
     common = {"update_step": _common(measured)} if means.checkpoints == "common" else {}
 
     def line(item: Measured) -> Key:
         named = (_COLUMNS[column](item) for column in by)
-        return {"game": games or item.run.game, **dict(named), **common}
+        game = games if means.games == "together" else item.run.game
+        return {"game": game, **dict(named), **common}
 
     return means_by(line, measured, lambda item: curve(means, item, **common), statistics)
 

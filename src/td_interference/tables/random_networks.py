@@ -1,16 +1,15 @@
 """The tables of ρ' at initialisation: its distribution, and how far eq. 36 holds (section 6)."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 from scipy import stats
 
 from td_interference.planning.studies import Study
 from td_interference.seeds import numpy_generator
-from td_interference.statistics import mean_interval
+from td_interference.statistics import Floats, mean_interval
 from td_interference.tables.reduce import MeasuredStudy
 
 TABLES = {
@@ -32,22 +31,10 @@ STATISTICS = (  # rows of the summary, in this order
 BINS_PER_DECADE = 5
 
 
-class Estimates(NamedTuple):
-    """Some statistics and their intervals, [S] each."""
-
-    value: NDArray[np.float64]
-    low: NDArray[np.float64]
-    high: NDArray[np.float64]
-
-
 def random_networks_summary(
     measured: Sequence[MeasuredStudy], statistics: Mapping[str, Any]
 ) -> pl.DataFrame:
     """Return the statistics of ρ' over all pairs of all networks of each study.
-
-    Args:
-        measured: The studies.
-        statistics: "confidence" of the intervals, and "resamples" of the bootstrap.
 
     Returns:
         study, network, hidden, normal, statistic (in the order of `STATISTICS`), value, low, high,
@@ -56,25 +43,18 @@ def random_networks_summary(
         the standard error of a bootstrap over networks. That of the skewness is too narrow where
         tails are heavy: no few networks show how heavy.
     """
-    rows = []
+    tables = []
     for study, arrays in measured:
-        estimates = _summary(arrays["change"], statistics, f"{study.run_id}-summary")
-        rows += [
-            {**_key(study), "statistic": name, "value": value, "low": low, "high": high, "n": n}
-            for n in [len(arrays["change"])]
-            for name, value, low, high in zip(STATISTICS, *estimates, strict=True)
-        ]
-    return pl.DataFrame(rows)
+        value, low, high = _summary(arrays["change"], statistics, f"{study.run_id}-summary")
+        columns = {"statistic": STATISTICS, "value": value, "low": low, "high": high}
+        tables.append(_rows(study, columns, len(arrays["change"])))
+    return pl.concat(tables)
 
 
 def random_networks_histogram(
     measured: Sequence[MeasuredStudy], statistics: Mapping[str, Any]
 ) -> pl.DataFrame:
     """Return how ρ' over all pairs of all networks of each study is spread over `bin_edges`.
-
-    Args:
-        measured: The studies.
-        statistics: Not used; a histogram has no intervals.
 
     Returns:
         study, network, hidden, normal, bin_low, bin_high, count, share (of all pairs, 0..1),
@@ -85,16 +65,8 @@ def random_networks_histogram(
         changes = arrays["change"]
         edges = bin_edges(changes)
         count = np.histogram(changes, edges)[0]
-        columns = {"bin_low": edges[:-1], "bin_high": edges[1:], "count": count}
-        key = [pl.lit(value).alias(name) for name, value in _key(study).items()]
-        tables.append(
-            pl.DataFrame(columns).select(
-                *key,
-                *columns,
-                (pl.col("count") / changes.size).alias("share"),
-                pl.lit(len(changes)).alias("n"),
-            )
-        )
+        bins = {"bin_low": edges[:-1], "bin_high": edges[1:], "count": count}
+        tables.append(_rows(study, {**bins, "share": count / changes.size}, len(changes)))
     return pl.concat(tables)
 
 
@@ -103,29 +75,35 @@ def random_networks_step_sizes(
 ) -> pl.DataFrame:
     """Return the relative error of eq. 36 against real steps of each size, median over networks.
 
-    Args:
-        measured: The studies.
-        statistics: "confidence" of the intervals.
-
     Returns:
         study, network, hidden, normal, step_size, median, low, high, n (networks). The bounds are
         the networks of such ranks that the median's own lies between with at least that
         confidence; NaN where the networks are too few for it (95% takes six).
     """
-    rows = []
+    tables = []
     for study, arrays in measured:
         errors = arrays["relative_error"]
-        bounds = [_median_bounds(column, statistics["confidence"]) for column in errors.T]
-        estimates = Estimates(np.median(errors, axis=0), *np.array(bounds).T)
-        rows += [
-            {**_key(study), "step_size": step, "median": value, "low": low, "high": high, "n": n}
-            for n in [len(errors)]
-            for step, value, low, high in zip(arrays["step_size"], *estimates, strict=True)
-        ]
-    return pl.DataFrame(rows)
+        tests = [stats.quantile_test(column, q=0, p=0.5) for column in errors.T]
+        bounds = [test.confidence_interval(statistics["confidence"]) for test in tests]
+        columns = {
+            "step_size": arrays["step_size"],
+            "median": np.median(errors, axis=0),
+            "low": [float(interval.low) for interval in bounds],
+            "high": [float(interval.high) for interval in bounds],
+        }
+        tables.append(_rows(study, columns, len(errors)))
+    return pl.concat(tables)
 
 
-def bin_edges(changes: NDArray[np.float64]) -> NDArray[np.float64]:
+def _rows(study: Study, columns: Mapping[str, Any], n: int) -> pl.DataFrame:
+    """Return columns of one study between what it is of and its number of networks."""
+    key = {name: getattr(study, name) for name in ("network", "hidden", "normal")}
+    ends = {"study": study.run_id, **key}, {"n": n}
+    before, after = ([pl.lit(own[name]).alias(name) for name in own] for own in ends)
+    return pl.DataFrame(columns).select(*before, *columns, *after)
+
+
+def bin_edges(changes: Floats) -> Floats:
     """Return the edges of bins that cover `changes`, of equal width on a symlog axis.
 
     Around 0 they are even, up to the power of ten that at most a tenth of the |ρ'| are below;
@@ -146,32 +124,15 @@ def bin_edges(changes: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.concatenate([-beyond[:0:-1], around_zero, beyond[1:]])
 
 
-def _key(study: Study) -> dict[str, str | int]:
-    return {
-        "study": study.run_id,
-        "network": study.network,
-        "hidden": study.hidden,
-        "normal": study.normal,
-    }
-
-
-def _distribution(changes: NDArray[np.float64]) -> NDArray[np.float64]:
+def _distribution(changes: Floats) -> Floats:
     """Return the `STATISTICS` of all values."""
     quantiles = np.quantile(changes, (0.5, 0.05, 0.25, 0.75, 0.95))
     skewness = stats.skew(changes, axis=None)
     return np.array([changes.mean(), *quantiles, skewness, np.mean(changes < 0)])
 
 
-def _summary(
-    networks: NDArray[np.float64], statistics: Mapping[str, Any], stream: str
-) -> Estimates:
-    """Return the `STATISTICS` of all pairs with their intervals.
-
-    Args:
-        networks: ρ' of each, [networks, pairs].
-        statistics: "confidence" and "resamples".
-        stream: Name of the random stream.
-    """
+def _summary(networks: Floats, statistics: Mapping[str, Any], stream: str) -> tuple[Floats, ...]:
+    """Return the `STATISTICS` of ρ', [networks, pairs], and the lower and upper bounds of each."""
     n, generator = len(networks), numpy_generator(stream, "bootstrap")
     value = _distribution(networks)
     drawn = generator.integers(0, n, (statistics["resamples"], n))
@@ -189,10 +150,4 @@ def _summary(
     )
     first = STATISTICS.index("mean")
     low[first], high[first] = mean.low, mean.high
-    return Estimates(value, low, high)
-
-
-def _median_bounds(values: NDArray[np.float64], confidence: float) -> tuple[float, float]:
-    """Return the order statistics between which the median is, [N]; NaN where there are none."""
-    interval = stats.quantile_test(values, q=0, p=0.5).confidence_interval(confidence)
-    return interval.low, interval.high
+    return value, low, high

@@ -1,6 +1,6 @@
 """From the measurements of runs to a tidy table of means and intervals."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ from td_interference.planning.grid import RunSpec
 from td_interference.planning.runs import Trained, run_of
 from td_interference.planning.studies import Study
 from td_interference.seeds import numpy_generator
-from td_interference.statistics import mean_over_runs, out_of_range
+from td_interference.statistics import mean_interval, mean_where_known, out_of_range
 from td_interference.storage import hdf5, kinds
 from td_interference.storage.attributes import parse_attributes
 from td_interference.storage.identity import Identity, digest, of_table
@@ -88,39 +88,35 @@ def means_by(
         groups.setdefault(tuple(line.items()), []).append(item)
     good = [item for item in measured if not item.diverged]
     if not good:
-        runs = ", ".join(sorted({item.run.run_id for item in measured}))
-        raise UserError(f"config key 'learning_rates': all runs of a table diverged ({runs})")
+        raise all_diverged(item.run.run_id for item in measured)
 
-    def place_of(line: tuple) -> tuple[Any, int]:
+    def place(line: tuple) -> tuple[Any, int]:
         columns = dict(line)
         return columns["game"], variants.order[columns["variant"]]
 
     rows = []
-    for columns in sorted(groups, key=place_of):
+    for columns in sorted(groups, key=place):
         items = groups[columns]
         curves = [curve(item) for item in items if not item.diverged]
         positions = curves[0].positions if curves else curve(good[0]).positions
-        interval = mean_over_runs(
-            [run.units for run in curves] or [np.full((1, len(positions)), np.nan)],
+        # The unit is the run: what was drawn within one says nothing of another.
+        interval = mean_interval(
+            [mean_where_known(run.units) for run in curves] or np.full((1, len(positions)), np.nan),
             confidence=statistics["confidence"],
             resamples=statistics["resamples"],
             generator=numpy_generator(repr(columns), "bootstrap"),
         )
-        for place, position in enumerate(positions):
-            n = int(interval.n[place])
-            rows.append(
-                {
-                    **dict(columns),
-                    **position,
-                    "mean": float(interval.mean[place]),
-                    "low": float(interval.low[place]),
-                    "high": float(interval.high[place]),
-                    "n": n,
-                    "diverged": len(items) - len(curves),
-                    "not_measured": len(curves) - n,
-                }
-            )
+        for position, mean, low, high, n in zip(positions, *interval, strict=True):
+            bounds = {"mean": float(mean), "low": float(low), "high": float(high), "n": int(n)}
+            left_out = {"diverged": len(items) - len(curves), "not_measured": len(curves) - int(n)}
+            rows.append({**dict(columns), **position, **bounds, **left_out})
     return pl.DataFrame(rows)
+
+
+def all_diverged(run_ids: Iterable[str]) -> UserError:
+    """Return the error of a table none of whose runs counts."""
+    runs = ", ".join(sorted(set(run_ids)))
+    return UserError(f"config key 'learning_rates': all runs of a table diverged ({runs})")
 
 
 def overflowed(kind: kinds.FileKind, arrays: hdf5.Arrays) -> bool:
@@ -139,11 +135,6 @@ def overflowed(kind: kinds.FileKind, arrays: hdf5.Arrays) -> bool:
         for name, field in kind.fields.items()
         if arrays[name].dtype.kind == "f"
     )
-
-
-def all_games(measured: Sequence[Measured]) -> str:
-    """Return the names of the runs' games as one, for means over games: "asterix+ms_pacman"."""
-    return "+".join(sorted({item.run.game for item in measured}))
 
 
 def trained_from_replay(item: Measured) -> RunSpec:

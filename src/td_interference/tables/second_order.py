@@ -1,6 +1,7 @@
 """How interference changes: the terms of ρ' by objective (figure 7), and under momentum (6.1)."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,6 @@ TABLES = {
     ],
 }
 
-TERMS = ("r1", "r2", "r3")
-
 
 def second_order_by_objective(
     measured: Sequence[Measured], statistics: Mapping[str, Any]
@@ -29,27 +28,26 @@ def second_order_by_objective(
 
     The share is that of negative pairs, 0..1.
     """
-    tables = []
-    for term in TERMS:
+    return pl.concat(
+        means_by(partial(_line, term), measured, partial(_parts, term), statistics)
+        for term in ("r1", "r2", "r3")
+    )
 
-        def key(item: Measured, term: str = term) -> Key:
-            run = trained_from_replay(item)
-            return {"game": run.game, "objective": run.objective, "term": term}
 
-        def parts(item: Measured, term: str = term) -> Curve:
-            pairs = item.arrays[term].astype(np.float64).reshape(len(item.arrays[term]), -1)
-            positive = np.where(pairs > 0, pairs, np.nan)
-            negative = np.where(pairs < 0, pairs, np.nan)
-            values = {
-                "mean": pairs.mean(1),
-                "positive": mean_where_known(positive, 1),
-                "negative": mean_where_known(negative, 1),
-                "share_negative": (pairs < 0).mean(1),
-            }
-            return _over_checkpoints(item, values, "part")
+def _line(term: str, item: Measured) -> Key:
+    run = trained_from_replay(item)
+    return {"game": run.game, "objective": run.objective, "term": term}
 
-        tables.append(means_by(key, measured, parts, statistics))
-    return pl.concat(tables)
+
+def _parts(term: str, item: Measured) -> Curve:
+    pairs = item.arrays[term].astype(np.float64).reshape(len(item.arrays[term]), -1)
+    values = {
+        "mean": pairs.mean(1),
+        "positive": mean_where_known(np.where(pairs > 0, pairs, np.nan), 1),
+        "negative": mean_where_known(np.where(pairs < 0, pairs, np.nan), 1),
+        "share_negative": (pairs < 0).mean(1),
+    }
+    return _over_checkpoints(item, values, "part")
 
 
 def momentum_variance(measured: Sequence[Measured], statistics: Mapping[str, Any]) -> pl.DataFrame:

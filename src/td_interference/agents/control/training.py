@@ -20,7 +20,7 @@ from td_interference.jobs.divergence import Diverged, left_out
 from td_interference.jobs.kept_files import Parts
 from td_interference.jobs.resume import ResumeState
 from td_interference.networks.atari import initialise, q_network
-from td_interference.objectives.losses import pointwise_loss
+from td_interference.objectives.losses import LOSSES
 from td_interference.optimizers import make_optimizer
 from td_interference.planning.control import ControlOutputs, ControlSettings, window_name
 from td_interference.replay import TransitionBatch
@@ -181,7 +181,7 @@ class ControlTraining(AtariTraining):
             weight_decay=settings.weight_decay,
             momentum=settings.momentum,
         )
-        self._loss = pointwise_loss(settings.loss)
+        self._loss = LOSSES[settings.loss]
 
     def state_dict(self) -> dict[str, Any]:
         """See `AtariTraining`."""
