@@ -75,10 +75,15 @@ def figure_confidence(wildcards):
 
 
 @cache
+def is_there(path):
+    """Return whether a file is there, by its path below the scale's directory."""
+    return os.path.exists(at(path))
+
+
+@cache
 def gone(figure):
     """Files below results/ that a figure came from and that are not there any more."""
-    found = cache(lambda path: os.path.exists(at(path)))
-    return [at(path) for path in targets.gone(PLAN, figure, found)]
+    return [at(path) for path in targets.gone(PLAN, figure, is_there)]
 
 
 def missing_intermediates(wildcards):

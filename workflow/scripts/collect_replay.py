@@ -1,7 +1,6 @@
 """Rule ``collect_replay``: D* of one game and seed."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import td_interference.jobs.interruptible  # noqa: F401
 from td_interference.collect import collect_replay
@@ -10,9 +9,6 @@ from td_interference.jobs.job import job
 from td_interference.jobs.resume import ResumeState
 from td_interference.planning.replay import ReplaySpec
 from td_interference.storage.files import sha256
-
-if TYPE_CHECKING:
-    from snakemake.iocontainers import snakemake
 
 identity, state = snakemake.params.replay, Path(snakemake.params.state)
 decides = {**identity, "expert_file": sha256(snakemake.input.expert)}

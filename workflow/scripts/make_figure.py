@@ -1,13 +1,8 @@
 """Rule ``make_figure``: one figure from its tables."""
 
-from typing import TYPE_CHECKING
-
 import td_interference.jobs.interruptible  # noqa: F401
 from td_interference.figures.render import make_figure
 from td_interference.jobs.job import job
-
-if TYPE_CHECKING:
-    from snakemake.iocontainers import snakemake
 
 with job(snakemake.log[0]):
     make_figure(

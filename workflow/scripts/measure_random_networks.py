@@ -1,16 +1,12 @@
 """Rule ``measure_random_networks``: how interference would change in untrained networks."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import td_interference.jobs.interruptible  # noqa: F401
 from td_interference.jobs.job import job
 from td_interference.jobs.resume import ResumeState
 from td_interference.planning.studies import Study
 from td_interference.random_networks import measure_study
-
-if TYPE_CHECKING:
-    from snakemake.iocontainers import snakemake
 
 study, state = snakemake.params.study, Path(snakemake.params.state)
 identity = {"study": study, "code": snakemake.params.code}

@@ -1,17 +1,11 @@
 """Rule ``measure_run``: one metric of one run, at each of its checkpoints."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING
-
 import td_interference.jobs.interruptible  # noqa: F401
 from td_interference.device import resolve_device
 from td_interference.jobs.job import job
 from td_interference.metrics.measuring import measure_run
 from td_interference.planning.runs import run_of
 from td_interference.storage.identity import of_measured
-
-if TYPE_CHECKING:
-    from snakemake.iocontainers import snakemake
 
 wanted = snakemake.params.measured
 with job(snakemake.log[0], snakemake.threads):
@@ -25,6 +19,6 @@ with job(snakemake.log[0], snakemake.threads):
         wanted=of_measured(wanted),
         device=resolve_device(snakemake.config["device"]),
         code=wanted["code"],
-        state_directory=Path(snakemake.params.state),
+        state_directory=snakemake.params.state,
         resume_interval=snakemake.config["resume_interval"],
     )

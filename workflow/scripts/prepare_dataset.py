@@ -1,13 +1,8 @@
 """Rule ``prepare_dataset``: one HDF5 file from a local copy, a download or a library."""
 
-from typing import TYPE_CHECKING
-
 import td_interference.jobs.interruptible  # noqa: F401
 from td_interference.datasets.prepare import prepare_dataset
 from td_interference.jobs.job import job
-
-if TYPE_CHECKING:
-    from snakemake.iocontainers import snakemake
 
 local = snakemake.input.local  # the rule names at most one
 with job(snakemake.log[0]):

@@ -1,7 +1,6 @@
 """Rule ``train_control``: Q-learning from scratch on play of its own."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import td_interference.jobs.interruptible  # noqa: F401
 from td_interference.agents.control.training import train_control
@@ -9,9 +8,6 @@ from td_interference.device import resolve_device
 from td_interference.jobs.job import job
 from td_interference.jobs.resume import ResumeState
 from td_interference.planning.control import ControlOutputs, ControlSettings
-
-if TYPE_CHECKING:
-    from snakemake.iocontainers import snakemake
 
 settings, state = snakemake.params.control, Path(snakemake.params.state)
 with job(snakemake.log[0], snakemake.threads):

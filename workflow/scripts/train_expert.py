@@ -1,7 +1,6 @@
 """Rule ``train_expert``: Rainbow on one game, evaluated against a random agent."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import td_interference.jobs.interruptible  # noqa: F401
 from td_interference.agents.expert.training import THREADS, ExpertOutputs, train_expert
@@ -9,9 +8,6 @@ from td_interference.device import resolve_device
 from td_interference.jobs.job import job
 from td_interference.jobs.resume import ResumeState
 from td_interference.planning.expert import ExpertSettings
-
-if TYPE_CHECKING:
-    from snakemake.iocontainers import snakemake
 
 settings, state = snakemake.params.expert, Path(snakemake.params.state)
 with job(snakemake.log[0], snakemake.threads):

@@ -1,16 +1,12 @@
 """Rule ``train_group``: the runs of one group of the generalization experiments, measured."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import td_interference.jobs.interruptible  # noqa: F401
 from td_interference.device import resolve_device
 from td_interference.generalization.group_job import train_group
 from td_interference.jobs.job import job
 from td_interference.planning.cells import CellSpec
-
-if TYPE_CHECKING:
-    from snakemake.iocontainers import snakemake
 
 with job(snakemake.log[0], snakemake.threads):
     train_group(

@@ -1,16 +1,12 @@
 """Rule ``train_run``: one training run from D*."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import td_interference.jobs.interruptible  # noqa: F401
 from td_interference.device import resolve_device
 from td_interference.jobs.job import job
 from td_interference.planning.runs import run_of
 from td_interference.training import train
-
-if TYPE_CHECKING:
-    from snakemake.iocontainers import snakemake
 
 with job(snakemake.log[0], snakemake.threads):
     train(

@@ -42,7 +42,7 @@ def measure_run(
     wanted: Identity | None,
     device: torch.device,
     code: str = "",
-    state_directory: Path | None = None,
+    state_directory: Path | str | None = None,
     resume_interval: float = 60.0,
 ) -> None:
     """Measure one metric at checkpoints of a run and write one HDF5 file.
@@ -87,7 +87,7 @@ def measure_run(
         )
         resume = None
         if state_directory is not None:
-            resume = ResumeState(state_directory, identity, resume_interval)
+            resume = ResumeState(Path(state_directory), identity, resume_interval)
             if resume.finished([Path(measurement_path)]):
                 return
         measured = _resumed(resume)
