@@ -163,7 +163,12 @@ def test_checkpoints_hold_networks_and_moments(reference: Path) -> None:
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum_sgd", "rmsprop"])
 def test_every_optimizer_can_be_kept(optimizer: str, tmp_path: Path) -> None:
     settings = dataclasses.replace(
-        SETTINGS, optimizer=optimizer, agent_steps=8, checkpoints=(2,), evaluation_episodes=1
+        SETTINGS,
+        optimizer=optimizer,
+        agent_steps=8,
+        checkpoints=(2,),
+        window=100,
+        evaluation_episodes=1,
     )
     resume = ResumeState(tmp_path / "state", {}, interval=0)
     train_control(settings, outputs(tmp_path), resume)

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from td_interference.errors import UserError
 from td_interference.networks.atari import value_network
 from td_interference.objectives.base import BaseObjective
 from td_interference.planning.grid import RunSpec
@@ -50,7 +51,16 @@ class Objective(BaseObjective):
         return self._target[index]
 
     def successor_value(self, outputs: Tensor) -> Tensor:
-        """Return V(S_{t+1}), [N]: all of the target's learned values where λ is 0."""
+        """Return V(S_{t+1}), [N].
+
+        Raises:
+            UserError: If λ > 0: the values of more states than S_{t+1} are in the target.
+        """
+        if self.run.lambda_:
+            raise UserError(
+                f"{self.run.run_id}: 'second_order' knows targets of one step (eq. 17), and λ is "
+                f"{self.run.lambda_:g}; measure it where 'lambdas' is 0, or an objective of Q"
+            )
         return outputs[:, 0]
 
     def frozen_network_changed(self) -> None:

@@ -12,7 +12,7 @@ from td_interference.planning.layout import Result
 from td_interference.planning.needs import Needs, run_needs
 from td_interference.planning.objectives import known, takes_lambda
 from td_interference.planning.replay import Environment
-from td_interference.planning.settings import Record, of_record, same, setting
+from td_interference.planning.settings import Record, check, of_record, same, setting
 from td_interference.storage.identity import Identity, of_run
 
 if TYPE_CHECKING:
@@ -60,11 +60,12 @@ class RunSpec(Record):
     objective_file: str | None = None  # where an objective of the user's own is defined
 
     def __post_init__(self) -> None:
-        """Check what joins several keys and so does not fit a schema.
+        """Check each setting, and what joins several keys and so does not fit a schema.
 
         Raises:
             UserError: Names the key at fault.
         """
+        check(self, "training")
         bootstraps_by_lambda = takes_lambda(self.objective)
         if bootstraps_by_lambda != (self.lambda_ is not None):
             state = "needs" if bootstraps_by_lambda else "takes no"
