@@ -301,3 +301,21 @@ def test_checkpoints_of_another_network_are_refused(trained, replay_path, tmp_pa
             device=torch.device("cpu"),
         )
     assert not (tmp_path / "m.h5").exists()
+
+
+@pytest.mark.parametrize(
+    ("metric", "said"),
+    [
+        ("momentum", r"^c\.h5: 'momentum' is measured of runs with momentum_sgd"),
+        ("second_order", r"^c\.h5: 'second_order' knows targets of one step"),
+    ],
+)
+def test_a_run_that_a_metric_is_not_of_is_refused_before_a_file_is_opened(metric, said, tmp_path):
+    settings = {"checkpoints": "all", **SETTINGS[metric]}
+    with pytest.raises(UserError, match=said):
+        measure_run(
+            *(metric, settings, run_spec(), "d.h5", "c.h5", tmp_path / "m.h5"),
+            wanted=None,
+            device=torch.device("cpu"),
+        )
+    assert not list(tmp_path.iterdir())

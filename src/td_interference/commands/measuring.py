@@ -8,7 +8,6 @@ from td_interference.commands.overwriting import check_output
 from td_interference.errors import UserError, rebuild
 from td_interference.objectives import known
 from td_interference.planning import config as configuration
-from td_interference.planning.constraints import unmeasurable
 from td_interference.planning.lineage import Lineage
 from td_interference.planning.plan import make_plan
 from td_interference.planning.runs import Trained, run_of
@@ -48,8 +47,6 @@ def measure_checkpoints(
         user["scale"] = scale
     the_plan = make_plan(user, directory / "workflow")
     run = _measured_run(checkpoints, objective)
-    if why := unmeasurable(metric, run.measured_as):
-        raise UserError(f"{checkpoints}: {why}")
     measure_run(
         metric,
         the_plan.metric_settings(metric),

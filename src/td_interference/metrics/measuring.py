@@ -15,6 +15,7 @@ from td_interference.jobs.progress import Progress
 from td_interference.jobs.resume import ResumeState
 from td_interference.metrics.subject import Subject
 from td_interference.objectives.base import BaseObjective
+from td_interference.planning.constraints import unmeasurable
 from td_interference.planning.control import window_name
 from td_interference.planning.grid import RunSpec
 from td_interference.planning.runs import Trained
@@ -68,11 +69,14 @@ def measure_run(
         resume_interval: Seconds between two resume states.
 
     Raises:
-        UserError: If a file is bad, the checkpoints are of another run or network, or the play or
-            the user's own objective is not what they were trained with.
+        UserError: If the metric is none of such a run, a file is bad, the checkpoints are of
+            another run or network, or the play or the user's own objective is not what they were
+            trained with.
     """
     measure, table = metrics.load(metric), kinds.MEASUREMENTS[metrics.entry(metric).module]
     described = run.measured_as
+    if why := unmeasurable(metric, described):
+        raise UserError(f"{checkpoints_path}: {why}")
     with open_checkpoints(checkpoints_path, wanted) as checkpoints:
         objectives.check_unchanged(described.objective_file, checkpoints.identity)
         steps = checkpoints.steps
