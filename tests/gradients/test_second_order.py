@@ -10,7 +10,13 @@ from torch.func import functional_call, hessian
 from torch.nn.utils import parametrizations
 
 from td_interference.errors import UserError
-from td_interference.gradients import functions, gram, per_sample_gradients
+from td_interference.gradients import (
+    chain,
+    functions,
+    gram,
+    per_sample_gradients,
+    second_order,
+)
 from td_interference.gradients.second_order import (
     PRINTED_FACTOR,
     momentum_terms,
@@ -260,8 +266,97 @@ def test_pair_products_by_double_backward(example):
         assert deviation(found, expected) < 1e-9
 
 
+CHAINS = {
+    **{name: make for name, make in NETWORKS.items() if name not in ("normalised", "tied")},
+    "one layer": lambda: (nn.Sequential(nn.Linear(4, 3)), (4,)),
+    "a layer alone": lambda: (nn.Linear(4, 3), (4,)),
+    "nested, frozen, in place": lambda: (frozen_in_part(), (4,)),
+    "groups and a signal": lambda: (
+        nn.Sequential(
+            nn.Conv1d(4, 6, 3, stride=2, padding=1, groups=2),
+            nn.GELU(),
+            nn.Conv1d(6, 4, 2, dilation=2, bias=False),
+            nn.SiLU(),
+            nn.Flatten(),
+            nn.Linear(8, 3),
+        ),
+        (4, 7),
+    ),
+    "no bias": lambda: (
+        nn.Sequential(
+            nn.Conv2d(2, 3, 3, bias=False), nn.ELU(), nn.Flatten(), nn.Linear(27, 3, bias=False)
+        ),
+        (2, 5, 5),
+    ),
+}
+
+
+def frozen_in_part() -> nn.Module:
+    network = nn.Sequential(
+        nn.Identity(),
+        nn.Sequential(nn.Linear(4, 5), nn.ReLU(inplace=True), nn.Linear(5, 5), nn.Sigmoid()),
+        nn.Linear(5, 5),
+        nn.Mish(),
+        nn.Linear(5, 3),
+    )
+    network[1][2].requires_grad_(False)
+    network[2].weight.requires_grad_(False)
+    network[4].bias.requires_grad_(False)
+    return network
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_tangents_are_nested_transforms(name, monkeypatch):
+    """Of chains of layers: all products, and those of momentum, by the way of any network."""
+    network, shape = CHAINS[name]()
+    network, inputs = randomised(network), normal(N, *shape)
+    mu = {n: normal(*p.shape, seed=7) for n, p in network.named_parameters()}
+    delta = normal(N, seed=8)
+
+    def found():
+        pairs = pair_products(network, inputs, Example.value)
+        return pairs, momentum_terms(pairs, delta, momentum=mu, beta=BETA)
+
+    fast, fast_terms = found()
+    monkeypatch.setattr(second_order, "chain_of", lambda *arguments: None)
+    slow, slow_terms = found()
+    assert fast.chain is not None and slow.chain is None
+    for a, b in zip((*fast[:3], *fast_terms), (*slow[:3], *slow_terms), strict=True):
+        assert (a - b).abs().max() <= 1e-12 * b.abs().max()
+
+
+@pytest.mark.parametrize("make", [value_network, lambda hidden: q_network(4, hidden)])
+def test_tangents_in_single_precision_are_those_of_nested_transforms(make, monkeypatch):
+    network = initialise(make(4), torch.Generator().manual_seed(1))
+    frames = torch.randint(0, 256, (3, 4, 84, 84), dtype=torch.uint8)
+    fast = pair_products(network, frames, lambda outputs: outputs.amax(1))
+    monkeypatch.setattr(second_order, "chain_of", lambda *arguments: None)
+    slow = pair_products(network, frames, lambda outputs: outputs.amax(1))
+    assert fast.chain is not None and slow.chain is None
+    for found, expected in zip(fast[:3], slow[:3], strict=True):
+        assert deviation(found, expected) < 1e-6
+
+
+@pytest.mark.parametrize("place", ["first", "second"])
+def test_tangents_that_do_not_agree_are_not_taken(place, monkeypatch):
+    tangents = chain.Chain.tangents
+
+    def wrong(*arguments):
+        right = tangents(*arguments)
+        return right._replace(**{place: getattr(right, place) * 1.001})
+
+    monkeypatch.setattr(chain.Chain, "tangents", wrong)
+    example = Example("convolution")
+    pairs = pair_products(example.network, example.inputs, example.value)
+    assert pairs.chain is None
+    slow = by_double_backward(example.network, example.inputs, example.value)
+    for found, expected in zip(pairs[:3], slow, strict=True):
+        assert deviation(found, expected) < 1e-9
+
+
 def test_nested_forward_mode_is_checked(monkeypatch):
     """Layer norm fails the check (PyTorch's issue 196700), the paper's kinds of layer pass it."""
+    monkeypatch.setattr(second_order, "chain_of", lambda *arguments: None)
     calls = []
     hessian_product = functions.Functions.hessian_product
 

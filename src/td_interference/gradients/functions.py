@@ -1,6 +1,6 @@
 """f of each sample as a function of a network's parameters, and its derivatives of both orders."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -11,6 +11,9 @@ from torch.func import functional_call, grad, jvp
 from td_interference.device import full_precision
 from td_interference.errors import UserError
 from td_interference.gradients.alone import row_wise, uncompiled
+from td_interference.gradients.chain import Change, Changes
+from td_interference.gradients.gram import layer_gram
+from td_interference.gradients.layers import FactoredGradient, LayerGradient
 from td_interference.gradients.per_sample import PerSampleGradients
 from td_interference.gradients.unchanged import NetworkState
 from td_interference.gradients.values import first_line
@@ -83,14 +86,47 @@ class Functions(NamedTuple):
 
     def gradient(self, n: int) -> Direction:
         """Return ∇f of sample n, written out."""
-        direction = {}
+        written = (self._of_layer(layer, n) for layer in self.gradients.layers)
+        return {name: part for own in written for name, part in own.items()}
+
+    def _of_layer(self, layer: str, n: int) -> Direction:
+        flat = self.gradients.layers[layer].of_sample(n) * self.gradients.scale[n]
+        own = self.names(layer)
+        parts = flat.split([self.parameters[name].numel() for name in own])
+        return {
+            name: part.view(self.parameters[name].shape)
+            for name, part in zip(own, parts, strict=True)
+        }
+
+    def changes(self, direction: Direction) -> Changes:
+        """Return a direction as `Chain` takes it."""
+        return {layer: self._change(layer, direction) for layer in self.gradients.layers}
+
+    def changes_of_sample(self, n: int) -> Changes:
+        """Return ∇f of sample n as `Chain` takes it; of Linear layers it is not written out."""
+        changes = {}
         for layer, rows in self.gradients.layers.items():
-            own = self.names(layer)
-            flat = rows.of_sample(n) * self.gradients.scale[n]
-            parts = flat.split([self.parameters[name].numel() for name in own])
-            for name, part in zip(own, parts, strict=True):
-                direction[name] = part.view(self.parameters[name].shape)
-        return direction
+            if isinstance(rows, FactoredGradient):
+                outer = rows.output_gradient[n] * self.gradients.scale[n]
+                factors = (outer, rows.activation[n]) if rows.activation.shape[1] else None
+                changes[layer] = Change(None, outer if rows.bias else None, factors)
+            else:
+                changes[layer] = self._change(layer, self._of_layer(layer, n))
+        return changes
+
+    def _change(self, layer: str, direction: Direction) -> Change:
+        own = {name.rpartition(".")[2]: direction[name] for name in self.names(layer)}
+        return Change(own.get("weight"), own.get("bias"))
+
+    def products(self, terms: Iterable[tuple[str, list[LayerGradient]]]) -> Tensor:
+        """Return the inner products of each sample's ∇f with directions, [N, K].
+
+        Args:
+            terms: Of each layer, the K directions' part as the sum of gradients of this layer.
+        """
+        layers = self.gradients.layers
+        grams = [layer_gram(layers[layer], part) for layer, parts in terms for part in parts]
+        return torch.stack(grams).sum(0) * self.gradients.scale[:, None]
 
     def along(self, direction: Direction) -> Tensor:
         """Return ∇f_n · direction for each sample, [N]."""

@@ -82,11 +82,12 @@ def _unscaled_gram(a: PerSampleGradients, b: PerSampleGradients) -> Tensor:
     total = torch.zeros((), dtype=a.scale.dtype, device=a.scale.device)
     with full_precision(total.device):  # as the gradients were taken
         for name, x in a.layers.items():
-            total = total + _layer_gram(x, b.layers[name])
+            total = total + layer_gram(x, b.layers[name])
     return total
 
 
-def _layer_gram(x: LayerGradient, y: LayerGradient) -> Tensor:
+def layer_gram(x: LayerGradient, y: LayerGradient) -> Tensor:
+    """Return the inner products of gradients of one layer, [N, M]."""
     if isinstance(x, FactoredGradient) and isinstance(y, FactoredGradient):
         return x.gram(y)
     if isinstance(x, LookedUpGradient) and isinstance(y, LookedUpGradient):

@@ -5,7 +5,7 @@ gradients are of per-sample quantities; there is no 1/N.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -39,7 +39,8 @@ class FactoredGradient(NamedTuple):
     def gram(self, other: "FactoredGradient") -> Tensor:
         """Return the inner products, [N, M]: (a_n · a_m + 1) (d_n · d_m), + 1 for a bias."""
         activations = self.activation @ other.activation.T
-        return (activations + self.bias) * (self.output_gradient @ other.output_gradient.T)
+        bias = self.bias and other.bias
+        return (activations + bias) * (self.output_gradient @ other.output_gradient.T)
 
     def squared_norms(self) -> Tensor:
         """Return the diagonal of `gram`, [N], without the rest."""
@@ -159,6 +160,32 @@ class DenseGradient(NamedTuple):
 LayerGradient = FactoredGradient | DenseGradient | LookedUpGradient
 
 
+def has_rule(module: nn.Module, activation: Tensor) -> TypeGuard[nn.Linear | nn.Conv1d | nn.Conv2d]:
+    """Whether a module is a Linear layer or a zero-padded convolution of this input, and no more.
+
+    Args:
+        module: Called once with `activation` alone.
+        activation: Its input, [N, ...].
+    """
+    if not _is_plain(module):
+        return False
+    if isinstance(module, nn.Linear):
+        return activation.ndim == 2
+    return (
+        isinstance(module, nn.Conv1d | nn.Conv2d)
+        and module.padding_mode == "zeros"
+        and isinstance(module.padding, tuple)  # neither "same" nor "valid"
+        and activation.ndim == module.weight.ndim
+    )
+
+
+def _is_plain(module: nn.Module) -> bool:
+    # Subclasses may compute something else; reparametrised layers (weight norm, pruning) keep
+    # other parameters and derive their weight.
+    names = {name for name, _ in module.named_parameters(recurse=False)}
+    return type(module) in _WITH_RULE and "weight" in names <= _PLAIN
+
+
 def layer_gradient(module: nn.Module, activation: Tensor, output_gradient: Tensor) -> LayerGradient:
     """Return the gradients of a module's own trainable parameters (not of its children's).
 
@@ -171,21 +198,11 @@ def layer_gradient(module: nn.Module, activation: Tensor, output_gradient: Tenso
         activation: Its input, [N, ...], detached.
         output_gradient: Gradient of each sample's value with respect to its output, [N, ...].
     """
-    # Subclasses may compute something else; reparametrised layers (weight norm, pruning) keep
-    # other parameters and derive their weight.
-    names = {name for name, _ in module.named_parameters(recurse=False)}
-    plain = type(module) in _WITH_RULE and "weight" in names <= _PLAIN
-    if plain and isinstance(module, nn.Linear) and activation.ndim == 2:
-        return _linear(module, activation, output_gradient)
-    if (
-        plain
-        and isinstance(module, nn.Conv1d | nn.Conv2d)
-        and module.padding_mode == "zeros"
-        and isinstance(module.padding, tuple)  # neither "same" nor "valid"
-        and activation.ndim == module.weight.ndim
-    ):
-        return _convolution(module, module.padding, activation, output_gradient)
-    looked_up = lookup_gradient(module, activation, output_gradient) if plain else None
+    if has_rule(module, activation):
+        if isinstance(module, nn.Linear):
+            return _linear(module, activation, output_gradient)
+        return _convolution(module, activation, output_gradient)
+    looked_up = lookup_gradient(module, activation, output_gradient) if _is_plain(module) else None
     if looked_up is not None:
         return looked_up
 
@@ -243,10 +260,7 @@ def _linear(module: nn.Linear, activation: Tensor, output_gradient: Tensor) -> F
 
 
 def _convolution(
-    module: nn.Conv1d | nn.Conv2d,
-    padding: tuple[int, ...],
-    activation: Tensor,
-    output_gradient: Tensor,
+    module: nn.Conv1d | nn.Conv2d, activation: Tensor, output_gradient: Tensor
 ) -> DenseGradient:
     """Return output gradient × patchesᵀ for each sample and group, then the bias's part."""
     weight, bias, groups = module.weight, module.bias, module.groups
@@ -261,9 +275,7 @@ def _convolution(
         block = max(1, PATCH_BYTES // (n_patches * activation.element_size()))
         for start in range(0, len(activation), block):
             samples = slice(start, start + block)
-            patches = _patches(
-                module, padding, activation[samples]
-            )  # [n, G · I/G · kernel, positions]
+            patches = _patches(module, activation[samples])  # [n, G · I/G · kernel, positions]
             blocks = torch.matmul(
                 output_gradient[samples].unflatten(1, (groups, -1)),
                 patches.unflatten(1, (groups, -1)).transpose(2, 3),
@@ -272,9 +284,10 @@ def _convolution(
     return DenseGradient(gradient)
 
 
-def _patches(module: nn.Conv1d | nn.Conv2d, padding: tuple[int, ...], activation: Tensor) -> Tensor:
+def _patches(module: nn.Conv1d | nn.Conv2d, activation: Tensor) -> Tensor:
     """Return the inputs that each output position sees, [N, C · kernel, positions]."""
     kernel, dilation, stride = module.kernel_size, module.dilation, module.stride
+    padding: Any = module.padding
     if isinstance(module, nn.Conv1d):  # a signal is an image of height 1
         activation = activation[:, :, None]
         kernel, dilation, stride, padding = (

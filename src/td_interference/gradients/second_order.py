@@ -3,9 +3,10 @@
 An update at B, θ' = θ - α ∇J_B, changes the interference ρ_AB = ∇J_A·∇J_B by ρ'_AB = dρ_AB/dα at
 α = 0, for J = δ²/2 and δ = f - y, prediction minus target. ρ' = -r1 - r2 - r3 needs the Hessians H
 of f along gradients only, so none is written out: ∇f_B'H_A∇f_B is a second directional derivative,
-which two nested forward-mode passes give for every A at once, and H_B∇f_B is one Hessian-vector
+which one forward pass of tangents gives for every A at once, and H_B∇f_B is one Hessian-vector
 product, whose inner product with ∇f_A follows from the factors of the per-sample gradients. The
-two ways must agree on the diagonal; where they do not, all pairs are done by the second.
+two must agree on the diagonal. Networks that are no chain of known layers, or where they do not,
+take nested transforms of PyTorch; where these do not agree, all pairs are done by the second.
 
 In shapes N is the batch, in matrices row A, column B. There is no 1/N anywhere.
 """
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from td_interference.errors import UserError
+from td_interference.gradients.chain import Chain, chain_of
 from td_interference.gradients.checks import TOLERANCE, check_network
 from td_interference.gradients.functions import (
     Functions,
@@ -40,6 +42,7 @@ class PairProducts(NamedTuple):
     curvature_at_b: Tensor  # [N, N], ∇f_A'H_B∇f_B
     gradients: PerSampleGradients  # ∇f of the N samples
     functions: Functions  # f itself, for `momentum_terms`
+    chain: Chain | None  # the pass over the batch; None where it is not known as a chain of layers
 
 
 class ChangeTerms(NamedTuple):
@@ -66,12 +69,13 @@ class MomentumTerms(NamedTuple):
 def pair_products(network: nn.Module, inputs: Tensor, value: Value) -> PairProducts:
     """Return the products that ρ' is made of, for all N² pairs.
 
-    Takes 2 N passes, for each B one over the batch and one over B alone; N² more of single samples
-    where forward mode fails its check.
+    Takes 2 N passes, for each B one over the batch and one over B alone, of tangents for chains of
+    known layers and of nested transforms for others; N² more of single samples where forward mode
+    fails its check.
 
     Args:
-        network: Maps [N, ...] to one tensor [N, ...]; parameters in float32 or float64. Its
-            operations need derivatives in forward mode (those of the paper's networks have them).
+        network: Maps [N, ...] to one tensor [N, ...]; parameters in float32 or float64. Where it is
+            no chain of known layers, its operations need derivatives in forward mode.
         inputs: [N, ...], N at least 1.
         value: Maps the outputs to f, one number per sample, [N], each from its sample's output
             alone: V(s), or Q(s, a) of the action taken. Twice differentiable almost everywhere;
@@ -87,7 +91,6 @@ def pair_products(network: nn.Module, inputs: Tensor, value: Value) -> PairProdu
         isinstance(module, torch.jit.ScriptModule) for module in network.modules()
     ):
         raise UserError("second derivatives need inputs in one tensor, and no scripted network")
-    batch = range(len(inputs))
     parameters = {n: p.detach() for n, p in network.named_parameters() if p.requires_grad}
     products = gram(gradients)
     inputs, state = inputs.detach(), state_of(network)
@@ -95,27 +98,58 @@ def pair_products(network: nn.Module, inputs: Tensor, value: Value) -> PairProdu
         with torch.no_grad():
             outputs = run(network, parameters, inputs, state)
         functions = Functions(network, inputs, value, gradients, parameters, outputs, state)
-        columns = []
-        for b in batch:
-            direction = functions.gradient(b)
-            at_b = functions.along(functions.hessian_product(b, direction))
-            columns.append(torch.stack([*functions.derivatives(direction), at_b]))
-        first, at_a, at_b = torch.stack(columns, 2)
-        error = torch.linalg.vector_norm(first - products)
-        if error > TOLERANCE[products.dtype] * torch.linalg.vector_norm(products):
+        chain = chain_of(network, inputs, value)
+        if chain is not None:
+            first, at_a, at_b = by_tangents(chain, functions)
+            if _agree(first, products) and _agree(at_a.diagonal(), at_b.diagonal()):
+                return PairProducts(products, at_a, at_b, gradients, functions, chain)
+        first, at_a, at_b = by_transforms(functions)
+        if not _agree(first, products):
             raise UserError(
                 "no second derivatives: in forward mode the network's first ones are not its "
                 "gradients"
             )
         # PyTorch's nested forward mode is wrong, and silent, on layer_norm (its issue 196700).
-        error = torch.linalg.vector_norm(at_a.diagonal() - at_b.diagonal())
-        if error > TOLERANCE[at_b.dtype] * torch.linalg.vector_norm(at_b.diagonal()):
-            for b in batch:
+        if not _agree(at_a.diagonal(), at_b.diagonal()):
+            for b in range(len(inputs)):
                 direction = functions.gradient(b)
                 at_a[:, b] = torch.stack(
-                    [inner(functions.hessian_product(a, direction), direction) for a in batch]
+                    [
+                        inner(functions.hessian_product(a, direction), direction)
+                        for a in range(len(inputs))
+                    ]
                 )
-    return PairProducts(products, at_a, at_b, gradients, functions)
+    return PairProducts(products, at_a, at_b, gradients, functions, None)
+
+
+def by_tangents(chain: Chain, functions: Functions) -> tuple[Tensor, Tensor, Tensor]:
+    """Return g_AB, ∇f_B'H_A∇f_B and ∇f_A'H_B∇f_B, [N, N] each, for a chain of known layers."""
+    columns = []
+    for b in range(len(chain.outputs)):
+        changes = functions.changes_of_sample(b)
+        tangents = chain.tangents(changes)
+        terms = chain.row(b).hessian_product(changes, tangents.row(b))
+        columns.append(
+            torch.stack([tangents.first, tangents.second, functions.products(terms)[:, 0]])
+        )
+    first, at_a, at_b = torch.stack(columns, 2)
+    return first, at_a, at_b
+
+
+def by_transforms(functions: Functions) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the same for any network."""
+    columns = []
+    for b in range(len(functions.inputs)):
+        direction = functions.gradient(b)
+        at_b = functions.along(functions.hessian_product(b, direction))
+        columns.append(torch.stack([*functions.derivatives(direction), at_b]))
+    first, at_a, at_b = torch.stack(columns, 2)
+    return first, at_a, at_b
+
+
+def _agree(found: Tensor, expected: Tensor) -> bool:
+    error = torch.linalg.vector_norm(found - expected)
+    return bool(error <= TOLERANCE[expected.dtype] * torch.linalg.vector_norm(expected))
 
 
 def regression_terms(pairs: PairProducts, delta: Tensor, factor: float = 1) -> ChangeTerms:
@@ -210,13 +244,19 @@ def momentum_terms(
         if name not in momentum or momentum[name].shape != parameter.shape:
             raise UserError(f"momentum must hold {name}, {list(parameter.shape)}")
     mu = {name: momentum[name].detach() for name in functions.parameters}
-    mixed, twice = torch.empty_like(pairs.gram), torch.empty_like(delta)
     with computing(delta.device):
         along_mu = functions.along(mu)  # μ·∇f_A
-        for a in range(len(delta)):
-            product = functions.hessian_product(a, mu)
-            mixed[a], twice[a] = functions.along(product), inner(product, mu)  # μ'H_A∇f_B, μ'H_Aμ
-
+        if pairs.chain is not None:
+            changes = functions.changes(mu)
+            tangents = pairs.chain.tangents(changes)
+            mixed = functions.products(pairs.chain.hessian_product(changes, tangents)).T
+            twice = tangents.second
+        else:
+            mixed, twice = torch.empty_like(pairs.gram), torch.empty_like(delta)
+            for a in range(len(delta)):
+                product = functions.hessian_product(a, mu)
+                mixed[a], twice[a] = functions.along(product), inner(product, mu)
+    # Now mixed is μ'H_A∇f_B, [N, N], and twice μ'H_Aμ, [N].
     g, outer = pairs.gram, delta[:, None] * delta  # below: 𝐇 = δ H + ∇f ∇f', ∇J = δ ∇f
     at_a = outer * mixed + delta * along_mu[:, None] * g  # μ'𝐇_A∇J_B
     at_b = outer * mixed.T + delta[:, None] * along_mu * g  # ∇J_A'𝐇_Bμ
