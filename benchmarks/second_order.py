@@ -1,9 +1,10 @@
 """The terms of ρ' for all pairs of a batch: the engine, nested transforms, and pair by pair.
 
 The engine takes tangents through the paper's layers; nested transforms of torch.func are what it
-takes of any other network, without its checks. All give ∇f_B'(H_A ∇f_B + H_B ∇f_A), the curvature in r3, and g_AB, for f = V(s) of the paper's
-network. One pair takes a forward pass of its two samples, their gradients, and a backward pass
-through the inner product of these. Some pairs are timed and the rest assumed to take as long.
+takes of any other network, without its checks. All give ∇f_B'(H_A ∇f_B + H_B ∇f_A), the curvature
+in r3, and g_AB, for f = V(s) of the paper's network. One pair takes a forward pass of its two
+samples, their gradients, and a backward pass through the inner product of these. Some pairs are
+timed and the rest assumed to take as long.
 
     python benchmarks/second_order.py --samples 32 --pairs 16 --rounds 5
 

@@ -1,5 +1,7 @@
 """λ-returns against their definition, eq. 4 of the paper, written out term by term."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -100,3 +102,38 @@ def test_monte_carlo_return_by_brute_force():
     np.testing.assert_allclose(
         monte_carlo_return(reward, lengths, gamma=0.9), expected, rtol=1e-5, atol=1e-6
     )
+
+
+@pytest.mark.parametrize(
+    "lengths", [[1], [1] * 40, [300, *[2] * 30], [3] * 16, [5, 900, 7], list(range(1, 60))]
+)
+@pytest.mark.parametrize("lambda_", [0.0, 0.7, 1.0])
+def test_the_bits_are_those_of_one_step_after_another(lengths, lambda_):
+    """Whatever is computed side by side: the recursion in float64, from each episode's end."""
+    generator = np.random.default_rng(len(lengths))
+    n, gamma = sum(lengths), 0.99
+    reward, value = generator.normal(size=(2, n)).astype(np.float32)
+    last = np.isin(np.arange(n), np.cumsum(lengths) - 1)
+    terminated = last & (generator.random(n) < 0.5)
+    expected = np.empty(n)
+    for t in reversed(range(n)):
+        bootstrap = 0.0 if terminated[t] else float(value[t])
+        own = float(reward[t]) + gamma * (1 - lambda_) * bootstrap
+        after = bootstrap if last[t] else expected[t + 1]
+        expected[t] = own + gamma * lambda_ * after
+    found = lambda_return(
+        reward, value, terminated, np.array(lengths), gamma=gamma, lambda_=lambda_
+    )
+    np.testing.assert_array_equal(found, expected.astype(np.float32))
+
+
+def test_one_long_episode_costs_no_grid():
+    """A grid of the longest by all would have 80 million numbers."""
+    lengths = np.array([20_000, *[1] * 4000])
+    n = int(lengths.sum())
+    reward, over = np.ones(n, dtype=np.float32), np.zeros(n, dtype=bool)
+    tracemalloc.start()
+    lambda_return(reward, reward, over, lengths, gamma=0.99, lambda_=0.9)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 100 * n

@@ -15,6 +15,7 @@ from stages import left_behind
 
 from td_interference.errors import UserError
 from td_interference.networks.atari import initialise, last_hidden_layer, q_network, value_network
+from td_interference.objectives import td_lambda
 from td_interference.objectives.losses import capped, squared
 from td_interference.objectives.td_lambda import Objective
 from td_interference.optimizers import OPTIMIZERS, make_optimizer
@@ -121,6 +122,36 @@ def test_target_is_the_lambda_return_of_the_frozen_network(run, replay, arrays):
     assert objective.target(torch.tensor([truncated])) == pytest.approx(
         arrays["reward"][truncated] + run.gamma * value[truncated], rel=1e-4
     )
+
+
+@pytest.mark.parametrize(("lambda_", "evaluated"), [(0.0, 125), (0.9, 125), (1.0, 32)])
+def test_values_are_taken_where_they_count_alone(run, replay, monkeypatch, lambda_, evaluated):
+    """None before a target is read; at λ = 1 those beside the one truncated end."""
+    assert len(replay) == 125
+    monkeypatch.setattr(td_lambda, "_EVALUATION_BATCH", 32)
+    objective = Objective(varied(run, lambda_=lambda_), replay)
+    sizes = []
+    objective.frozen_network.register_forward_hook(lambda _, inputs, __: sizes.append(len(*inputs)))
+    objective.restore(objective.network.state_dict(), objective.network.state_dict())
+    assert not sizes
+    index = torch.arange(len(replay))
+    lazy = objective.target(index)
+    assert sum(sizes) == evaluated
+    objective.target(index)
+    assert sum(sizes) == evaluated
+    with torch.no_grad():
+        values = torch.cat(
+            [objective.frozen_network(replay.next_observation(part)) for part in index.split(32)]
+        )
+    expected = lambda_return(
+        replay.reward.numpy(),
+        values[:, 0].numpy(),
+        replay.terminated.numpy(),
+        replay.episode_length,
+        gamma=run.gamma,
+        lambda_=lambda_,
+    )
+    assert torch.equal(lazy, torch.from_numpy(expected)), "the same bits"
 
 
 def test_targets_move_only_when_the_frozen_network_is_copied(run, replay):

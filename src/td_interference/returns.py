@@ -1,7 +1,11 @@
 """Returns of whole episodes, all steps at once by backward recursion (paper, section 2, eq. 4)."""
 
+import itertools
+
 import numpy as np
 from numpy.typing import NDArray
+
+_FEW = 16  # episodes at once, below which numbers one by one are faster than short arrays
 
 
 def lambda_return(
@@ -33,20 +37,44 @@ def lambda_return(
         Paper, eq. 4 (forward view); Sutton and Barto (2018), section 12.1.
     """
     bootstrap = np.where(terminated, 0.0, next_value.astype(np.float64))
-    # Steps stand in a grid [longest, E], all last ones in its last row: one backward pass over the
-    # rows serves every episode, in vector operations of width E instead of N scalar ones.
-    end = np.cumsum(lengths)
-    episode = np.repeat(np.arange(len(lengths)), lengths)
-    row = int(lengths.max(initial=0)) - end[episode] + np.arange(len(episode))
-    grid = np.zeros((int(lengths.max(initial=0)), len(lengths)))
-    grid[row, episode] = reward.astype(np.float64) + gamma * (1 - lambda_) * bootstrap
-    # In the last row the "return after it" is the bootstrap itself, so that λ's share of it is
+    returns = reward.astype(np.float64) + gamma * (1 - lambda_) * bootstrap
+    # At the last step the "return after it" is the bootstrap itself, so that λ's share of it is
     # added to the (1 - λ) above; before it, the recursion's own value.
-    following = bootstrap[end - 1]
-    for immediate in grid[::-1]:
-        immediate += gamma * lambda_ * following
-        following = immediate
-    return grid[row, episode].astype(np.float32)
+    last = np.cumsum(lengths) - 1
+    returns[last] += gamma * lambda_ * bootstrap[last]
+    _add_what_follows(returns, lengths, gamma * lambda_)
+    return returns.astype(np.float32)
+
+
+def _add_what_follows(
+    values: NDArray[np.float64], lengths: NDArray[np.int64], decay: float
+) -> None:
+    """Add to each step's value `decay` times the sum of the step after it in its episode, in place.
+
+    Backwards from the ends of all episodes at once, the longest first, so that those still under
+    way come first; where few are, one after another.
+
+    Args:
+        values: [N], episodes that follow one another.
+        lengths: Steps of each episode, [E], each at least 1.
+        decay: Weight of what follows.
+    """
+    longest_first = np.argsort(-lengths, kind="stable")
+    ends, lengths = np.cumsum(lengths)[longest_first], lengths[longest_first]
+    shared = int(lengths[_FEW - 1]) if len(lengths) >= _FEW else 1
+    # How many episodes have a step so far from their end.
+    under_way = len(lengths) - np.searchsorted(lengths[::-1], np.arange(shared), side="right")
+    following = values[ends - 1]
+    for back in range(1, shared):
+        place = ends[: under_way[back]] - 1 - back
+        following = values[place] + decay * following[: len(place)]
+        values[place] = following
+    for end, length in zip(ends[:_FEW].tolist(), lengths[:_FEW].tolist(), strict=True):
+        if length > shared:
+            rest = slice(end - length, end - shared + 1)  # and the step after it, done already
+            backwards = values[rest][::-1].tolist()
+            summed = itertools.accumulate(backwards, lambda after, own: own + decay * after)
+            values[rest] = list(summed)[::-1]
 
 
 def monte_carlo_return(

@@ -2,7 +2,6 @@
 
 from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -36,7 +35,7 @@ class Objective(BaseObjective):
     def __init__(self, run: RunSpec, replay: Replay):
         """As `BaseObjective`."""
         super().__init__(run, replay)
-        self._target = torch.full((len(replay),), torch.nan, device=replay.device)
+        self._target: Tensor | None = None  # [N], of all transitions; None until it is asked for
 
     def make_network(self) -> nn.Module:
         """Return the network of V."""
@@ -48,6 +47,8 @@ class Objective(BaseObjective):
 
     def target(self, index: Tensor) -> Tensor:
         """Return G^λ(S_t), [N]."""
+        if self._target is None:
+            self._target = self._lambda_returns()
         return self._target[index]
 
     def successor_value(self, outputs: Tensor) -> Tensor:
@@ -64,23 +65,35 @@ class Objective(BaseObjective):
         return outputs[:, 0]
 
     def frozen_network_changed(self) -> None:
-        """Recompute all λ-returns from the frozen network's values (paper, appendix B.3)."""
+        """Forget the λ-returns: they are of the frozen network's values (paper, appendix B.3)."""
+        self._target = None
+
+    def _lambda_returns(self) -> Tensor:
+        """Return G^λ of all of D*, [N], by the frozen network as it is now."""
         assert self.run.lambda_ is not None, "RunSpec sees to it that TD(λ) has a λ"
         returns = lambda_return(
             self.replay.reward.cpu().numpy(),
-            self._next_values(),
+            self._next_values().cpu().numpy(),
             self.replay.terminated.cpu().numpy(),
             self.replay.episode_length,
             gamma=self.run.gamma,
             lambda_=self.run.lambda_,
         )
-        self._target = torch.from_numpy(returns).to(self.replay.device)
+        return torch.from_numpy(returns).to(self.replay.device)
 
     @torch.no_grad()
-    def _next_values(self) -> np.ndarray:
-        indices = torch.arange(len(self.replay), device=self.replay.device)
-        values = [
-            self.frozen_network(self.replay.next_observation(index))[:, 0]
-            for index in indices.split(_EVALUATION_BATCH)
-        ]
-        return torch.cat(values).cpu().numpy()
+    def _next_values(self) -> Tensor:
+        """Return V(S_{t+1}) of all of D*, [N]; 0 where the λ-returns do not depend on it."""
+        n, device = len(self.replay), self.replay.device
+        counts = torch.ones(n, dtype=torch.bool)
+        if self.run.lambda_ == 1:  # only where a truncation cut off what would follow
+            last = torch.from_numpy(self.replay.episode_length.cumsum() - 1)
+            counts = torch.zeros(n, dtype=torch.bool).index_fill(0, last, True)
+            counts &= ~self.replay.terminated.cpu()
+        values = torch.zeros(n, device=device)
+        # Always the same batches: in others, a network's values are rounded otherwise.
+        for index in torch.arange(n).split(_EVALUATION_BATCH):
+            if counts[index].any():
+                observation = self.replay.next_observation(index.to(device))
+                values[index] = self.frozen_network(observation)[:, 0]
+        return values
