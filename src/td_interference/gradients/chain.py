@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.grad import conv1d_input, conv2d_input
+from torch.nn.grad import conv1d_input, conv2d_input, conv3d_input
 
 from td_interference.gradients.alone import row_wise
 from td_interference.gradients.layers import (
@@ -30,6 +30,7 @@ from td_interference.gradients.layers import (
 _CONVOLUTIONS: dict[type[nn.Module], Callable[..., Tensor]] = {
     nn.Conv1d: conv1d_input,
     nn.Conv2d: conv2d_input,
+    nn.Conv3d: conv3d_input,
 }
 
 
@@ -221,7 +222,9 @@ def chain_of(network: nn.Module, inputs: Tensor, value: Callable[[Tensor], Tenso
         if isinstance(module, nn.Sequential | nn.Identity):
             continue
         if list(module.parameters()):
-            if not has_rule(module, activation):
+            padding = getattr(module, "padding", ())
+            plain = getattr(module, "padding_mode", "zeros") == "zeros" and padding != "same"
+            if not has_rule(module, activation) or not plain:
                 return None
         elif not passes:  # no direction moves what comes before the first parameters
             activation = module(activation)

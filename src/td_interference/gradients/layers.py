@@ -4,8 +4,9 @@ Index letters in shapes: n and m samples, i inputs, o outputs of a layer, d para
 gradients are of per-sample quantities; there is no 1/N.
 """
 
+import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeGuard
+from typing import NamedTuple, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +22,9 @@ from td_interference.gradients.values import backward
 PATCH_BYTES = 4 * 2**20
 
 _PLAIN = {"weight", "bias"}
-_WITH_RULE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Embedding, nn.EmbeddingBag)
+_WITH_RULE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Embedding, nn.EmbeddingBag)
+
+Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
 
 
 class FactoredGradient(NamedTuple):
@@ -161,7 +164,7 @@ LayerGradient = FactoredGradient | DenseGradient | LookedUpGradient
 
 
 def has_rule(module: nn.Module, activation: Tensor) -> TypeGuard[nn.Linear | nn.Conv1d | nn.Conv2d]:
-    """Whether a module is a Linear layer or a zero-padded convolution of this input, and no more.
+    """Whether a module is a Linear layer or a convolution of this input, and no more.
 
     Args:
         module: Called once with `activation` alone.
@@ -171,12 +174,7 @@ def has_rule(module: nn.Module, activation: Tensor) -> TypeGuard[nn.Linear | nn.
         return False
     if isinstance(module, nn.Linear):
         return activation.ndim == 2
-    return (
-        isinstance(module, nn.Conv1d | nn.Conv2d)
-        and module.padding_mode == "zeros"
-        and isinstance(module.padding, tuple)  # neither "same" nor "valid"
-        and activation.ndim == module.weight.ndim
-    )
+    return isinstance(module, Convolution) and activation.ndim == module.weight.ndim
 
 
 def _is_plain(module: nn.Module) -> bool:
@@ -189,8 +187,8 @@ def _is_plain(module: nn.Module) -> bool:
 def layer_gradient(module: nn.Module, activation: Tensor, output_gradient: Tensor) -> LayerGradient:
     """Return the gradients of a module's own trainable parameters (not of its children's).
 
-    Linear layers are kept as factors, embeddings as what was looked up, zero-padded convolutions
-    multiplied out by block; any other module, and any use of these that the rules do not cover, is
+    Linear layers are kept as factors, embeddings as what was looked up, convolutions multiplied out
+    by block; any other module, and any use of these that the rules do not cover, is
     run again sample by sample.
 
     Args:
@@ -259,10 +257,8 @@ def _linear(module: nn.Linear, activation: Tensor, output_gradient: Tensor) -> F
     return FactoredGradient(activation, output_gradient, bias)
 
 
-def _convolution(
-    module: nn.Conv1d | nn.Conv2d, activation: Tensor, output_gradient: Tensor
-) -> DenseGradient:
-    """Return output gradient × patchesᵀ for each sample and group, then the bias's part."""
+def _convolution(module: Convolution, activation: Tensor, output_gradient: Tensor) -> DenseGradient:
+    """Return output gradient × patches for each sample and group, then the bias's part."""
     weight, bias, groups = module.weight, module.bias, module.groups
     n_weight = weight.numel() if weight.requires_grad else 0
     n_bias = bias.numel() if bias is not None and bias.requires_grad else 0
@@ -273,27 +269,40 @@ def _convolution(
     if n_weight:
         n_patches = groups * weight[0].numel() * output_gradient.shape[2]
         block = max(1, PATCH_BYTES // (n_patches * activation.element_size()))
+        by_group = output_gradient.unflatten(1, (groups, -1))
+        written = gradient[:, :n_weight].unflatten(1, (*by_group.shape[1:3], weight.shape[1], -1))
         for start in range(0, len(activation), block):
             samples = slice(start, start + block)
-            patches = _patches(module, activation[samples])  # [n, G · I/G · kernel, positions]
-            blocks = torch.matmul(
-                output_gradient[samples].unflatten(1, (groups, -1)),
-                patches.unflatten(1, (groups, -1)).transpose(2, 3),
-            )
-            gradient[samples, :n_weight] = blocks.flatten(1)
+            patches = _patches(module, activation[samples])
+            blocks = torch.matmul(by_group[samples], patches)  # [n, G, O/G, kernel · C/G]
+            written[samples] = blocks.unflatten(3, (-1, weight.shape[1])).transpose(3, 4)
     return DenseGradient(gradient)
 
 
-def _patches(module: nn.Conv1d | nn.Conv2d, activation: Tensor) -> Tensor:
-    """Return the inputs that each output position sees, [N, C · kernel, positions]."""
-    kernel, dilation, stride = module.kernel_size, module.dilation, module.stride
-    padding: Any = module.padding
-    if isinstance(module, nn.Conv1d):  # a signal is an image of height 1
-        activation = activation[:, :, None]
-        kernel, dilation, stride, padding = (
-            (1, *kernel),
-            (1, *dilation),
-            (1, *stride),
-            (0, *padding),
-        )
-    return functional.unfold(activation, kernel, dilation, padding, stride)
+def _patches(module: Convolution, activation: Tensor) -> Tensor:
+    """Return the inputs that each output position sees, [N, G, positions, kernel · C/G].
+
+    Channels come last: what one row of a kernel sees is then one piece of memory.
+    """
+    mode = "constant" if module.padding_mode == "zeros" else module.padding_mode
+    padded = functional.pad(activation, module._reversed_padding_repeated_twice, mode)
+    padded = padded.movedim(1, -1).contiguous()  # [N, ..., C]
+    n_samples, *sizes, n_channels = padded.shape
+    across, *steps = padded.stride()[:-1]
+    geometry = list(zip(sizes, module.kernel_size, module.dilation, module.stride, strict=True))
+    positions = [
+        (size - dilation * (kernel - 1) - 1) // stride + 1
+        for size, kernel, dilation, stride in geometry
+    ]
+    own = n_channels // module.groups
+    seen = padded.as_strided(
+        (n_samples, module.groups, *positions, *module.kernel_size, own),
+        (
+            across,
+            own,
+            *(step * stride for step, stride in zip(steps, module.stride, strict=True)),
+            *(step * dilation for step, dilation in zip(steps, module.dilation, strict=True)),
+            1,
+        ),
+    )
+    return seen.reshape(n_samples, module.groups, math.prod(positions), -1)
