@@ -24,7 +24,7 @@ from td_interference.gradients import (
     per_sample_gradients,
     squared_norms,
 )
-from td_interference.gradients.layers import DenseGradient, FactoredGradient
+from td_interference.gradients.records import DenseGradient, FactoredGradient
 from td_interference.networks.atari import q_network
 
 N = 5

@@ -32,7 +32,7 @@ from td_interference.gradients import (
     squared_norms,
 )
 from td_interference.gradients.embeddings import LookedUpGradient
-from td_interference.gradients.layers import FactoredGradient
+from td_interference.gradients.records import FactoredGradient
 from td_interference.gradients.values import separating_weights
 from td_interference.networks.atari import q_network, value_network
 

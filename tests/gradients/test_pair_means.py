@@ -17,7 +17,7 @@ from td_interference.gradients import (
     means_within,
     per_sample_gradients,
 )
-from td_interference.gradients.layers import FactoredGradient
+from td_interference.gradients.records import FactoredGradient
 
 NETWORKS = {
     "linear, with bias and without": lambda: nn.Sequential(

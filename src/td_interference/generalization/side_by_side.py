@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from td_interference.gradients import PerSampleGradients, per_sample_gradients
-from td_interference.gradients.layers import DenseGradient, FactoredGradient, LayerGradient
+from td_interference.gradients.records import DenseGradient, FactoredGradient, LayerGradient
 from td_interference.optimizers import make_optimizer
 
 # Maps the outputs [M, outputs] and targets [M, ...] of any M samples to a number of each, [M].

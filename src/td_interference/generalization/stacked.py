@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from td_interference.generalization.side_by_side import Reduce, Reduced, SeparateLearners, Value
 from td_interference.gradients import PerSampleGradients
-from td_interference.gradients.layers import FactoredGradient, LayerGradient
+from td_interference.gradients.records import FactoredGradient, LayerGradient
 from td_interference.optimizers import make_optimizer
 
 # Gradients of stacked networks made at a time: larger batches fall out of the processor's cache

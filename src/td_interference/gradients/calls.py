@@ -55,23 +55,29 @@ def recorded_calls(network: nn.Module, owners: Owners) -> Iterator[dict[str, lis
 
 def usable_calls(
     owners: Owners, calls: dict[str, list[Call | None]], outputs: Tensor
-) -> dict[str, Call] | None:
+) -> dict[str, Call | None] | None:
     """Return the one call of each owner, or None where the layer rules do not apply.
 
-    They do if each parameter enters the graph once, through the one call of its own module.
+    They do if each parameter enters the graph once, through the one call of its own module. An
+    owner none of whose parameters enter it has no call: its gradients are 0.
     """
     found = uses(outputs)
-    once = [name for name, own in owners.items() if all(found[p] == 1 for p in own)]
-    recorded = {name: calls[name][0] for name in once if len(calls[name]) == 1}
-    usable = {name: call for name, call in recorded.items() if call is not None}
-    return usable if usable.keys() == owners.keys() else None
+    usable: dict[str, Call | None] = {}
+    for name, own in owners.items():
+        counts = {found[parameter] for parameter in own}
+        once = calls[name][0] if counts == {1} and len(calls[name]) == 1 else None
+        if once is None and counts != {0}:
+            return None
+        usable[name] = once
+    return usable
 
 
 def output_gradients(
-    calls: dict[str, Call] | None, outputs: Tensor, seed: Tensor
+    calls: dict[str, Call | None] | None, outputs: Tensor, seed: Tensor
 ) -> Sequence[Tensor | None]:
     """Return seed · ∂outputs/∂output of each call, shaped as that; None where it has no part."""
     if calls is None:
         return []
-    edges: list[Any] = [call.output for call in calls.values()]
-    return backward(outputs, edges, seed, "its backward pass", allow_unused=True)
+    edges: list[Any] = [call.output for call in calls.values() if call is not None]
+    found = iter(backward(outputs, edges, seed, "its backward pass", allow_unused=True))
+    return [None if call is None else next(found) for call in calls.values()]

@@ -12,6 +12,7 @@ along the outputs' own tangent. H D, the Hessian times D, is λ̇ x' + λ ẋ' i
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -19,12 +20,12 @@ from torch import Tensor, nn
 from torch.nn.grad import conv1d_input, conv2d_input, conv3d_input
 
 from td_interference.gradients.alone import row_wise
-from td_interference.gradients.layers import (
+from td_interference.gradients.layers import has_rule, layer_gradient
+from td_interference.gradients.records import (
     DenseGradient,
     FactoredGradient,
     LayerGradient,
-    has_rule,
-    layer_gradient,
+    PositionedGradient,
 )
 
 _CONVOLUTIONS: dict[type[nn.Module], Callable[..., Tensor]] = {
@@ -224,7 +225,8 @@ def chain_of(network: nn.Module, inputs: Tensor, value: Callable[[Tensor], Tenso
         if list(module.parameters()):
             padding = getattr(module, "padding", ())
             plain = getattr(module, "padding_mode", "zeros") == "zeros" and padding != "same"
-            if not has_rule(module, activation) or not plain:
+            sequence = isinstance(module, nn.Linear) and activation.ndim > 2
+            if not has_rule(module, activation) or not plain or sequence:
                 return None
         elif not passes:  # no direction moves what comes before the first parameters
             activation = module(activation)
@@ -264,8 +266,8 @@ def _layer_terms(link: Weighted, turned: Tensor, moved: Tensor | None) -> list[L
     terms = [layer_gradient(link.module, link.input, turned)]
     if moved is not None:
         other = layer_gradient(link.module, moved, link.gradient)
-        if isinstance(other, FactoredGradient):
-            other = other._replace(bias=False)
+        if isinstance(other, FactoredGradient | PositionedGradient):
+            other = replace(other, bias=False)
         elif isinstance(other, DenseGradient) and link.module.bias is not None:
             other.gradient[:, other.n_parameters - _n_bias(link.module) :] = 0
         terms.append(other)

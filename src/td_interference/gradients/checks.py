@@ -9,7 +9,7 @@ from torch._subclasses import FakeTensor
 from td_interference.errors import UserError
 from td_interference.gradients.inputs import Batch
 
-_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 _INSTANCE_NORMS = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
 _DROPOUTS = (
     nn.Dropout,
@@ -67,7 +67,7 @@ def refuse_batch_modules(network: nn.Module) -> None:
     """Refuse modules that mix the samples of a batch, are random, or change as they are used."""
     for name, module in network.named_modules():
         reason = None
-        if isinstance(module, _BATCH_NORMS) and (module.training or module.running_mean is None):
+        if isinstance(module, BATCH_NORMS) and (module.training or module.running_mean is None):
             reason = "normalises over the batch"
         elif isinstance(module, _INSTANCE_NORMS) and module.training and module.track_running_stats:
             reason = "updates its running statistics"

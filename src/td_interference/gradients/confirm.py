@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from td_interference.errors import UserError
 from td_interference.gradients.alone import Pass, per_row
 from td_interference.gradients.checks import ROUNDING, TOLERANCE
-from td_interference.gradients.layers import LayerGradient
+from td_interference.gradients.records import LayerGradient
 from td_interference.gradients.values import backward
 from td_interference.seeds import torch_generator
 

@@ -1,16 +1,20 @@
 """Per-sample gradients of embeddings, which are zero but for the rows that a sample looked up."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor, nn
+
+from td_interference.gradients.records import LayerGradient
 
 # Of a block of written-out gradients, bytes.
 BLOCK_BYTES = 32 * 2**20
 
 
-class LookedUpGradient(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class LookedUpGradient(LayerGradient):
     """Gradients of a table of V rows: sample n adds output_gradient[n, t] to row token[n, t]."""
 
     token: Tensor  # [N, T], int64
@@ -19,11 +23,9 @@ class LookedUpGradient(NamedTuple):
 
     @property
     def n_parameters(self) -> int:
-        """D, the parameters whose gradients these are."""
         return self.n_rows * self.output_gradient.shape[-1]
 
-    def gram(self, other: "LookedUpGradient") -> Tensor:
-        """Return the inner products, [N, M]."""
+    def _products(self, other: Self) -> Tensor:
         shared = self._own_tokens()
         shared = shared[torch.isin(shared, other._own_tokens())]
         total = self.output_gradient.new_zeros(len(self.token), len(other.token))
@@ -33,31 +35,17 @@ class LookedUpGradient(NamedTuple):
         return total
 
     def squared_norms(self) -> Tensor:
-        """Return the diagonal of `gram`, [N]."""
         total = self.output_gradient.new_zeros(len(self.token))
         for tokens in _blocks(self._own_tokens(), len(self.token), self._row_bytes()):
             total += self._of_tokens(tokens).square().sum(1)
         return total
 
     def distance(self, rows: Tensor, weights: Tensor, reference: Sequence[Tensor]) -> Tensor:
-        """Return |reference - Σ_k weights[k] · gradient[rows[k]]|, a scalar.
-
-        Args:
-            rows: Samples, [K], int64.
-            weights: [K].
-            reference: The weight's, [V, E]; it is overwritten.
-        """
         weighted = -self.output_gradient[rows] * weights[:, None, None]
         rest = reference[0].index_add_(0, self.token[rows].flatten(), weighted.flatten(0, 1))
         return torch.linalg.vector_norm(rest)
 
     def weighted_sums(self, weights: Tensor, rows: slice) -> Tensor:
-        """Return Σ_n weights[k, n] · gradient[rows][n], [K, D].
-
-        Args:
-            weights: [K, N].
-            rows: N of the samples.
-        """
         gradient = self.output_gradient[rows]
         sums = gradient.new_zeros(len(weights), self.n_rows, gradient.shape[2])
         for own, weight in zip(sums, weights, strict=True):
@@ -66,20 +54,13 @@ class LookedUpGradient(NamedTuple):
         return sums.flatten(1)
 
     def of_sample(self, n: int) -> Tensor:
-        """Return the gradient of one sample written out, [D]."""
         one = LookedUpGradient(self.token[n : n + 1], self.output_gradient[n : n + 1], self.n_rows)
         return one.dense()[0]
 
     def along(self, direction: Sequence[Tensor]) -> Tensor:
-        """Return the inner product of each gradient with a direction, [N].
-
-        Args:
-            direction: The weight's, [V, E].
-        """
         return (direction[0][self.token] * self.output_gradient).sum((1, 2))
 
     def dense(self) -> Tensor:
-        """Return the gradients written out, [N, V · E]."""
         return self._of_tokens(torch.arange(self.n_rows, device=self.token.device))
 
     def _own_tokens(self) -> Tensor:

@@ -12,9 +12,8 @@ from td_interference.device import full_precision
 from td_interference.errors import UserError
 from td_interference.gradients.alone import row_wise, uncompiled
 from td_interference.gradients.chain import Change, Changes
-from td_interference.gradients.gram import layer_gram
-from td_interference.gradients.layers import FactoredGradient, LayerGradient
 from td_interference.gradients.per_sample import PerSampleGradients
+from td_interference.gradients.records import FactoredGradient, LayerGradient
 from td_interference.gradients.unchanged import NetworkState
 from td_interference.gradients.values import first_line
 
@@ -125,7 +124,7 @@ class Functions(NamedTuple):
             terms: Of each layer, the K directions' part as the sum of gradients of this layer.
         """
         layers = self.gradients.layers
-        grams = [layer_gram(layers[layer], part) for layer, parts in terms for part in parts]
+        grams = [layers[layer].gram(part) for layer, parts in terms for part in parts]
         return torch.stack(grams).sum(0) * self.gradients.scale[:, None]
 
     def along(self, direction: Direction) -> Tensor:

@@ -10,8 +10,6 @@ from torch import Tensor
 
 from td_interference.device import full_precision
 from td_interference.errors import UserError
-from td_interference.gradients.embeddings import LookedUpGradient
-from td_interference.gradients.layers import FactoredGradient, LayerGradient
 from td_interference.gradients.per_sample import PerSampleGradients
 
 
@@ -82,17 +80,8 @@ def _unscaled_gram(a: PerSampleGradients, b: PerSampleGradients) -> Tensor:
     total = torch.zeros((), dtype=a.scale.dtype, device=a.scale.device)
     with full_precision(total.device):  # as the gradients were taken
         for name, x in a.layers.items():
-            total = total + layer_gram(x, b.layers[name])
+            total = total + x.gram(b.layers[name])
     return total
-
-
-def layer_gram(x: LayerGradient, y: LayerGradient) -> Tensor:
-    """Return the inner products of gradients of one layer, [N, M]."""
-    if isinstance(x, FactoredGradient) and isinstance(y, FactoredGradient):
-        return x.gram(y)
-    if isinstance(x, LookedUpGradient) and isinstance(y, LookedUpGradient):
-        return x.gram(y)
-    return x.dense() @ y.dense().T
 
 
 def unscaled_squared_norms(a: PerSampleGradients) -> Tensor:

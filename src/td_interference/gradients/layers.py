@@ -1,19 +1,22 @@
-"""Per-sample gradients of one layer: two records that hold them, and the rules that make them.
-
-Index letters in shapes: n and m samples, i inputs, o outputs of a layer, d parameters. All
-gradients are of per-sample quantities; there is no 1/N.
-"""
+"""The rules that make per-sample gradients of one layer from its inputs and output gradients."""
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeGuard
+from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from td_interference.device import check_room
-from td_interference.gradients.embeddings import LookedUpGradient, lookup_gradient
+from td_interference.gradients.checks import BATCH_NORMS
+from td_interference.gradients.embeddings import lookup_gradient
+from td_interference.gradients.records import (
+    DenseGradient,
+    FactoredGradient,
+    LayerGradient,
+    PositionedGradient,
+)
 from td_interference.gradients.unchanged import NetworkState
 from td_interference.gradients.values import backward
 
@@ -22,148 +25,15 @@ from td_interference.gradients.values import backward
 PATCH_BYTES = 4 * 2**20
 
 _PLAIN = {"weight", "bias"}
-_WITH_RULE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Embedding, nn.EmbeddingBag)
+_WITH_RULE = (
+    *(nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Embedding, nn.EmbeddingBag),
+    *(nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d),
+)
 
 Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
 
 
-class FactoredGradient(NamedTuple):
-    """Gradients of a Linear layer as factors: sample n has outer(output_gradient, activation)."""
-
-    activation: Tensor  # [N, I], the layer's input; [N, 0] if its weight is frozen
-    output_gradient: Tensor  # [N, O]
-    bias: bool  # the gradient of a trainable bias, the output gradient itself, is part of it
-
-    @property
-    def n_parameters(self) -> int:
-        """D, the parameters whose gradients these are."""
-        return self.output_gradient.shape[-1] * (self.activation.shape[-1] + self.bias)
-
-    def gram(self, other: "FactoredGradient") -> Tensor:
-        """Return the inner products, [N, M]: (a_n · a_m + 1) (d_n · d_m), + 1 for a bias."""
-        activations = self.activation @ other.activation.T
-        bias = self.bias and other.bias
-        return (activations + bias) * (self.output_gradient @ other.output_gradient.T)
-
-    def squared_norms(self) -> Tensor:
-        """Return the diagonal of `gram`, [N], without the rest."""
-        activations = self.activation.square().sum(-1) + self.bias
-        return activations * self.output_gradient.square().sum(-1)
-
-    def distance(self, rows: Tensor, weights: Tensor, reference: Sequence[Tensor]) -> Tensor:
-        """Return |reference - Σ_k weights[k] · gradient[rows[k]]|, a scalar.
-
-        Args:
-            rows: Samples, [K], int64.
-            weights: [K].
-            reference: One tensor per trainable parameter, the weight's first; the weight's is
-                overwritten, because new memory of its size takes longer than the rest of the check.
-        """
-        weighted = self.output_gradient[rows] * weights[:, None]
-        remaining, lengths = list(reference), []
-        if self.activation.shape[1]:
-            weight = remaining.pop(0).addmm_(weighted.T, self.activation[rows], alpha=-1)
-            lengths.append(torch.linalg.vector_norm(weight))
-        if self.bias:
-            lengths.append(torch.linalg.vector_norm(remaining.pop() - weighted.sum(0)))
-        return torch.stack(lengths).norm()
-
-    def weighted_sums(self, weights: Tensor, rows: slice) -> Tensor:
-        """Return Σ_n weights[k, n] · gradient[rows][n], [K, D], weight entries first, then bias.
-
-        Like `squared_norms`, for networks of one shape at once if all has their dimension in front.
-
-        Args:
-            weights: [K, N].
-            rows: N of the samples.
-        """
-        outputs = weights.mT[..., None] * self.output_gradient[..., rows, None, :]  # [N, K, O]
-        weight = outputs.flatten(-2).mT @ self.activation[..., rows, :]  # [K · O, I]
-        sums = weight.unflatten(-2, outputs.shape[-2:]).flatten(-2)
-        return torch.cat([sums, outputs.sum(-3)], -1) if self.bias else sums
-
-    def of_sample(self, n: int) -> Tensor:
-        """Return the gradient of one sample written out, [D]."""
-        weight = torch.outer(self.output_gradient[n], self.activation[n]).flatten()
-        return torch.cat([weight, self.output_gradient[n]]) if self.bias else weight
-
-    def along(self, direction: Sequence[Tensor]) -> Tensor:
-        """Return the inner product of each gradient with a direction, [N].
-
-        Args:
-            direction: One tensor per trainable parameter, the weight's first.
-        """
-        parts = list(direction)
-        moved = torch.zeros_like(self.output_gradient)
-        if self.activation.shape[1]:
-            moved = self.activation @ parts.pop(0).T
-        if self.bias:
-            moved = moved + parts.pop()
-        return (moved * self.output_gradient).sum(1)
-
-    def dense(self) -> Tensor:
-        """Return the gradients written out, [N, D], weight entries first, then bias."""
-        weight = torch.einsum("no,ni->noi", self.output_gradient, self.activation).flatten(1)
-        return torch.cat([weight, self.output_gradient], 1) if self.bias else weight
-
-
-class DenseGradient(NamedTuple):
-    """Gradients of a layer written out."""
-
-    gradient: Tensor  # [N, D], the layer's own parameters in their order, each flattened
-
-    @property
-    def n_parameters(self) -> int:
-        """D, the parameters whose gradients these are."""
-        return self.gradient.shape[-1]
-
-    def squared_norms(self) -> Tensor:
-        """Return the diagonal of `gram`, [N]."""
-        return torch.linalg.vector_norm(self.gradient, dim=-1).square()
-
-    def distance(self, rows: Tensor, weights: Tensor, reference: Sequence[Tensor]) -> Tensor:
-        """Return |reference - Σ_k weights[k] · gradient[rows[k]]|, a scalar.
-
-        Args:
-            rows: Samples, [K], int64.
-            weights: [K].
-            reference: One tensor per trainable parameter.
-        """
-        combination = weights @ self.gradient[rows]
-        return torch.linalg.vector_norm(torch.cat([r.flatten() for r in reference]) - combination)
-
-    def weighted_sums(self, weights: Tensor, rows: slice) -> Tensor:
-        """Return Σ_n weights[k, n] · gradient[rows][n], [K, D].
-
-        Like `squared_norms`, for networks of one shape at once if all has their dimension in front.
-
-        Args:
-            weights: [K, N].
-            rows: N of the samples.
-        """
-        return weights @ self.gradient[..., rows, :]
-
-    def of_sample(self, n: int) -> Tensor:
-        """Return the gradient of one sample, [D]."""
-        return self.gradient[n]
-
-    def along(self, direction: Sequence[Tensor]) -> Tensor:
-        """Return the inner product of each gradient with a direction, [N].
-
-        Args:
-            direction: One tensor per trainable parameter.
-        """
-        return self.gradient @ torch.cat([part.flatten() for part in direction])
-
-    def dense(self) -> Tensor:
-        """Return the gradients, [N, D]."""
-        return self.gradient
-
-
-LayerGradient = FactoredGradient | DenseGradient | LookedUpGradient
-
-
-def has_rule(module: nn.Module, activation: Tensor) -> TypeGuard[nn.Linear | nn.Conv1d | nn.Conv2d]:
+def has_rule(module: nn.Module, activation: Tensor) -> TypeGuard[nn.Linear | Convolution]:
     """Whether a module is a Linear layer or a convolution of this input, and no more.
 
     Args:
@@ -173,7 +43,7 @@ def has_rule(module: nn.Module, activation: Tensor) -> TypeGuard[nn.Linear | nn.
     if not _is_plain(module):
         return False
     if isinstance(module, nn.Linear):
-        return activation.ndim == 2
+        return activation.ndim >= 2
     return isinstance(module, Convolution) and activation.ndim == module.weight.ndim
 
 
@@ -187,9 +57,10 @@ def _is_plain(module: nn.Module) -> bool:
 def layer_gradient(module: nn.Module, activation: Tensor, output_gradient: Tensor) -> LayerGradient:
     """Return the gradients of a module's own trainable parameters (not of its children's).
 
-    Linear layers are kept as factors, embeddings as what was looked up, convolutions multiplied out
-    by block; any other module, and any use of these that the rules do not cover, is
-    run again sample by sample.
+    Linear layers are kept as factors, embeddings as what was looked up, convolutions and Linear
+    layers on sequences as factors or multiplied out, whichever is less work; normalisations follow
+    from what they normalise. Any other module, and any use of these that the rules do not cover,
+    is run again sample by sample.
 
     Args:
         module: Called once with `activation` alone.
@@ -200,9 +71,13 @@ def layer_gradient(module: nn.Module, activation: Tensor, output_gradient: Tenso
         if isinstance(module, nn.Linear):
             return _linear(module, activation, output_gradient)
         return _convolution(module, activation, output_gradient)
-    looked_up = lookup_gradient(module, activation, output_gradient) if _is_plain(module) else None
-    if looked_up is not None:
-        return looked_up
+    if _is_plain(module):
+        looked_up = lookup_gradient(module, activation, output_gradient)
+        if looked_up is not None:
+            return looked_up
+        normalised = _normalised(module, activation)
+        if normalised is not None:
+            return _scaled(module, normalised, output_gradient)
 
     state = NetworkState(module, set(), plain=False)  # each run begins and ends with it
 
@@ -249,25 +124,58 @@ def one_by_one(
     return gradient
 
 
-def _linear(module: nn.Linear, activation: Tensor, output_gradient: Tensor) -> FactoredGradient:
+def _linear(module: nn.Linear, activation: Tensor, output_gradient: Tensor) -> LayerGradient:
     if not module.weight.requires_grad:
-        activation = activation[:, :0]
+        activation = activation[..., :0]
     activation = activation.clone()  # it may be the network's input, whose memory is the caller's
-    bias = module.bias is not None and module.bias.requires_grad
-    return FactoredGradient(activation, output_gradient, bias)
+    bias = _trains_bias(module)
+    if activation.ndim == 2:
+        return FactoredGradient(activation, output_gradient, bias)
+    return _positioned(activation.flatten(1, -2), output_gradient.flatten(1, -2), bias)
 
 
-def _convolution(module: Convolution, activation: Tensor, output_gradient: Tensor) -> DenseGradient:
+def _positioned(activation: Tensor, output_gradient: Tensor, bias: bool) -> LayerGradient:
+    """Return gradients of a layer applied at T positions, in the form that is less work.
+
+    For a pair of samples that is T² (I + O) operations of the factors, or I O of what is written
+    out.
+
+    Args:
+        activation: [N, T, I].
+        output_gradient: [N, T, O].
+        bias: Whether there is a trainable one.
+    """
+    factored = PositionedGradient(activation, output_gradient, bias)
+    n_positions, n_inputs, n_outputs = *activation.shape[1:], output_gradient.shape[2]
+    if n_positions**2 * (n_inputs + n_outputs) < n_inputs * n_outputs:
+        return factored
+    check_room(
+        len(activation) * factored.n_parameters * activation.element_size(), activation.device
+    )
+    return DenseGradient(factored.dense())
+
+
+def _trains_bias(module: nn.Linear | Convolution) -> bool:
+    return module.bias is not None and module.bias.requires_grad
+
+
+def _convolution(module: Convolution, activation: Tensor, output_gradient: Tensor) -> LayerGradient:
     """Return output gradient × patches for each sample and group, then the bias's part."""
-    weight, bias, groups = module.weight, module.bias, module.groups
-    n_weight = weight.numel() if weight.requires_grad else 0
-    n_bias = bias.numel() if bias is not None and bias.requires_grad else 0
-    gradient = activation.new_empty(len(activation), n_weight + n_bias)
+    weight, groups, bias = module.weight, module.groups, _trains_bias(module)
     output_gradient = output_gradient.flatten(2)  # [N, O, positions]
-    if n_bias:
+    n_outputs, n_positions = output_gradient.shape[1:]
+    n_inputs = weight[0].numel()
+    few = n_positions**2 * (n_inputs + n_outputs) < n_inputs * n_outputs
+    if few and groups == 1 and weight.requires_grad:
+        patches = _patches(module, activation)[:, 0]  # kernel before channels, unlike the weight
+        patches = patches.unflatten(2, (-1, weight.shape[1])).transpose(2, 3).flatten(2)
+        return PositionedGradient(patches, output_gradient.mT, bias)
+    n_weight = weight.numel() if weight.requires_grad else 0
+    gradient = activation.new_empty(len(activation), n_weight + bias * n_outputs)
+    if bias:
         gradient[:, n_weight:] = output_gradient.sum(2)
     if n_weight:
-        n_patches = groups * weight[0].numel() * output_gradient.shape[2]
+        n_patches = groups * n_inputs * n_positions
         block = max(1, PATCH_BYTES // (n_patches * activation.element_size()))
         by_group = output_gradient.unflatten(1, (groups, -1))
         written = gradient[:, :n_weight].unflatten(1, (*by_group.shape[1:3], weight.shape[1], -1))
@@ -306,3 +214,35 @@ def _patches(module: Convolution, activation: Tensor) -> Tensor:
         ),
     )
     return seen.reshape(n_samples, module.groups, math.prod(positions), -1)
+
+
+def _normalised(module: nn.Module, activation: Tensor) -> Tensor | None:
+    """Return what a normalisation multiplies by its weight; None if it is none that is known."""
+    if isinstance(module, nn.LayerNorm):
+        return functional.layer_norm(activation, module.normalized_shape, eps=module.eps)
+    if isinstance(module, nn.RMSNorm):
+        return functional.rms_norm(activation, module.normalized_shape, eps=module.eps)
+    if isinstance(module, nn.GroupNorm):
+        return functional.group_norm(activation, module.num_groups, eps=module.eps)
+    averaged = isinstance(module, BATCH_NORMS) and module.running_mean is not None
+    if averaged and not module.training:
+        return functional.batch_norm(
+            activation, module.running_mean, module.running_var, eps=module.eps
+        )
+    return None
+
+
+def _scaled(module: nn.Module, normalised: Tensor, output_gradient: Tensor) -> DenseGradient:
+    """Return Σ x̂ δ and Σ δ over the positions that share a weight and bias, of each sample."""
+    if isinstance(module, nn.LayerNorm | nn.RMSNorm):
+        own = len(module.normalized_shape)
+        positions = tuple(range(1, normalised.ndim - own))
+    else:  # a weight for each channel
+        positions = tuple(range(2, normalised.ndim))
+    terms = {"weight": normalised * output_gradient, "bias": output_gradient}
+    parts = [
+        (terms[name].sum(positions) if positions else terms[name]).flatten(1)
+        for name, parameter in module.named_parameters(recurse=False)
+        if parameter.requires_grad
+    ]
+    return DenseGradient(torch.cat(parts, 1))

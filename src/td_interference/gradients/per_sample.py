@@ -51,12 +51,8 @@ from td_interference.gradients.confirm import (
     separate,
 )
 from td_interference.gradients.inputs import Batch
-from td_interference.gradients.layers import (
-    DenseGradient,
-    LayerGradient,
-    layer_gradient,
-    one_by_one,
-)
+from td_interference.gradients.layers import layer_gradient, one_by_one
+from td_interference.gradients.records import DenseGradient, LayerGradient, ZeroGradient
 from td_interference.gradients.unchanged import NetworkState
 from td_interference.gradients.values import (
     backward,
@@ -183,20 +179,20 @@ def _owners(network: nn.Module) -> Owners:
 
 
 def _of_rows(
-    network: nn.Module, owners: Owners, calls: dict[str, Call] | None, whole: Pass
+    network: nn.Module, owners: Owners, calls: dict[str, Call | None] | None, whole: Pass
 ) -> dict[str, LayerGradient]:
     """Return the gradients of a network that is known to keep samples apart."""
     rows = checked_rows(whole.outputs)
     alone = run_some_alone(whole, rows)
     deltas = output_gradients(calls, whole.outputs, whole.seed)
-    layers = _by_rule(network, calls, deltas, whole)
+    layers = _by_rule(network, owners, calls, deltas, whole)
     if layers is not None and confirmed_on_some(layers, owners, rows, alone, whole):
         return layers
     return _written_out(owners, lambda rows: run_singly(whole, rows), whole)
 
 
 def _of_any(
-    network: nn.Module, owners: Owners, calls: dict[str, Call] | None, whole: Pass
+    network: nn.Module, owners: Owners, calls: dict[str, Call | None] | None, whole: Pass
 ) -> dict[str, LayerGradient]:
     """Return the gradients of any network, each sample of which is compared with itself alone.
 
@@ -204,7 +200,7 @@ def _of_any(
         UserError: If a sample's outputs or gradient depend on the others.
     """
     deltas = output_gradients(calls, whole.outputs, whole.seed)
-    layers = _by_rule(network, calls, deltas, whole)
+    layers = _by_rule(network, owners, calls, deltas, whole)
     weights = distinct_weights(whole.outputs)
     if layers is not None:
         # Else one huge gradient would hide that others are not those of their samples alone.
@@ -249,15 +245,21 @@ def _of_any(
 
 def _by_rule(
     network: nn.Module,
-    calls: dict[str, Call] | None,
+    owners: Owners,
+    calls: dict[str, Call | None] | None,
     deltas: Sequence[Tensor | None],
     whole: Pass,
 ) -> dict[str, LayerGradient] | None:
     """Return the gradients by the layer rules, or None where these do not apply."""
     if calls is None:
         return None
-    modules, layers = dict(network.named_modules()), {}
+    modules = dict(network.named_modules())
+    layers: dict[str, LayerGradient] = {}
     for (name, call), delta in zip(calls.items(), deltas, strict=True):
+        if call is None:
+            width = sum(parameter.numel() for parameter in owners[name])
+            layers[name] = ZeroGradient(owners[name][0].new_zeros(len(whole.outputs)), width)
+            continue
         if delta is None or not len(whole.outputs) == len(call.activation) == len(delta):
             return None
         try:

@@ -90,7 +90,7 @@ class Objective(BaseObjective):
             last = torch.from_numpy(self.replay.episode_length.cumsum() - 1)
             counts = torch.zeros(n, dtype=torch.bool).index_fill(0, last, True)
             counts &= ~self.replay.terminated.cpu()
-        values = torch.zeros(n, device=device)
+        values = torch.zeros(n, dtype=next(self.frozen_network.parameters()).dtype, device=device)
         # Always the same batches: in others, a network's values are rounded otherwise.
         for index in torch.arange(n).split(_EVALUATION_BATCH):
             if counts[index].any():
