@@ -30,7 +30,9 @@ def drawn(make):
 def one_of(batch, run):
     """The gradients of one network of a batch."""
     layers = {
-        name: type(layer)(*(t[run] if isinstance(t, torch.Tensor) else t for t in layer))
+        name: type(layer)(
+            **{key: t[run] if isinstance(t, torch.Tensor) else t for key, t in vars(layer).items()}
+        )
         for name, layer in batch.layers.items()
     }
     return PerSampleGradients(batch.scale[run], layers)

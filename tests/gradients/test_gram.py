@@ -365,17 +365,6 @@ class Gated(nn.Module):
         return result.index_add(0, (~left).nonzero()[:, 0], self.right(x[~left]))
 
 
-class PartlyDetached(nn.Module):
-    """Features that the outputs use without passing gradients on."""
-
-    def __init__(self):
-        super().__init__()
-        self.body, self.head = nn.Linear(4, 4), nn.Linear(4, 3)
-
-    def forward(self, x):
-        return self.head(self.body(x).detach().tanh())
-
-
 FALLBACK = {
     "called twice": lambda: (Twice(), (4,)),
     "tied weights": lambda: (Tied(), (4,)),
@@ -390,7 +379,6 @@ FALLBACK = {
     "input overwritten by its module": lambda: (ScaledInPlace(), (4,)),
     "patched forward": lambda: (PatchedForward(), (4,)),
     "gated": lambda: (Gated(), (4,)),
-    "partly detached": lambda: (PartlyDetached(), (4,)),
     "weight norm": lambda: (nn.Sequential(weight_norm(nn.Linear(4, 3)), nn.Tanh()), (4,)),
 }
 

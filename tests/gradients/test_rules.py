@@ -41,6 +41,17 @@ class TwoHeads(nn.Module):
         return self.value(hidden)
 
 
+class PartlyDetached(nn.Module):
+    """Features that the outputs use without passing gradients on."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.head = nn.Linear(4, 4), nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.head(self.body(x).detach().tanh())
+
+
 def convolutions() -> dict[str, tuple[nn.Module, tuple[int, ...]]]:
     found = {}
     for padding in (0, 1, "same", "valid"):
@@ -81,6 +92,7 @@ IMAGE, SEQUENCE = (3, 7, 7), (3, 8)
 CASES = {
     **convolutions(),
     "heads that are not used": (TwoHeads(), (4,)),
+    "partly detached": (PartlyDetached(), (4,)),
     "layer norm": (mlp(nn.LayerNorm(6)), (4,)),
     "layer norm without bias": (mlp(nn.LayerNorm(6, bias=False)), (4,)),
     "layer norm, weight frozen": (frozen(mlp(nn.LayerNorm(6)), "1.weight"), (4,)),

@@ -224,11 +224,10 @@ def _normalised(module: nn.Module, activation: Tensor) -> Tensor | None:
         return functional.rms_norm(activation, module.normalized_shape, eps=module.eps)
     if isinstance(module, nn.GroupNorm):
         return functional.group_norm(activation, module.num_groups, eps=module.eps)
-    averaged = isinstance(module, BATCH_NORMS) and module.running_mean is not None
-    if averaged and not module.training:
-        return functional.batch_norm(
-            activation, module.running_mean, module.running_var, eps=module.eps
-        )
+    if isinstance(module, BATCH_NORMS) and not module.training:
+        mean, variance = module.running_mean, module.running_var
+        if mean is not None:
+            return functional.batch_norm(activation, mean, variance, eps=module.eps)
     return None
 
 
