@@ -62,7 +62,7 @@ def main(
                 started = time.perf_counter()
                 resume.save(training.state_dict())
                 times.append(time.perf_counter() - started)
-            size = resume.path.stat().st_size
+            size = max(path.stat().st_size for path in Path(directory).glob("state-*.pt"))
         median = statistics.median(times)
         print(
             f"{stage}: {median * 1e3:.0f} ms per save ({min(times) * 1e3:.0f} to "
