@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import forked
+import forked_jobs
 import pytest
 from tree import copy_tree
 
@@ -23,18 +24,17 @@ def environment_of(directory):
 
 
 def snakemake(arguments, directory):
-    """Call Snakemake to its end, or end it with all that it started."""
-    return forked.snakemake(
-        arguments, directory, environment=environment_of(directory), timeout=DEADLINE
-    )
+    """Call Snakemake to its end, or end it with all that it started. Its jobs are forks."""
+    environment = forked_jobs.environment(environment_of(directory))
+    return forked.snakemake(arguments, directory, environment=environment, timeout=DEADLINE)
 
 
 def call(command, directory):
-    """Run a command to its end, or end it with all that it started."""
+    """Run a command to its end, or end it with all that it started. Jobs it starts are forks."""
     process = subprocess.Popen(
         command,
         cwd=directory,
-        env=environment_of(directory),
+        env=forked_jobs.environment(environment_of(directory)),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -1,12 +1,15 @@
-"""A fork that calls Snakemake is what the command is."""
+"""A fork that calls Snakemake, or is a job of it, is what the command is."""
 
 import json
 import os
+import re
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import forked
+import forked_jobs
 import pytest
 from tree import ROOT
 
@@ -108,3 +111,77 @@ def test_it_is_measured_where_tests_measure_coverage(project):
     assert forked.snakemake(["-n", "fail"], project, environment=environment).returncode == 0
     (data,) = project.glob(".coverage.*")
     assert b"td_interference" in data.read_bytes()
+
+
+@pytest.fixture
+def script(tmp_path):
+    """A script that lies where Snakemake writes a job's."""
+    directory = tmp_path / ".snakemake" / "scripts"
+    directory.mkdir(parents=True)
+    return directory / "tmp1.job.py"
+
+
+def run_both(script, text, directory, **environment):
+    """Run a script in a fork and in a process of its own."""
+    script.write_text(text)
+    started = {**os.environ, **environment}
+    forked = forked_jobs.environment(started)
+    calls = [
+        subprocess.run(
+            [sys.executable, script], cwd=directory, env=variables, capture_output=True, text=True
+        )
+        for variables in (forked, started)
+    ]
+    return [(call.returncode, call.stdout, call.stderr) for call in calls]
+
+
+def test_a_job_that_is_forked_has_all_that_its_process_is_started_with(script, project):
+    text = """
+import json, os, sys
+import td_interference
+preloaded = "torch" in sys.modules
+environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+print(json.dumps([
+    preloaded, td_interference.__file__, sys.argv, os.getcwd(), environment, __name__, sys.path[0],
+]))
+print("and this", file=sys.stderr)
+"""
+    fork, process = run_both(script, text, project, MARK="é\n", PYTHONPATH=str(project / "src"))
+    (fork_has_torch, *fork_said), (has_torch, *said) = (json.loads(c[1]) for c in (fork, process))
+    assert fork_said == said and fork_has_torch and not has_torch
+    assert said[0] == str(project / "src" / "td_interference" / "__init__.py")
+    assert (fork[0], fork[2]) == (process[0], process[2]) == (0, "and this\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "raise SystemExit(3)",
+        "raise SystemExit('error: no such file')",
+        "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
+        "import os, signal; os.kill(os.getpid(), signal.SIGTERM)",
+        "import atexit, sys; atexit.register(print, 'last'); sys.excepthook = print; 1 / 0",
+    ],
+)
+def test_a_job_that_is_forked_ends_as_its_process(script, text, tmp_path):
+    fork, process = run_both(script, text, tmp_path)
+    address = r"0x[0-9a-f]+"
+    assert [re.sub(address, "", str(part)) for part in fork] == [
+        re.sub(address, "", str(part)) for part in process
+    ]
+
+
+def test_a_job_that_is_forked_is_killed_with_its_process(script, tmp_path):
+    script.write_text("import os, time; print(os.getpid(), flush=True); time.sleep(600)")
+    process = subprocess.Popen(
+        [sys.executable, script],
+        env=forked_jobs.environment(dict(os.environ)),
+        stdout=subprocess.PIPE,
+    )
+    job = int(process.stdout.readline())
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 30
+    while Path("/proc", str(job)).exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
