@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import forked
-import forked_jobs
+import forked_scripts
 import pytest
 from tree import copy_tree
 
@@ -25,7 +25,7 @@ def environment_of(directory):
 
 def snakemake(arguments, directory):
     """Call Snakemake to its end, or end it with all that it started. Its jobs are forks."""
-    environment = forked_jobs.environment(environment_of(directory))
+    environment = forked_scripts.environment(environment_of(directory))
     return forked.snakemake(arguments, directory, environment=environment, timeout=DEADLINE)
 
 
@@ -34,7 +34,7 @@ def call(command, directory):
     process = subprocess.Popen(
         command,
         cwd=directory,
-        env=forked_jobs.environment(environment_of(directory)),
+        env=forked_scripts.environment(environment_of(directory)),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -1,9 +1,11 @@
 """Every benchmark runs, on problems so small that their times mean nothing."""
 
+import os
 import re
 import subprocess
 import sys
 
+import forked_scripts
 import pytest
 from tree import ROOT
 
@@ -48,7 +50,8 @@ def test_each_benchmark_is_here():
 def benchmark(name, arguments):
     """Run a benchmark as `make bench` does; return what it printed."""
     command = [sys.executable, ROOT / "benchmarks" / f"{name}.py", *arguments.split()]
-    done = subprocess.run(command, capture_output=True, text=True)
+    environment = forked_scripts.environment(dict(os.environ))
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import forked
-import forked_jobs
+import forked_scripts
 import pytest
 from tree import ROOT
 
@@ -125,7 +125,7 @@ def run_both(script, text, directory, **environment):
     """Run a script in a fork and in a process of its own."""
     script.write_text(text)
     started = {**os.environ, **environment}
-    forked = forked_jobs.environment(started)
+    forked = forked_scripts.environment(started)
     calls = [
         subprocess.run(
             [sys.executable, script], cwd=directory, env=variables, capture_output=True, text=True
@@ -175,7 +175,7 @@ def test_a_job_that_is_forked_is_killed_with_its_process(script, tmp_path):
     script.write_text("import os, time; print(os.getpid(), flush=True); time.sleep(600)")
     process = subprocess.Popen(
         [sys.executable, script],
-        env=forked_jobs.environment(dict(os.environ)),
+        env=forked_scripts.environment(dict(os.environ)),
         stdout=subprocess.PIPE,
     )
     job = int(process.stdout.readline())

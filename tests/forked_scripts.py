@@ -1,12 +1,14 @@
-"""Jobs of Snakemake that skip their start: forks of one process that has torch and others imported.
+"""Scripts that skip their start: forks of one process that has torch and others imported.
 
-To import torch takes a job some five seconds, and the tests run hundreds of them, most for less
-than that. `environment` has Snakemake's jobs forked. A fork has the script, working directory,
-environment, outputs and exit status that the job has, the package it imports from the tree that it
-is called in, and it ends when its job is killed. What it is not: of the job's session. Tests of
-signals, of kills and of what a start costs leave `environment` away.
+To import torch takes a process some five seconds, and the tests start hundreds, most for less than
+that: jobs of Snakemake, commands of `td-interference`, benchmarks. `environment` has them forked. A
+fork has arguments, working directory, environment, input, outputs and exit status as the process
+has them, the package it imports from the tree that it is called in, and it ends when its process is
+killed. What it is not: of the process's session. Tests of signals, of kills and of what a start
+costs leave `environment` away.
 
-`python forked_jobs.py ADDRESS PIPE` serves jobs at a socket until the pipe's other end is closed.
+`python forked_scripts.py ADDRESS PIPE` serves scripts at a socket until the pipe's other end is
+closed.
 """
 
 import functools
@@ -24,7 +26,7 @@ import tempfile
 from pathlib import Path
 
 STARTS = Path(__file__).parent / "starts"
-VARIABLE = "TD_INTERFERENCE_TESTS_FORK_JOBS"
+VARIABLE = "TD_INTERFERENCE_TESTS_FORK_SCRIPTS"
 # Of coverage.py: each fork measures for itself, the process that is forked imports nothing of ours.
 MEASURING = ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START")
 
@@ -32,7 +34,7 @@ MEASURING = ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START")
 @functools.cache
 def _address() -> str:
     """Start the process that is forked, one for each process of tests; return its address."""
-    address = str(Path(tempfile.mkdtemp(prefix="jobs")) / "socket")
+    address = str(Path(tempfile.mkdtemp(prefix="scripts")) / "socket")
     theirs, ours = os.pipe()  # ours is closed when this process ends
     kept = {name: value for name, value in os.environ.items() if name not in MEASURING}
     server = subprocess.Popen(
@@ -50,17 +52,17 @@ def _address() -> str:
 
 
 def environment(variables: dict[str, str]) -> dict[str, str]:
-    """Return an environment of Snakemake's in which its jobs are forked."""
+    """Return an environment in which scripts are forked, those that others start as well."""
     path = os.pathsep.join(filter(None, [str(STARTS), variables.get("PYTHONPATH")]))
     return {**variables, "PYTHONPATH": path, VARIABLE: _address()}
 
 
 def _serve(address: str, pipe: int) -> str:
-    """Fork for each job; return in the forks alone, the path of the script to run."""
+    """Fork for each script; return in the forks alone, the path of the script to run."""
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(address)
     listener.listen(64)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that look after a job
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that look after a script
     print("ready", flush=True)
     while True:
         ready, _, _ = select.select([listener, pipe], [], [])
@@ -77,8 +79,8 @@ def _serve(address: str, pipe: int) -> str:
 
 
 def _look_after(connection: socket.socket) -> str:
-    """Fork the job and wait for it, or end it when the process that asked for it is gone."""
-    length, handles, *_ = socket.recv_fds(connection, 8, 2)
+    """Fork once more and wait, or end the script when the process that asked for it is gone."""
+    length, handles, *_ = socket.recv_fds(connection, 8, 3)
     content = connection.recv(int.from_bytes(length, "little"), socket.MSG_WAITALL)
     process = os.fork()
     if process == 0:
@@ -94,26 +96,26 @@ def _look_after(connection: socket.socket) -> str:
     os._exit(0)
 
 
-def _become(script: str, directory: str, environment: dict[str, str], handles) -> str:
-    """Take over what the job's process was started with; return its script."""
-    for number, handle in enumerate(handles, start=1):
+def _become(command: list[str], directory: str, environment: dict[str, str], handles) -> str:
+    """Take over what the process was started with; return its script."""
+    for number, handle in enumerate(handles):
         os.dup2(handle, number)
         os.close(handle)
     os.chdir(directory)
     os.environ.clear()
     os.environ.update(environment)
-    sys.argv[:] = [script]
+    sys.argv[:] = command
     packages = environment.get("PYTHONPATH", "").split(os.pathsep)
-    sys.path[:1] = [os.path.dirname(script), *filter(None, packages)]
+    sys.path[:1] = [os.path.dirname(command[0]), *filter(None, packages)]
     if any(name in environment for name in MEASURING):
         import coverage
 
         coverage.process_startup()
-    return script
+    return command[0]
 
 
 if __name__ == "__main__":
-    # What jobs import of others, but for Polars, which starts threads: a fork has none of them.
+    # What scripts import of others, but for Polars, which starts threads: a fork has none of them.
     import ale_py.vector_env  # noqa: F401
     import gymnasium.vector  # noqa: F401
     import h5py  # noqa: F401
