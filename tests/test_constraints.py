@@ -292,6 +292,7 @@ def accepted(make, **fields):
         return None
 
 
+@pytest.mark.slow
 @few
 @given(
     n_environments=st.integers(1, 3),
@@ -314,6 +315,7 @@ def test_an_expert_that_is_accepted_learns(**fields):
     assert training.learner.update_step == spec.updates >= 1
 
 
+@pytest.mark.slow
 @few
 @given(
     n_environments=st.integers(1, 3),

@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +63,12 @@ EXAMPLES = all_examples()
 
 def of(language):
     """Parametrise a test with the examples in a language."""
-    chosen = [each for each in EXAMPLES if each.language == language]
+    chosen = [
+        # To plan the whole study takes half a minute.
+        pytest.param(each, marks=pytest.mark.slow if "scale=paper" in each.content else ())
+        for each in EXAMPLES
+        if each.language == language
+    ]
     return pytest.mark.parametrize("example", chosen, ids=lambda each: each.name)
 
 
@@ -126,17 +132,23 @@ def same(one, other):
     return shlex.split(one) == shlex.split(other)
 
 
+@cache
+def words_of_helps(place):
+    """What each program's help says, in words."""
+    helps = [snakemake(["--help"], place)]
+    helps += [call(["td-interference", each, "--help"], place) for each in ("plan", "measure")]
+    return [each.stdout.split() for each in helps]
+
+
 @of("options")
 def test_options(example, place):
     """Of Snakemake, called on the profile for clusters; a name alone is of it or of ours."""
     name, *values = shlex.split(example.content)
     if not values:
-        helps = (["snakemake"], *(["td-interference", each] for each in ("plan", "measure")))
-        said = [call([*each, "--help"], place).stdout.split() for each in helps]
-        assert any(name in words for words in said), example.place
+        assert any(name in words for words in words_of_helps(place)), example.place
         return
-    command = ["snakemake", "-n", "--profile", "workflow/profiles/slurm", name, *values]
-    done = call([*command, "--", "results/fig5.pdf"], place)
+    arguments = ["-n", "--profile", "workflow/profiles/slurm", name, *values]
+    done = snakemake([*arguments, "--", "results/fig5.pdf"], place)
     assert done.returncode == 0, f"{example.place}\n{(done.stdout + done.stderr)[-3000:]}"
 
 
@@ -161,7 +173,7 @@ def test_digests_by_hand(place):
 @pytest.fixture(scope="module")
 def outputs(place):
     """The files of the results that a plan at laptop scale would make."""
-    done = call(["snakemake", "-n", "--forceall", "all", "all_tables"], place)
+    done = snakemake(["-n", "--forceall", "all", "all_tables"], place)
     assert done.returncode == 0, done.stderr
     listed = re.findall(
         r"^ +(?:output|log|benchmark): (.*)$", done.stdout + done.stderr, re.MULTILINE

@@ -3,11 +3,13 @@
 import os
 import random
 import resource
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import forked_scripts
 import numpy as np
 import polars
 import pytest
@@ -135,26 +137,32 @@ def test_a_full_disk_leaves_the_old_file(small_disk, wanted, kind):
 
 
 ENDLESS_WRITER = """
-import itertools, sys
+import itertools, os, sys
 sys.path.insert(0, "{tests}")
 from test_files import KINDS, write
 for number in itertools.count({first}):
     for kind in KINDS:
         write(kind, f"{folder}/x.{{kind}}", number % 2)
-    print("round", flush=True)
+    print(os.getpid(), flush=True)
 """
 
 
-def test_killed_writers_leave_the_old_files_or_the_new_ones(tmp_path, wanted):
+@pytest.mark.slow
+def test_killed_writers_leave_the_old_files_or_the_new_ones(tmp_path, tmp_path_factory, wanted):
+    script = tmp_path_factory.mktemp("writer") / "writer.py"
+    environment = forked_scripts.environment(dict(os.environ))
     moments = random.Random(0)
     paths = {kind: tmp_path / f"x.{kind}" for kind in KINDS}
     interrupted = 0
     for first in range(8):
-        code = ENDLESS_WRITER.format(tests=Path(__file__).parent, folder=tmp_path, first=first)
-        with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as writer:
-            assert writer.stdout.readline() == b"round\n"
+        tests = Path(__file__).parent
+        script.write_text(ENDLESS_WRITER.format(tests=tests, folder=tmp_path, first=first))
+        command = [sys.executable, script]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as writer:
+            number = int(writer.stdout.readline())
             time.sleep(moments.uniform(0, 0.5))
-            writer.kill()
+            os.kill(number, signal.SIGKILL)
+            writer.wait()
         for kind, path in paths.items():
             assert path.read_bytes() in (wanted[kind, 0], wanted[kind, 1]), kind
         # What it left has a name that no pattern finds but one for hidden files.

@@ -100,10 +100,10 @@ FAULTS = {
     ("stage", "fault"),
     [
         ("policy_evaluation", "a flipped bit"),
-        ("policy_evaluation", "deleted"),
         *(
             pytest.param(*case, marks=pytest.mark.slow)
             for case in [
+                ("policy_evaluation", "deleted"),
                 ("policy_evaluation", "cut short"),
                 ("policy_evaluation", "exchanged"),
                 ("policy_evaluation", "a folder"),
@@ -141,6 +141,7 @@ def test_a_bad_part_of_the_newest_state_alone_costs_one_interval(tmp_path, caplo
         again.parts.path("part-2")
 
 
+@pytest.mark.slow
 def test_a_part_that_goes_bad_before_the_end_is_no_defect(inputs, killed, tmp_path):
     """One line, and the next call makes it anew."""
 

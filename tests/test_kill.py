@@ -28,8 +28,8 @@ from td_interference.jobs.resume import ResumeState
 
 INTERVAL = 0.05  # seconds: so short that many kills hit a save
 FORKS = multiprocessing.get_context("forkserver")
-# One stage of training, of measuring and of recording; `make test-all` kills the others as well.
-QUICK = ("policy_evaluation", "measurement", "collection")
+# One stage of training and one of measuring; `make test-all` kills the others as well.
+QUICK = ("policy_evaluation", "measurement")
 EACH = [
     stage if stage in QUICK else pytest.param(stage, marks=pytest.mark.slow) for stage in STAGES
 ]
@@ -271,6 +271,7 @@ def test_a_damaged_state_costs_one_interval(inputs: Path, tmp_path: Path) -> Non
     assert digests(tmp_path / "outputs") == expected
 
 
+@pytest.mark.slow
 def test_the_last_two_states_are_kept(inputs: Path, tmp_path: Path) -> None:
     job = Job("policy_evaluation", inputs, tmp_path, INTERVAL)
     wait_for_states(job, tmp_path)

@@ -123,6 +123,7 @@ for name in {names}:
 """
 
 
+@pytest.mark.slow
 def test_what_is_followed_is_what_python_loads():
     names = sorted({entry.module for entry in metrics.METRICS})
     code = LOADED.format(names=names)
@@ -239,6 +240,7 @@ def test_snakemake_redoes_what_an_edit_makes_stale(made, module, jobs):
         path.write_text(before)
 
 
+@pytest.mark.slow
 def test_a_copy_redoes_nothing_and_other_content_does(tmp_path_factory):
     """`cp -r` gives files new times, in any order: here each result is older than its inputs."""
     targets = ["results/fig5.pdf", "results/fig14.pdf"]  # one of D*, one of control

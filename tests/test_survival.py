@@ -123,6 +123,7 @@ def test_a_survivor_that_is_killed_later_is_taken_over(toy):
     toy.end(again)
 
 
+@pytest.mark.slow
 def test_a_kill_just_as_outputs_appear_loses_nothing(toy):
     """Snakemake removes outputs that it did not live to record."""
     (toy.directory / "linger").touch()
@@ -143,7 +144,7 @@ def test_a_kill_just_as_outputs_appear_loses_nothing(toy):
     "asked",
     [
         "Snakemake, by kill",
-        "again and again, by all",
+        pytest.param("again and again, by all", marks=pytest.mark.slow),
         pytest.param("the group, by Ctrl-C", marks=pytest.mark.slow),
         pytest.param("the terminal", marks=pytest.mark.slow),
     ],
@@ -186,6 +187,7 @@ def test_a_dry_run_and_a_job_of_a_cluster_leave_the_lock_alone(toy):
     assert toy.calls[-1].returncode == 0, said
 
 
+@pytest.mark.slow
 def test_two_calls_at_once_count_once(toy):
     calls = [toy.start("--config", "number=30") for _ in range(2)]
     said = [toy.end(call) for call in calls]

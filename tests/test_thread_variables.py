@@ -70,6 +70,7 @@ def seen(tmp_path_factory):
     return [json.loads(line) for line in (directory / "seen").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_a_job_begins_without_them(seen):
     jobs = [environment for command, environment in seen if "prepare_dataset" in " ".join(command)]
     scripts = [
@@ -83,6 +84,7 @@ def test_a_job_begins_without_them(seen):
     assert left == {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
+@pytest.mark.slow
 def test_torch_hangs_no_job_on_them():
     """The process of `td-interference measure`: cleared before torch is loaded."""
     program = (

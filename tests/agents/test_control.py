@@ -176,7 +176,7 @@ def test_every_optimizer_can_be_kept(optimizer: str, tmp_path: Path) -> None:
     assert bool(kept) == (optimizer != "sgd")
 
 
-@pytest.mark.parametrize("update_step", SETTINGS.checkpoints)
+@pytest.mark.parametrize("update_step", [100, pytest.param(150, marks=pytest.mark.slow)])
 def test_window_is_the_newest_play(reference: Path, update_step: int) -> None:
     """Its actions, played again in emulators of their own, give its frames and rewards."""
     path = reference / "windows" / window_name(update_step)

@@ -117,6 +117,7 @@ def test_settings_that_do_not_fit(path: Path, change: dict, message: str) -> Non
         load_expert(path)
 
 
+@pytest.mark.slow
 def test_flipped_bits_are_found(path: Path) -> None:
     """Each of 2,000 flips is refused, or (in the padding of the header) changes nothing."""
     content = path.read_bytes()

@@ -48,6 +48,7 @@ def test_outputs(reference: Path) -> None:
         assert rows["mean_score_low"][0] <= rows["mean_score"][0] <= rows["mean_score_high"][0]
 
 
+@pytest.mark.slow
 def test_another_seed_is_another_expert(reference: Path, tmp_path: Path) -> None:
     short = dataclasses.replace(SETTINGS, agent_steps=200)
     for seed in (0, 1):

@@ -238,6 +238,7 @@ print(int(peak.split()[1]) // 1024)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells the peak")
 def test_a_small_file_does_not_become_a_huge_one(large, tmp_path):
     command = [sys.executable, "-c", LIMITED, str(large), str(tmp_path / "own.h5")]

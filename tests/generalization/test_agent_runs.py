@@ -93,7 +93,9 @@ def test_how_steps_are_cut_and_measuring_do_not_matter(experiment):
 
 
 @BOTH
-@pytest.mark.parametrize("stopped", [0, 17, 101])  # before the first update, and in between
+@pytest.mark.parametrize(  # before the first update, and in between
+    "stopped", [17, *(pytest.param(steps, marks=pytest.mark.slow) for steps in (0, 101))]
+)
 def test_a_resumed_run_goes_on_with_the_same_bits(experiment, stopped):
     cell = agent_cell(experiment)
     plain = AgentsInTurn([cell], image_data())
@@ -127,6 +129,7 @@ def changed(split, rows):
     return Split(images, labels)
 
 
+@pytest.mark.slow
 @BOTH
 def test_neither_test_images_nor_those_after_the_first_are_learned_from(experiment):
     data, cell = image_data(), agent_cell(experiment, n_train=9)
@@ -223,6 +226,7 @@ def test_a_row_says_what_a_plain_program_would(experiment):
             assert list(ours) == pytest.approx([product, cosine], rel=1e-3, abs=1e-6)
 
 
+@pytest.mark.slow
 @BOTH
 def test_agents_learn_a_few_images_by_heart(experiment):
     """Four images, whose classes an agent that looks can know at once."""

@@ -82,7 +82,7 @@ class KilledError(Exception):
 
 
 @pytest.mark.parametrize("kind", GROUPS)
-@pytest.mark.parametrize("saves_before_the_kill", [1, 3])
+@pytest.mark.parametrize("saves_before_the_kill", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_a_killed_job_goes_on_with_the_same_bits(
     kind, saves_before_the_kill, data, tmp_path, monkeypatch
 ):

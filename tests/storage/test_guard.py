@@ -374,13 +374,14 @@ def test_what_is_large_for_good_reason_is_read(tmp_path):
         guard.check_objects(file, (tmp_path / "x").stat().st_size)
 
 
-def test_changed_bytes_under_a_right_seal_end_in_a_line(tmp_path):
+@pytest.mark.parametrize("changes", [30, pytest.param(300, marks=pytest.mark.slow)])
+def test_changed_bytes_under_a_right_seal_end_in_a_line(tmp_path, changes):
     """The parts that hold the structure, byte by byte; a longer search found the cases above."""
     path = tmp_path / "replay.h5"
     hdf5.write(path, kinds.REPLAY, replay_arrays(), {"run": {"a": 1}, "x": 1.5, "b": True})
     content = path.read_bytes()
     generator = np.random.default_rng(0)
-    for _ in range(300):
+    for _ in range(changes):
         changed = bytearray(content)
         changed[int(generator.integers(BLOCK_BYTES, 20_000))] ^= 1 << int(generator.integers(8))
         write_sealed(path, changed[BLOCK_BYTES:])

@@ -73,7 +73,8 @@ def test_each_statistic_and_its_interval_against_a_slow_twin():
         assert (row["low"], row["high"]) == pytest.approx(bounds), row["statistic"]
 
 
-@pytest.mark.parametrize("n", [4, pytest.param(12, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [4, 12])
 def test_statistics_of_few_networks_are_covered(n):
     """Networks differ in size; the percentile bootstrap of four covers 50% to 72% here."""
     generator = np.random.default_rng(0)
