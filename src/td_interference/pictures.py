@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+from matplotlib.cbook import is_math_text
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
-from matplotlib.textpath import TextPath
+from matplotlib.textpath import text_to_path
 
 from td_interference.storage.files import atomic_path
 
@@ -71,8 +72,8 @@ def broken(text: str, room: float, font: FontProperties, separators: Sequence[st
         if not line.strip():
             return True
         # Of outlines: what a text is wide as pixels depends on how many there are.
-        outline = TextPath((0, 0), line, prop=font)
-        return bool(outline.get_extents().width <= room)
+        width, _, _ = text_to_path.get_text_width_height_descent(line, font, is_math_text(line))
+        return bool(width <= room)
 
     lines = []
     for line in text.split("\n"):
