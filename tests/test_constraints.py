@@ -434,5 +434,5 @@ def test_agents_that_are_accepted_learn_and_are_measured(
     for _ in range(steps // measure_every):
         training.advance(measure_every)
         rows += training.measure()
-    assert rows[-1].update_step >= 1
-    assert math.isfinite(rows[0].function_interference_train_train)
+    assert rows[-1]["update_step"] >= 1
+    assert math.isfinite(rows[0]["function_interference_train_train"])

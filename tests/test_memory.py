@@ -97,7 +97,8 @@ def test_a_request_of_an_expert_follows_minibatch_and_emulators():
             target = network(after, None)
         (network(before, None) - target).square().sum().backward()
     more = job_memory.expert(large) - job_memory.expert(small)
-    assert peak.megabytes <= more <= 2 * peak.megabytes
+    # Of a job 1.5 times as much was measured, for its allocator leaves gaps.
+    assert 1.4 * peak.megabytes <= more <= 2.2 * peak.megabytes
     emulated = job_memory.expert(dataclasses.replace(small, evaluation_environments=100))
     assert emulated - job_memory.expert(small) >= 1.1 * (100 - 32)
 

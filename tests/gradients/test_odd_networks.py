@@ -346,7 +346,7 @@ def test_embeddings_in_blocks(monkeypatch):
 
 def test_what_does_not_fit_into_memory_is_refused(monkeypatch):
     network, inputs = WORKS["shared module"]()
-    monkeypatch.setattr("td_interference.device.Path.read_text", lambda _: "MemAvailable: 1 kB")
+    monkeypatch.setattr("td_interference.device.free_memory", lambda: 1024)
     with pytest.raises(UserError, match="take fewer samples at a time"):
         per_sample_gradients(network, inputs, value)
 
