@@ -101,6 +101,12 @@ def _become(command: list[str], directory: str, environment: dict[str, str], han
     for number, handle in enumerate(handles):
         os.dup2(handle, number)
         os.close(handle)
+    # Those there are know of the files that they were opened on: that one can seek in them, say.
+    sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
+    sys.stdout = sys.__stdout__ = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = sys.__stderr__ = os.fdopen(
+        2, "w", 1, encoding="utf-8", errors="backslashreplace", closefd=False
+    )
     os.chdir(directory)
     os.environ.clear()
     os.environ.update(environment)

@@ -161,6 +161,8 @@ print("and this", file=sys.stderr)
         "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
         "import os, signal; os.kill(os.getpid(), signal.SIGTERM)",
         "import atexit, sys; atexit.register(print, 'last'); sys.excepthook = print; 1 / 0",
+        "import sys; sys.stdout.reconfigure(errors='backslashreplace'); print('\\udc80')",
+        "import sys; print(sys.stdin.read(), sys.stdout.encoding, sys.stderr.errors)",
     ],
 )
 def test_a_job_that_is_forked_ends_as_its_process(script, text, tmp_path):
