@@ -354,6 +354,39 @@ def test_tangents_that_do_not_agree_are_not_taken(place, monkeypatch):
         assert deviation(found, expected) < 1e-9
 
 
+@pytest.mark.parametrize("weight", [1e12, 1e19, 1e37, float("inf"), float("nan")])
+@pytest.mark.parametrize("make", [perceptron, conv_net])
+def test_networks_whose_learning_blew_up_are_measured(make, weight):
+    """Their pairs overflow, some in one order of operations alone, and come out as they are."""
+    network, shape = make()
+    network = randomised(network).float()
+    with torch.no_grad():
+        network[-1].weight[0, 0] = weight
+    pairs = pair_products(network, normal(N, *shape).float(), Example.value)
+    assert not pairs.gram.abs().max() < 1e20  # what counts as diverged, NaN too
+    assert not regression_terms(pairs, torch.ones(N)).change.abs().max() < 1e20
+
+
+@pytest.mark.parametrize("size", [1.0, 1e30])  # squares of the second are infinite
+def test_derivatives_that_differ_are_refused_of_any_size(size, monkeypatch):
+    network, shape = perceptron()
+    network, inputs = randomised(network).float(), normal(N, *shape).float()
+
+    def value(outputs):
+        return size**0.5 * Example.value(outputs)
+
+    def wrong(*arguments):
+        first, *others = transforms(*arguments)
+        return first * 1.001, *others
+
+    transforms = second_order.by_transforms
+    monkeypatch.setattr(second_order, "chain_of", lambda *arguments: None)
+    assert pair_products(network, inputs, value).gram.isfinite().all()
+    monkeypatch.setattr(second_order, "by_transforms", wrong)
+    with pytest.raises(UserError, match="first ones are not its gradients"):
+        pair_products(network, inputs, value)
+
+
 def test_nested_forward_mode_is_checked(monkeypatch):
     """Layer norm fails the check (PyTorch's issue 196700), the paper's kinds of layer pass it."""
     monkeypatch.setattr(second_order, "chain_of", lambda *arguments: None)
