@@ -32,10 +32,10 @@ RUNNER = CliRunner()
 
 
 def nonsense(count):
-    """Run a test on `count` generated inputs, in `make test` on the first fifth of them."""
+    """Run a test on `count` generated inputs, in `make test` on the first tenth of them."""
     thorough = settings.get_current_profile_name() == "thorough"
     return settings(
-        max_examples=count if thorough else count // 5,
+        max_examples=count if thorough else count // 10,
         derandomize=True,
         database=None,
         deadline=None,
