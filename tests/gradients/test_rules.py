@@ -178,7 +178,7 @@ def test_rules_are_autograd(name, rules_alone):
             [FactoredGradient, FactoredGradient, ZeroGradient, ZeroGradient],
         ),
         ("layer norm", [FactoredGradient, DenseGradient, FactoredGradient]),
-        ("Linear at few positions", [DenseGradient, PositionedGradient]),
+        ("Linear at few positions", [PositionedGradient, PositionedGradient]),
         ("Linear at many positions", [DenseGradient, DenseGradient]),
         ("convolution at few positions", [DenseGradient, PositionedGradient]),
     ],
@@ -187,6 +187,47 @@ def test_records_are_of_the_form_that_costs_least(name, kinds):
     network, inputs, _ = randomised(name)
     found = per_sample_gradients(network, inputs, value).layers
     assert [type(own) for own in found.values()] == kinds
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [("Linear at few positions", (60, 8)), ("convolution at few positions", (3, 20, 25))],
+)
+def test_products_of_batches_in_other_forms(name, other, rules_alone):
+    network, inputs, _ = randomised(name)
+    others = normal(N - 1, *other, seed=51)
+    a, b = (per_sample_gradients(network, x, value) for x in (inputs, others))
+    assert [type(list(own.layers.values())[-1]) for own in (a, b)] == [
+        PositionedGradient,
+        DenseGradient,
+    ]
+    expected = one_by_one(network, inputs) @ one_by_one(network, others).T
+    torch.testing.assert_close(gram(a, b), expected)
+    torch.testing.assert_close(gram(b, a), expected.T)
+
+
+def test_few_samples_of_long_sequences_are_not_written_out():
+    """What a sample written out takes pays only where there are many samples to multiply it by."""
+    network = two_layers(40, 30).double()
+    for n_samples, kind in ((2, PositionedGradient), (40, DenseGradient)):
+        inputs = normal(n_samples, 8, 8, seed=50)
+        found = per_sample_gradients(network, inputs, value)
+        assert type(found.layers["2"]) is kind
+        slow = one_by_one(network, inputs)
+        torch.testing.assert_close(gram(found), slow @ slow.T)
+
+
+@pytest.mark.parametrize("of", ["inputs", "network"])
+def test_positions_of_channels_last(of, rules_alone):
+    network, inputs, _ = randomised("convolution at few positions")
+    expected = gram(per_sample_gradients(network, inputs, value))
+    if of == "inputs":
+        inputs = inputs.to(memory_format=torch.channels_last)
+    else:
+        network = network.to(memory_format=torch.channels_last)
+    found = per_sample_gradients(network, inputs, value)
+    assert type(found.layers["2"]) is PositionedGradient
+    torch.testing.assert_close(gram(found), expected)
 
 
 @pytest.mark.parametrize(

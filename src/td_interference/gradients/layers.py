@@ -137,8 +137,8 @@ def _linear(module: nn.Linear, activation: Tensor, output_gradient: Tensor) -> L
 def _positioned(activation: Tensor, output_gradient: Tensor, bias: bool) -> LayerGradient:
     """Return gradients of a layer applied at T positions, in the form that is less work.
 
-    For a pair of samples that is T² (I + O) operations of the factors, or I O of what is written
-    out.
+    For each pair of N samples that is T² (I + O) operations of the factors, or I O of what is
+    written out, which itself took T I O for each sample.
 
     Args:
         activation: [N, T, I].
@@ -146,12 +146,12 @@ def _positioned(activation: Tensor, output_gradient: Tensor, bias: bool) -> Laye
         bias: Whether there is a trainable one.
     """
     factored = PositionedGradient(activation, output_gradient, bias)
-    n_positions, n_inputs, n_outputs = *activation.shape[1:], output_gradient.shape[2]
-    if n_positions**2 * (n_inputs + n_outputs) < n_inputs * n_outputs:
+    n_samples, n_positions, n_inputs = activation.shape
+    n_outputs = output_gradient.shape[2]
+    written = n_inputs * n_outputs * (n_samples + n_positions)
+    if n_samples * n_positions**2 * (n_inputs + n_outputs) < written:
         return factored
-    check_room(
-        len(activation) * factored.n_parameters * activation.element_size(), activation.device
-    )
+    check_room(n_samples * factored.n_parameters * activation.element_size(), activation.device)
     return DenseGradient(factored.dense())
 
 

@@ -256,7 +256,8 @@ def _distance(inputs: Tensor, weighted: Tensor, bias: bool, reference: Sequence[
     remaining, lengths = list(reference), []
     if inputs.shape[1]:
         weight = remaining.pop(0)
-        rest = weight.view(len(weight), -1).addmm_(weighted.T, inputs, alpha=-1)
+        # A view, but for a weight whose channels come last.
+        rest = weight.flatten(1).addmm_(weighted.T, inputs, alpha=-1)
         lengths.append(torch.linalg.vector_norm(rest))
     if bias:
         lengths.append(torch.linalg.vector_norm(remaining.pop() - weighted.sum(0)))
