@@ -132,6 +132,8 @@ def test_configuration(number, value, scale):
     [
         CYCLE,
         BOMB,
+        {"scale": "smoke", "replay": {"transitions": BOMB}},
+        {"scale": "smoke", "experiments": {"td_lambda": {"lambdas": BOMB["j"]}}},
         {"scale": ["smoke"]},
         {None: 1, 2: 3, "scale": "smoke"},
         {"scale": "smoke", "statistics": {"confidence": float("nan")}},

@@ -1,7 +1,7 @@
 """The configuration: the paper's values, below a scale's, below the user's; a closed schema."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,7 @@ _Validator = validators.extend(
 )
 
 _MOST_LEVELS = 100  # of blocks in blocks; ours have four
+_MOST_VALUES = 100_000  # a user's; all of the paper's are some hundreds
 _LARGEST = 2**53  # of whole numbers: what a float can count to
 
 
@@ -70,6 +71,7 @@ def complete(user: Mapping[str, Any], workflow_directory: Path | str) -> Config:
     Raises:
         UserError: Names the wrong key and what would be right.
     """
+    _check_extent(user)
     given = {"device": "auto"} | _meant(user)
     workflow_directory = Path(workflow_directory)
     scale = user.get("scale", "laptop")
@@ -124,6 +126,38 @@ def _without_null(values: Mapping[str, Any]) -> Config:
     }
 
 
+def _check_extent(user: Mapping[str, Any]) -> None:
+    """Look at how deep and how much it is before anything follows all of it.
+
+    Raises:
+        UserError: If it nests without end, or has values without end: one that stands in many
+            places by YAML's aliases is one in memory, and many as soon as it is written out.
+    """
+    for count, path in enumerate(_paths(user, ())):
+        if len(path) > _MOST_LEVELS:
+            raise UserError(
+                f"config key '{dotted(path[:3])}' nests more than {_MOST_LEVELS} levels; does a "
+                "YAML alias (*name) stand in what it refers to?"
+            )
+        if count > _MOST_VALUES:
+            raise UserError(
+                f"config key '{dotted(path[:3])}': up to here there are {_MOST_VALUES:,} values, "
+                "more than can be meant; do YAML aliases (*name) repeat what repeats others?"
+            )
+
+
+def _paths(value: Any, path: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
+    """Yield the place of a value and of all below it, in order, one at a time."""
+    yield path
+    below: Iterable[tuple[Any, Any]] = ()
+    if isinstance(value, Mapping):
+        below = value.items()
+    elif isinstance(value, list):
+        below = enumerate(value)
+    for key, part in below:
+        yield from _paths(part, (*path, key))
+
+
 def _meant(value: Any, path: tuple[str | int, ...] = ()) -> Any:
     """Return a value of the user's as it is meant, at every depth.
 
@@ -131,14 +165,8 @@ def _meant(value: Any, path: tuple[str | int, ...] = ()) -> Any:
     for text. No key of this configuration means a number by text.
 
     Raises:
-        UserError: If it nests without end, a number is not finite or beyond counting, or a key is
-            no text.
+        UserError: If a number is not finite or beyond counting, or a key is no text.
     """
-    if len(path) > _MOST_LEVELS:
-        raise UserError(
-            f"config key '{dotted(path[:3])}' nests more than {_MOST_LEVELS} levels; does a YAML "
-            "alias (*name) stand in what it refers to?"
-        )
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str):
