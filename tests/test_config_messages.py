@@ -72,6 +72,7 @@ ODD = [
     ("scale: [smoke]", "'scale': ['smoke'] is not one of smoke, laptop, paper"),
     ("scale: null", "'scale': null is not one of"),
     ("device: CUDA", "did you mean 'cuda'?"),
+    ("shared_replay: maybe", "'maybe' is not one of auto, true, false"),
     ("expert: {life_loss_terminal: 'yes'}", "'yes' is not true or false; write true"),
     ("expert: {hidden: .inf}", "'expert.hidden': inf is no finite number"),
     ("expert: {learning_rate: 0}", "0 must be above 0"),

@@ -5,6 +5,7 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from tree import ROOT, copy_tree
 from td_interference.agents.expert.file import load_expert
 from td_interference.replay import Replay
 from td_interference.storage import hdf5, kinds
+from td_interference.storage.scratch import Scratch
 
 SMALL = ["--config", "scale=smoke", "resume_interval=0.2"]
 BESIDE = {"logs", "benchmarks", "state"}  # hold times, and how far a failed job came
@@ -113,6 +115,39 @@ def test_a_damaged_replay_stops_its_job_with_one_line_and_loses_nothing(project,
     finally:
         shutil.copy2(tmp_path / replay.name, replay)
         shutil.copy2(tmp_path / measurement.name, measurement)
+
+
+@pytest.mark.parametrize(
+    ("cores", "asked", "is_shared"),
+    [
+        (2, "auto", True),
+        pytest.param(1, "auto", False, marks=pytest.mark.slow),
+        pytest.param(1, "true", True, marks=pytest.mark.slow),
+        pytest.param(2, "false", False, marks=pytest.mark.slow),
+    ],
+)
+def test_jobs_side_by_side_share_a_replay(cores, asked, is_shared, project, tmp_path, monkeypatch):
+    """The measurement has the same bytes, no copy is left; scratch that is no good gets a line."""
+    measurement = project / "results/smoke/metrics/stiffness"
+    measurement /= "ms_pacman-td_lambda0-adam-lr0.0001-h8-seed0.h5"
+    before, status = measurement.read_bytes(), measurement.stat()
+    command = [str(measurement.relative_to(project)), "--cores", str(cores), "--config"]
+    command += ["scale=smoke", f"shared_replay={asked}"]
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for mode in (0o700, 0o755):
+        Scratch.path().mkdir()
+        Scratch.path().chmod(mode)
+        left = Scratch.path() / f"{'0' * 64}.frames"  # by a workflow that was killed
+        left.write_bytes(b"0")
+        left.chmod(0o600)
+        measurement.unlink()
+        done = snakemake(command, project)
+        said = done.stdout + done.stderr
+        assert done.returncode == 0 and measurement.read_bytes() == before, said
+        assert ("scratch cannot be used" in said) == (is_shared and mode != 0o700)
+        assert Scratch.path().exists() == (mode != 0o700)
+    os.utime(measurement, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 @pytest.mark.slow

@@ -453,12 +453,12 @@ def test_an_own_objective_counts_by_content_wherever_it_lies(tmp_path):
 
 
 def test_nothing_of_the_machine_is_in_an_identity():
-    """The same wherever the project lies, and for whichever device and interval."""
+    """The same wherever the project lies, and for whichever device, interval and scratch."""
     plans = [
-        make_plan({"scale": "smoke", "device": device, "resume_interval": seconds}, folder)
-        for device, seconds, folder in (
-            ("cpu", 5, ROOT / "workflow"),
-            ("auto", 60, ROOT / "tests" / ".." / "workflow"),
+        make_plan({"scale": "smoke", **machine}, folder)
+        for machine, folder in (
+            ({"device": "cpu", "resume_interval": 5, "shared_replay": False}, ROOT / "workflow"),
+            ({"shared_replay": True}, ROOT / "tests" / ".." / "workflow"),
         )
     ]
     lineages = [Lineage(plan, ROOT / "workflow" / "scripts") for plan in plans]
@@ -484,6 +484,7 @@ def test_nothing_of_the_machine_is_in_an_identity():
         ({"experiments": {"td_lambda": {"n_seeds": 3}}}, True),
         ({"metrics": {"gain": {"minibatches": 3}}}, False),
         ({"resume_interval": 5}, False),
+        ({"shared_replay": True}, False),
         ({"experiments": {"regression": {"n_seeds": 3}}}, False),
     ],
 )

@@ -85,6 +85,82 @@ def test_a_request_follows_the_transitions(n_transitions, plans, tmp_path):
     assert peak.megabytes - 5 <= more <= 1.6 * peak.megabytes
 
 
+@pytest.fixture(scope="module")
+def plays(tmp_path_factory):
+    """A small D*, one of 340 MB of frames, and that size; the files are 1.5 times a game's."""
+    folder, n_transitions = tmp_path_factory.mktemp("play"), 48_000
+    write_play(folder / "small.h5", 100)
+    write_play(folder / "large.h5", n_transitions)
+    return folder / "small.h5", folder / "large.h5", n_transitions * 84 * 84 / 1e6
+
+
+@pytest.mark.memory
+def test_loading_takes_little_beyond_the_frames(plays):
+    small, large, frames_mb = plays
+    Replay.load(small)
+    with peak_memory() as peak:
+        Replay.load(large)
+    print(f"\na D* is loaded at {peak.megabytes / frames_mb:.2f} times its frames")
+    assert frames_mb < peak.megabytes <= 1.15 * frames_mb
+
+
+# What a page of n processes counts for is an n-th of it (proc(5): Pss).
+HOLD = """
+import re, sys, torch
+from td_interference.replay import Replay
+
+def held():
+    return 1024 * int(re.search(r"Pss: +([0-9]+)", open("/proc/self/smaps_rollup").read())[1]) / 1e6
+
+small, large, shared = *sys.argv[1:3], sys.argv[3] == "True"
+replay = Replay.load(small, shared=shared)
+replay.observation(torch.arange(100))
+before = held()
+replay = Replay.load(large, shared=shared)
+for index in torch.arange(len(replay)).split(100):  # as training does, sooner or later
+    replay.observation(index)
+print(flush=True)
+input()
+print(held() - before, flush=True)
+input()
+"""
+
+
+@pytest.mark.memory
+@pytest.mark.parametrize(("shared", "least", "most"), [(True, 1.0, 1.3), (False, 4.0, 4.4)])
+def test_jobs_of_one_machine_hold_a_replay_together(shared, least, most, plays, tmp_path):
+    if not Path("/proc/self/smaps_rollup").exists():
+        pytest.skip("the system does not say what processes hold together")
+    *paths, frames_mb = plays
+    started = dict(
+        args=[sys.executable, "-c", HOLD, *paths, str(shared)],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    processes = [subprocess.Popen(**started) for _ in range(4)]
+
+    def said():
+        return [process.stdout.readline() for process in processes]
+
+    def go_on():
+        for process in processes:
+            process.stdin.write("\n")
+            process.stdin.flush()
+
+    try:
+        assert said() == ["\n"] * 4
+        go_on()
+        copies = sum(map(float, said())) / frames_mb
+        go_on()
+    finally:
+        for process in processes:
+            process.communicate(timeout=300)
+    print(f"\n4 processes hold a D* {copies:.2f} times, {shared=}")
+    assert least <= copies <= most
+
+
 def test_a_request_of_an_expert_follows_minibatch_and_emulators():
     """What a large minibatch leaves in the canonical network is asked for beyond a small one's."""
     small = ExpertSettings(game="ms_pacman", architecture="canonical", minibatch=1)

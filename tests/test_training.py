@@ -3,6 +3,7 @@
 import itertools
 import subprocess
 import sys
+import tempfile
 from functools import partial
 
 import identities
@@ -22,6 +23,7 @@ from td_interference.optimizers import OPTIMIZERS, make_optimizer
 from td_interference.planning.grid import RunSpec
 from td_interference.returns import lambda_return
 from td_interference.storage.checkpoints import read_checkpoint
+from td_interference.storage.scratch import Scratch
 from td_interference.training import Trainer, train
 from td_interference.updates import restore_optimizer, run_optimizer, update
 
@@ -239,7 +241,7 @@ def test_adam_is_the_textbook_adam_in_float64():
     torch.testing.assert_close(weight.detach(), expected, rtol=1e-12, atol=1e-12)
 
 
-def run_training(run, replay_path, directory, interval=1e9):
+def run_training(run, replay_path, directory, interval=1e9, shared_replay=False):
     train(
         run,
         replay_path,
@@ -249,6 +251,7 @@ def run_training(run, replay_path, directory, interval=1e9):
         identity=identities.of_run(run),
         device=torch.device("cpu"),
         resume_interval=interval,
+        shared_replay=shared_replay,
     )
 
 
@@ -263,6 +266,17 @@ def test_training_writes_checkpoints_and_curve_and_forgets_its_state(run, replay
     assert not torch.equal(first.parameters["1.weight"], last.parameters["1.weight"])
     # The frozen network at step 6 is the copy of step 5, at step 12 that of step 10.
     assert not torch.equal(first.frozen_parameters["1.weight"], first.parameters["1.weight"])
+
+
+def test_a_shared_replay_trains_the_same_network(run, replay_path, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    alone, *together = (tmp_path / name for name in ("alone", "first", "second"))
+    for directory in (alone, *together):
+        run_training(run, replay_path, directory, shared_replay=directory != alone)
+    for product in ("checkpoints.h5", "learning_curve.csv"):
+        for directory in together:
+            assert (directory / product).read_bytes() == (alone / product).read_bytes()
+    assert len(list(Scratch.path().iterdir())) == 1
 
 
 def test_learning_lowers_the_loss(run, replay_path, tmp_path):

@@ -189,6 +189,7 @@ def test_a_touched_script_redoes_nothing(project):
         ),
         ("metrics={gain: {minibatches: 3}}", {}),  # figure 5 does not draw it
         ("resume_interval=5", {}),
+        ("shared_replay=false", {}),
     ],
 )
 def test_changed_settings_redo_what_they_decide(project, over, jobs):

@@ -17,7 +17,7 @@ from torch import Tensor
 from td_interference.environments.screen import FRAME_SIZE, STACK
 from td_interference.errors import UserError, rebuild
 from td_interference.returns import monte_carlo_return
-from td_interference.storage import hdf5, kinds
+from td_interference.storage import hdf5, kinds, raw_frames
 from td_interference.storage.identity import Identity
 
 
@@ -39,24 +39,58 @@ class Window(NamedTuple):
     valid: Tensor  # bool [N, 2k + 1]; False outside of the centre's episode
 
 
-# Fills an array [n, height, width] with the frames of the file from a row on.
+# Fills an array [n, 84, 84] with the frames of the file from a row on.
 ReadFrames = Callable[[int, NDArray[np.uint8]], None]
+
+
+class PaddedFrames:
+    """All frames of D* with three black ones before each episode, as they are yet to be read.
+
+    Args:
+        episode_length: Agent steps of each episode, [episodes].
+        read_frames: Reads frames of the file.
+    """
+
+    def __init__(self, episode_length: NDArray[np.int64], read_frames: ReadFrames):
+        n_frames = episode_length + 1
+        self._read_frames = read_frames
+        in_file = n_frames.cumsum() - n_frames
+        place = in_file + (STACK - 1) * np.arange(1, len(n_frames) + 1)
+        self._episodes = np.stack([in_file, place, place + n_frames], axis=1)
+        self.shape = (int(self._episodes[-1, 2]), FRAME_SIZE, FRAME_SIZE)
+
+    def read_into(self, first: int, out: NDArray[np.uint8]) -> None:
+        """Fill `out`, [n, 84, 84] and black, with the frames from number `first` on.
+
+        Each is read into its place, so that frames are in memory once.
+        """
+        for in_file, begin, end in self._episodes.tolist():
+            start, stop = max(begin, first), min(end, first + len(out))
+            if start < stop:
+                self._read_frames(in_file + start - begin, out[start - first : stop - first])
+
+    def read(self) -> NDArray[np.uint8]:
+        """Return all of them in memory, uint8 [frames, 84, 84]."""
+        frames = np.zeros(self.shape, dtype=np.uint8)
+        self.read_into(0, frames)
+        return frames
 
 
 class Replay:
     """D*: whole episodes of one game, in the order of play.
 
     Args:
-        arrays: The data sets of `storage.REPLAY`; those of the frames may be left out.
+        arrays: The data sets of `storage.REPLAY`; the frames may be left out if `padded` is given.
         device: Where the tensors live.
-        read_frames: Reads the frames, episode by episode; from `arrays`, if left out.
+        padded: The frames with three black ones before each episode, uint8 [frames, 84, 84];
+            made of `arrays`, if left out.
     """
 
     def __init__(
         self,
         arrays: hdf5.Arrays,
         device: torch.device | str = "cpu",
-        read_frames: ReadFrames | None = None,
+        padded: NDArray[np.uint8] | None = None,
     ):
         self.device = torch.device(device)
         self.episode_length: NDArray[np.int64] = arrays["episode_length"]
@@ -70,10 +104,12 @@ class Replay:
         def copied(first: int, out: NDArray[np.uint8]) -> None:
             out[:] = arrays["frames"][first : first + len(out)]
 
-        padded = _padded(self.episode_length, read_frames or copied).to(self.device)
+        if padded is None:
+            padded = PaddedFrames(self.episode_length, copied).read()
+        frames = self._tensor(padded)
         self._shape = (STACK, FRAME_SIZE, FRAME_SIZE)
-        self._stacks = padded.as_strided(
-            (len(padded) - padding, STACK * padded[0].numel()), (padded[0].numel(), 1)
+        self._stacks = frames.as_strided(
+            (len(frames) - padding, STACK * frames[0].numel()), (frames[0].numel(), 1)
         )
         self._oldest = self._tensor(newest - padding)
 
@@ -94,6 +130,8 @@ class Replay:
         path: Path | str,
         device: torch.device | str = "cpu",
         wanted: Identity | None = None,
+        *,
+        shared: bool = False,
     ) -> Self:
         """Read a D* file.
 
@@ -101,11 +139,13 @@ class Replay:
             path: The file.
             device: Where the tensors live.
             wanted: What it must be of; None to take any.
+            shared: Whether the frames may be held together with other processes of this machine,
+                see `storage.raw_frames`; on a GPU they are copied to it in any case.
 
         Raises:
             UserError: If the file is not a good one, or of something else.
         """
-        with hdf5.opened(path, kinds.REPLAY, wanted) as file:
+        with hdf5.opened_sealed(path, kinds.REPLAY, wanted) as (file, sha256):
             arrays = {
                 name: hdf5.numbers(path, file[name])
                 for name in kinds.REPLAY.fields
@@ -114,7 +154,11 @@ class Replay:
             frames = file["frames"]
             if (fault := _fault(arrays, len(frames))) is not None:
                 raise UserError(f"{path}: {fault}; {rebuild(path)}")
-            return cls(arrays, device, partial(hdf5.numbers_into, path, frames))
+            yet = PaddedFrames(arrays["episode_length"], partial(hdf5.numbers_into, path, frames))
+            padded = None
+            if shared and torch.device(device).type == "cpu":
+                padded = raw_frames.shared(sha256, yet.shape, yet.read_into)
+            return cls(arrays, device, yet.read() if padded is None else padded)
 
     def __len__(self) -> int:
         """Number of transitions."""
@@ -237,24 +281,6 @@ def episode_rows(
         "episode_length": length,
         "episode_score": raw.sum(dtype=np.float64, keepdims=True).astype(np.float32),
     }
-
-
-def _padded(episode_length: NDArray[np.int64], read_frames: ReadFrames) -> Tensor:
-    """Return all frames with three black ones before each episode, uint8 [frames, 84, 84].
-
-    An episode is read into its place, so that the frames are in memory once.
-    """
-    padding, n_episodes = STACK - 1, len(episode_length)
-    n_frames = int(episode_length.sum()) + n_episodes
-    padded = torch.zeros(
-        (n_frames + padding * n_episodes, FRAME_SIZE, FRAME_SIZE), dtype=torch.uint8
-    )
-    first = place = 0
-    for length in (episode_length + 1).tolist():
-        place += padding
-        read_frames(first, padded.numpy()[place : place + length])
-        first, place = first + length, place + length
-    return padded
 
 
 def _fault(arrays: hdf5.Arrays, n_frames: int) -> str | None:

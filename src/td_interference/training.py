@@ -143,6 +143,7 @@ def train(
     device: torch.device,
     resume_interval: float,
     on_divergence: str = "stop",
+    shared_replay: bool = False,
 ) -> None:
     """Train one run from D* and write its checkpoints and learning curve.
 
@@ -162,12 +163,14 @@ def train(
         device: Where to train.
         resume_interval: Seconds between two resume states.
         on_divergence: "stop" or "leave_out".
+        shared_replay: Whether D* may be held together with other jobs of this machine.
 
     Raises:
         UserError: If D* is bad, or another one, or the user's own objective is another by now.
         Diverged: If training diverges and is not to be left out; the last good state is kept.
     """
-    replay = Replay.load(replay_path, device, of_replay(identity["replay"], identity["expert"]))
+    wanted = of_replay(identity["replay"], identity["expert"])
+    replay = Replay.load(replay_path, device, wanted, shared=shared_replay)
     objectives.check_unchanged(run.objective_file, identity)
     trainer = Trainer(run, replay)
     identity = made_from(identity, replay=sealed_digest(replay_path))

@@ -30,8 +30,8 @@ onstart:
 
 
 onsuccess:
-    scheduling.forget_accepted(workflow.dag)
+    scheduling.ended(workflow.dag)
 
 
 onerror:
-    scheduling.forget_accepted(workflow.dag)
+    scheduling.ended(workflow.dag)

@@ -21,4 +21,5 @@ with job(snakemake.log[0], snakemake.threads):
         code=wanted["code"],
         state_directory=snakemake.params.state,
         resume_interval=snakemake.config["resume_interval"],
+        shared_replay=snakemake.config["shared_replay"],
     )

@@ -19,4 +19,5 @@ with job(snakemake.log[0], snakemake.threads):
         device=resolve_device(snakemake.config["device"]),
         resume_interval=snakemake.config["resume_interval"],
         on_divergence=snakemake.config["training"]["on_divergence"],
+        shared_replay=snakemake.config["shared_replay"],
     )

@@ -45,6 +45,7 @@ def measure_run(
     code: str = "",
     state_directory: Path | str | None = None,
     resume_interval: float = 60.0,
+    shared_replay: bool = False,
 ) -> None:
     """Measure one metric at checkpoints of a run and write one HDF5 file.
 
@@ -67,6 +68,7 @@ def measure_run(
         code: Digest of the code that measures: a job killed before an edit begins anew.
         state_directory: For the resume state and the heartbeat file; None to keep neither.
         resume_interval: Seconds between two resume states.
+        shared_replay: Whether D* may be held together with other jobs of this machine.
 
     Raises:
         UserError: If the metric is none of such a run, a file is bad, the checkpoints are of
@@ -98,7 +100,7 @@ def measure_run(
         job = f"measure_run {metric} {run.run_id}"
         with Progress(job, len(steps), "checkpoints", state_directory, len(measured)) as progress:
             left = plays[len(measured) :]
-            for step, objective in _objectives(described, left, device):
+            for step, objective in _objectives(described, left, device, shared_replay):
                 checkpoint = checkpoints.read(step)
                 check_parameters(checkpoints_path, objective.network, checkpoint.parameters)
                 objective.restore(checkpoint.parameters, checkpoint.frozen_parameters)
@@ -185,11 +187,14 @@ def _digests(plays: Sequence[_Play]) -> dict[str, Any]:
 
 
 def _objectives(
-    run: RunSpec, plays: Sequence[_Play], device: torch.device
+    run: RunSpec, plays: Sequence[_Play], device: torch.device, shared_replay: bool
 ) -> Iterator[tuple[int, BaseObjective]]:
     """Yield each update step with the run's objective on the play it is measured on."""
     loaded: tuple[Path, BaseObjective] | None = None
     for step, path, wanted in plays:
         if loaded is None or loaded[0] != path:
-            loaded = path, objectives.make(run, Replay.load(path, device, wanted))
+            # A window of control's own play is for this job alone.
+            shared = shared_replay and "control" not in wanted
+            replay = Replay.load(path, device, wanted, shared=shared)
+            loaded = path, objectives.make(run, replay)
         yield step, loaded[1]

@@ -192,6 +192,10 @@ def _activations(hidden: int, n_samples: int) -> float:
 
 
 def _play(transitions: int, spec: "RunSpec") -> float:
-    """Return the size of D* in memory, and either its file or what is computed of all of it."""
+    """Return the size of D* in memory, and either its file or what is computed of all of it.
+
+    Of each job, though jobs of one machine may share the frames: whichever finds no room in scratch
+    holds them by itself, and what is shared counts for the job that wrote it.
+    """
     returns = _RETURNS if takes_lambda(spec.objective) else 0
     return transitions * (_FRAME + _LISTED + max(_STORED, returns))

@@ -212,7 +212,7 @@ def _number_meant(text: str) -> str:
 
 
 def _enum(value: Any, known: Sequence[Any], _: Mapping[str, Any]) -> str:
-    words = [str(word) for word in known]
+    words = [str(word).lower() if isinstance(word, bool) else str(word) for word in known]
     hint = did_you_mean(value, words) if isinstance(value, str) else ""
     return f"is not one of {', '.join(words)}{hint}"
 

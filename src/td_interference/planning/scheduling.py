@@ -1,8 +1,8 @@
 """What the Snakemake that schedules does around its jobs, from its first moment to its last.
 
-It clears a dead one's lock (`instances`), passes on the signals that ask it to end, and forgets the
-resume states of jobs whose outputs it has seen. Snakemake by itself lets the running jobs go on to
-their end after SIGTERM, which may take days.
+It clears a dead one's lock (`snakemake_lock`), passes on the signals that ask it to end, and
+removes the resume states of jobs whose outputs it has seen, and copies of D* in scratch. Snakemake
+by itself lets the running jobs go on to their end after SIGTERM, which may take days.
 """
 
 import signal
@@ -13,6 +13,7 @@ from typing import Any
 
 from td_interference.jobs import preemption, snakemake_lock
 from td_interference.jobs.kept_files import forget
+from td_interference.storage import raw_frames
 
 begin = snakemake_lock.begin
 
@@ -56,6 +57,12 @@ def _end_jobs(number: int, frame: FrameType | None) -> None:
                 command = child.cmdline()
                 if len(command) > 1 and ".snakemake/scripts/" in command[1]:
                     child.terminate()
+
+
+def ended(graph: Any) -> None:
+    """Remove what no job needs any more: copies of D* in scratch, and accepted resume states."""
+    raw_frames.remove_unused()
+    forget_accepted(graph)
 
 
 def forget_accepted(graph: Any) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -142,10 +142,33 @@ def write(
             writer.append(name, np.asarray(array).astype(kind.fields[name].dtype, copy=False))
 
 
+class Sealed(NamedTuple):
+    """A file that is open for reading, and the SHA-256 of the content that is read."""
+
+    file: h5py.File
+    sha256: str
+
+
 @contextmanager
 def opened(
     path: Path | str, kind: FileKind | None = None, wanted: Identity | None = None
 ) -> Iterator[h5py.File]:
+    """Open a file for reading, see `opened_sealed`.
+
+    Yields:
+        The open file.
+
+    Raises:
+        UserError: As `opened_sealed`.
+    """
+    with opened_sealed(path, kind, wanted) as sealed:
+        yield sealed.file
+
+
+@contextmanager
+def opened_sealed(
+    path: Path | str, kind: FileKind | None = None, wanted: Identity | None = None
+) -> Iterator[Sealed]:
     """Open a file for reading, checked: its seal, every object in it, its kind, its identity.
 
     The file is in memory, so that nothing the block raises can come from its disk.
@@ -157,7 +180,7 @@ def opened(
             None to take any.
 
     Yields:
-        The open file.
+        The open file and its digest, that of the bytes that are read, whatever lies there by now.
 
     Raises:
         UserError: If it is missing, damaged, foreign, of another kind or schema version, or of
@@ -176,7 +199,7 @@ def opened(
         if wanted is not None:
             check_identity(path, {**identity_of(file), "sha256": digest_in(content)}, wanted)
         try:
-            yield file
+            yield Sealed(file, digest_in(content))
         except OSError as error:
             if error.errno is not None:  # a disk's, not the HDF5 library's
                 raise
